@@ -1,0 +1,67 @@
+"""The data sets: where their raw files come from, how they are checked, and their prepared form.
+
+Importing this package imports torch and NumPy only; scikit-learn and torchvision are imported when raw files are read or downloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from orderdp.datasets.base import DatasetError, ImageDataset
+from orderdp.datasets.cifar import CIFAR10, CIFAR100
+from orderdp.datasets.digits import DIGITS
+from orderdp.datasets.fashion_mnist import FASHION_MNIST
+from orderdp.datasets.prepared import ImageData, read_prepared, write_prepared
+
+__all__ = ["DATASETS", "DatasetError", "ImageData", "ImageDataset", "get", "load", "prepare"]
+
+DATASETS: dict[str, ImageDataset] = {
+    "digits": DIGITS,
+    "fashion_mnist": FASHION_MNIST,
+    "cifar10": CIFAR10,
+    "cifar100": CIFAR100,
+}
+
+
+def get(name: str) -> ImageDataset:
+    """The entry of a data set.
+
+    Raises:
+        ValueError: no data set has this name; the message lists the known ones.
+    """
+    try:
+        return DATASETS[name]
+    except KeyError:
+        raise ValueError(f"Unknown data set {name!r}. Known: {', '.join(DATASETS)}.") from None
+
+
+def prepare(name: str, out: Path, *, places: Sequence[Path] = ()) -> None:
+    """Find the raw files of a data set, check them, and write its prepared form.
+
+    Searched in order: `places`, the system's folder, torchvision's download.
+
+    Args:
+        name: key in `DATASETS`.
+        out: folder to make, for example `data/digits`. It appears whole or not at all.
+        places: folders that may hold the raw files.
+
+    Raises:
+        ValueError: unknown name.
+        DatasetError: the raw files are missing (with every place tried) or wrong (with the file, expected and actual digest).
+    """
+    write_prepared(get(name), out, places)
+
+
+def load(name: str, folder: Path) -> ImageData:
+    """Load a prepared data set and check it against its manifest and the pinned digests.
+
+    Args:
+        name: key in `DATASETS`.
+        folder: where :func:`prepare` put it.
+
+    Raises:
+        ValueError: unknown name.
+        DatasetError: nothing is prepared there, or it is damaged, or it was made from other raw files.
+    """
+    return read_prepared(get(name), folder)

@@ -1,0 +1,198 @@
+"""Run specifications: what one training run is, fully resolved and validated.
+
+A :class:`RunSpec` holds everything that can change a run's result and nothing that only says how to execute it (device, workers,
+logging). No field has a default: `params.yaml` states every value, so that a default changed in code can never pass an old result off
+as a new one. Field docstrings feed the JSON schema in `workflow/schemas`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Scalar = StrictBool | StrictInt | float | str | None
+Fraction = Annotated[float, Field(gt=0, le=1)]
+PruneRatio = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[StrictInt, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    """Base of all configuration: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DatasetSpec(Strict):
+    """The data set of a run."""
+
+    name: Name
+    """A name in `orderdp.datasets.DATASETS`."""
+
+
+class ModelSpec(Strict):
+    """The network of a run."""
+
+    name: Name
+    """A name in `orderdp.models.MODELS`."""
+    options: dict[Name, Scalar]
+    """Keyword arguments of its builder, for example `width`."""
+
+
+class MethodSpec(Strict):
+    """The pruning method of a run."""
+
+    name: Name
+    """A name in `orderdp.pruning.PRUNERS`."""
+    options: dict[Name, Scalar]
+    """Keyword arguments of its constructor (or of `at_ratio`, where `prune_ratio` is given)."""
+
+    @model_validator(mode="after")
+    def _ratios_are_possible(self) -> MethodSpec:
+        ratio, explore, exploit = (self.options.get(key) for key in ("prune_ratio", "explore", "exploit"))
+        for key, value in (("explore", explore), ("exploit", exploit)):
+            if value is not None and not 0 < float(value) <= 1:
+                raise ValueError(f"'{key}' must be in (0, 1]")
+        if ratio is not None and not 0 < float(ratio) < 1:
+            raise ValueError("'prune_ratio' must be in (0, 1)")
+        if ratio is not None and explore is not None and 1 - float(ratio) > float(explore) + 1e-9:
+            raise ValueError(
+                f"q > s: 'explore' = {explore:g} draws fewer candidates than the {1 - float(ratio):g} of the data that "
+                f"'prune_ratio' = {ratio:g} keeps. Raise 'explore' to at least {1 - float(ratio):g}"
+            )
+        return self
+
+
+class OptimizerSpec(Strict):
+    """How gradients become steps."""
+
+    name: Literal["sgd"]
+    """Optimizer; its momentum follows the schedule."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """Coupled L2 penalty on every parameter, batch-norm and biases too (as in the released code)."""
+    nesterov: bool
+    """Nesterov momentum."""
+
+
+class ScheduleSpec(Strict):
+    """OneCycle: learning rate and momentum as functions of training progress in [0, 1]."""
+
+    name: Literal["onecycle"]
+    """Cosine up to `max_lr`, cosine down."""
+    max_lr: Annotated[float, Field(gt=0)]
+    """Peak learning rate."""
+    pct_start: Annotated[float, Field(gt=0, lt=1)]
+    """Share of training spent rising."""
+    div_factor: Annotated[float, Field(ge=1)]
+    """Starts at max_lr / div_factor."""
+    final_div_factor: Annotated[float, Field(ge=1)]
+    """Ends at the start value / final_div_factor."""
+    base_momentum: Annotated[float, Field(ge=0, lt=1)]
+    """Momentum at the peak of the learning rate."""
+    max_momentum: Annotated[float, Field(ge=0, lt=1)]
+    """Momentum at start and end. Equal to base_momentum: no cycling."""
+
+    @model_validator(mode="after")
+    def _momentum_order(self) -> ScheduleSpec:
+        if self.base_momentum > self.max_momentum:
+            raise ValueError("'base_momentum' must be at most 'max_momentum'")
+        return self
+
+
+class AugmentSpec(Strict):
+    """Training-time augmentation."""
+
+    crop_padding: Annotated[int, Field(ge=0, le=16)]
+    """Pixels of reflect padding before the random crop back to the image's size; 0 for no crop."""
+    flip: bool
+    """Random horizontal flip."""
+
+
+class RecipeSpec(Strict):
+    """How the network is trained: the same for every method that a table compares."""
+
+    epochs: Annotated[StrictInt, Field(ge=1)]
+    """Epochs; under pruning each visits only the kept samples."""
+    batch_size: Annotated[StrictInt, Field(ge=1)]
+    """Samples per optimiser step; the last batch of an epoch may be smaller."""
+    optimizer: OptimizerSpec
+    schedule: ScheduleSpec
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    """Of the training loss, and so of the scores. The test loss is not smoothed."""
+    augment: AugmentSpec
+    precision: Literal["fp32", "bf16", "auto"]
+    """auto: bf16 autocast where the hardware computes in it, else fp32."""
+    evaluate_every: Annotated[StrictInt, Field(ge=1)]
+    """Epochs between evaluations on the test set; the last epoch is always evaluated."""
+    match_steps_at: PruneRatio | None
+    """Stop after as many optimiser steps as a run takes that prunes this share of every epoch (a baseline on full data)."""
+
+
+class RunSpec(Strict):
+    """One training run, fully resolved."""
+
+    dataset: DatasetSpec
+    model: ModelSpec
+    method: MethodSpec
+    recipe: RecipeSpec
+    checkpoints: tuple[Fraction, ...]
+    """Positions in training, as fractions of its epochs, at which the kept set is recorded."""
+    seed: Seed
+    """Decides initial weights, order, augmentation and selection, each from a stream of its own."""
+
+    def canonical(self) -> str:
+        """The spec as canonical JSON: the text that is hashed."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def fingerprint(self, sources: dict[str, str]) -> str:
+        """First 12 hex digits of sha256 over the spec and the digests of the sources that decide its result.
+
+        Args:
+            sources: file (relative to the project) -> digest, from :func:`orderdp.sources.digests`. The data set's pinned
+                digests are part of its source file.
+        """
+        text = self.canonical() + json.dumps(sources, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def stem(self) -> str:
+        """Readable part of the cell's name, for example `digits-resnet8w16-orderdp-p70-x50-e10-s0`."""
+        recipe, method = self.recipe, self.method
+        width = self.model.options.get("width")
+        parts = [self.dataset.name, self.model.name + (f"w{width}" if width is not None else ""), method.name]
+        for key, value in method.options.items():
+            if key == "prune_ratio" and value is not None:
+                parts.append(f"p{percent(value)}")
+            elif key == "explore" and value is not None:
+                parts.append(f"x{percent(value)}")
+            elif isinstance(value, str):
+                parts.append(value)
+            elif value is True:
+                parts.append(key)
+        if recipe.match_steps_at is not None:
+            parts.append(f"steps{percent(1 - recipe.match_steps_at)}")
+        return "-".join([*parts, f"e{recipe.epochs}", f"s{self.seed}"])
+
+
+class SpecError(ValueError):
+    """The configuration is wrong. The message lists every problem, each with its key, value and remedy."""
+
+
+def percent(share: object) -> str:
+    """0.7 -> '70', 0.125 -> '12.5'."""
+    return f"{100 * float(share):.6g}"  # type: ignore[arg-type]
+
+
+def explain(error: ValidationError, where: str = "") -> list[str]:
+    """One line per problem of a pydantic error: dotted key, what is wrong, what was given."""
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in (where, *item["loc"]) if part != "")
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "Unknown key"
+        given = item["input"] if not isinstance(item["input"], dict | BaseModel) else None
+        lines.append(f"{key}: {message}" + ("" if given is None else f". Got {given!r}"))
+    return lines

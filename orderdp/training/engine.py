@@ -1,0 +1,282 @@
+"""The training loop: one run, from initial weights to history, kept sets and final weights.
+
+This module and what it imports decide results, so that editing any of them retrains every cell. Files, locks, progress bars and signals
+are `run.py`'s business.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from orderdp.datasets import ImageData
+from orderdp.models import MODELS
+from orderdp.pruning import PRUNERS
+from orderdp.pruning.base import Pruner
+from orderdp.pruning.streams import generator, stream_seed
+from orderdp.spec import RunSpec
+from orderdp.training.augment import Images, draw
+from orderdp.training.device import choose_dtype
+from orderdp.training.optim import build_optimizer
+from orderdp.training.schedule import one_cycle
+
+EVALUATION_BATCH = 1000
+
+
+class Diverged(Exception):
+    """The training loss is no longer finite. Carries where: `epoch` and `step`, both from 1."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        super().__init__(f"The training loss is not finite at epoch {epoch}, step {step}.")
+        self.epoch, self.step = epoch, step
+
+
+def build_pruner(spec: RunSpec, n: int) -> Pruner:
+    """The pruner of a run over n samples; options that hold a `prune_ratio` go through `at_ratio`."""
+    cls = PRUNERS[spec.method.name]
+    options: dict[str, Any] = dict(spec.method.options)
+    if options.get("annealing") is not None:
+        options["epochs"] = spec.recipe.epochs
+    if "prune_ratio" in options:
+        return cls.at_ratio(n, options.pop("prune_ratio"), seed=spec.seed, **options)
+    return cls(n, seed=spec.seed, **options)
+
+
+def build_model(spec: RunSpec, data: ImageData) -> nn.Module:
+    """The network with initial weights that depend on the seed alone; the global random state stays untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(spec.seed, "init", 0))
+        return MODELS[spec.model.name](data.classes, data.train_images.shape[1], **spec.model.options)
+
+
+@dataclass
+class Steps:
+    """What the steps of one epoch leave behind, on the device until the epoch ends."""
+
+    losses: list[Tensor] = field(default_factory=list)
+    weights: list[Tensor] = field(default_factory=list)
+    correct: list[Tensor] = field(default_factory=list)
+    norms: list[Tensor] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    rates: list[tuple[float, float]] = field(default_factory=list)
+
+
+class Training:
+    """One run: everything that a checkpoint holds, and the loop that moves it.
+
+    Args:
+        spec: what to train.
+        data: images and labels, as `orderdp.datasets.load` gives them.
+        device: where to compute.
+    """
+
+    def __init__(self, spec: RunSpec, data: ImageData, device: torch.device) -> None:
+        self.spec, self.data, self.device = spec, data, device
+        self.n = len(data.train_labels)
+        self.dtype = choose_dtype(spec.recipe.precision, device)
+        self.model = build_model(spec, data).to(device, memory_format=torch.channels_last)
+        self.optimizer = build_optimizer(self.model, spec.recipe.optimizer)
+        self.pruner = build_pruner(spec, self.n)
+        self.train_images = Images(data.train_images.to(device), data.mean, data.std)
+        self.test_images = Images(data.test_images.to(device), data.mean, data.std)
+        self.train_labels = data.train_labels.to(device)
+        self.test_labels = data.test_labels.to(device)
+        self.epoch = 0
+        self.steps_left = self._step_limit()
+        self.history: list[dict[str, float | int | None]] = []
+        self.usage = torch.zeros(self.n, dtype=torch.int32)
+        self.kept: dict[int, Tensor] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether the planned training is over."""
+        return self.epoch >= self.spec.recipe.epochs or self.steps_left == 0
+
+    def fit(self, after_epoch: Callable[[Training], None]) -> None:
+        """Trains until done.
+
+        Args:
+            after_epoch: called with self at the end of every epoch, off the training clock.
+
+        Raises:
+            Diverged: the training loss became NaN or infinite; the history ends with that epoch.
+        """
+        while not self.done:
+            row, broken = self._train_epoch()
+            last = self.epoch + 1 >= self.spec.recipe.epochs or self.steps_left == 0
+            if last or (self.epoch + 1) % self.spec.recipe.evaluate_every == 0 or broken is not None:
+                row |= self._evaluate()
+            self.epoch += 1
+            row["timestamp"] = time.time()
+            self.history.append(row)
+            after_epoch(self)
+            if broken is not None:
+                raise Diverged(self.epoch, broken + 1)
+
+    def _train_epoch(self) -> tuple[dict[str, float | int | None], int | None]:
+        """One epoch over the kept samples; returns its row of the history and the first step with a loss that is not finite."""
+        recipe, seed = self.spec.recipe, self.spec.seed
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        t0 = time.perf_counter()
+        batches, planned_steps = self._begin_epoch()
+        selection_s = time.perf_counter() - t0
+        draws = draw(self.n, recipe.augment, generator(seed, "augment", self.epoch)).to(self.device)
+        record, kept = Steps(), []
+        self.model.train()
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(stream_seed(seed, "forward", self.epoch))  # for layers that draw, such as dropout
+            for step, indices in enumerate(batches):
+                progress = self._progress(step, planned_steps)
+                self._step(indices, draws, one_cycle(progress, recipe.schedule), record)
+                kept.append(indices)
+        indices = torch.cat(kept)
+        row = self._row(record, indices, self._progress(planned_steps, planned_steps))
+        training_s = time.perf_counter() - t0 - selection_s  # reading the row has waited for the device
+        self.usage.index_add_(0, indices, torch.ones(len(indices), dtype=torch.int32))
+        self._record_kept(indices)
+        if self.steps_left is not None:
+            self.steps_left -= planned_steps
+        row |= {
+            "selection_s": selection_s,
+            "training_s": training_s,
+            "samples_per_s": len(indices) / (selection_s + training_s),
+            "peak_memory_mb": peak_memory_mb(self.device),
+        }
+        means = torch.stack(record.losses).tolist()
+        broken = next((step for step, loss in enumerate(means) if not math.isfinite(loss)), None)
+        return row, broken
+
+    def _begin_epoch(self) -> tuple[Iterator[Tensor], int]:
+        """This epoch's batches of indices on the CPU, and their number."""
+        size = self.spec.recipe.batch_size
+        selection = self.pruner.begin_epoch(self.epoch)
+        indices = selection.indices
+        if self.steps_left is not None:
+            indices = indices[: self.steps_left * size]
+        return iter(indices.split(size)), math.ceil(len(indices) / size)
+
+    def _step(self, indices: Tensor, draws: Any, rates: tuple[float, float], record: Steps) -> None:
+        """One optimiser step; nothing in it waits for the device."""
+        on_device = indices.to(self.device, non_blocking=True)
+        images, labels = self.train_images.augmented(on_device, draws), self.train_labels[on_device]
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = self.model(images)
+        logits = logits.float()
+        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.spec.recipe.label_smoothing)
+        loss = self.pruner.update(indices, losses)
+        loss.backward()
+        record.norms.append(torch.stack(torch._foreach_norm(self.optimizer.gradients())).norm())
+        self.optimizer.step(*rates)
+        record.losses.append(losses.detach().mean())
+        record.weights.append(self.pruner.weights(indices).mean())
+        record.correct.append((logits.detach().argmax(1) == labels).sum())
+        record.sizes.append(len(indices))
+        record.rates.append(rates)
+
+    def _row(self, record: Steps, indices: Tensor, progress: float) -> dict[str, float | int | None]:
+        """Reads an epoch's record from the device, once."""
+        sizes = torch.tensor(record.sizes, dtype=torch.float64)
+        losses, norms, weights = (torch.stack(x).double().cpu() for x in (record.losses, record.norms, record.weights))
+        samples = len(indices)
+        rates, momenta = zip(*record.rates, strict=True)
+        return {
+            "epoch": self.epoch + 1,
+            "progress": progress,
+            "lr": sum(rates) / len(rates),
+            "momentum": sum(momenta) / len(momenta),
+            "train_loss": float((losses * sizes).sum() / samples),
+            "train_accuracy": 100 * float(torch.stack(record.correct).sum()) / samples,
+            "kept": samples,
+            "prune_ratio": 1 - samples / self.n,
+            "steps": len(record.sizes),
+            "grad_norm_mean": float(norms.mean()),
+            "grad_norm_std": float(norms.std(correction=0)),
+            "grad_norm_min": float(norms.min()),
+            "grad_norm_max": float(norms.max()),
+            "grad_norm_normalized_mean": float((norms / weights.cpu()).mean()),
+        }
+
+    @torch.inference_mode()
+    def _evaluate(self) -> dict[str, float | int | None]:
+        """Loss (without label smoothing) and accuracy in % on the test set."""
+        t0 = time.perf_counter()
+        self.model.eval()
+        total_loss = torch.zeros((), device=self.device)
+        correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        count = len(self.test_labels)
+        for start in range(0, count, EVALUATION_BATCH):
+            labels = self.test_labels[start : start + EVALUATION_BATCH]
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                logits = self.model(self.test_images.plain(start, start + len(labels)))
+            total_loss += F.cross_entropy(logits.float(), labels, reduction="sum")
+            correct += (logits.argmax(1) == labels).sum()
+        return {
+            "test_loss": float(total_loss) / count,
+            "test_accuracy": 100 * int(correct) / count,
+            "evaluation_s": time.perf_counter() - t0,
+        }
+
+    def _progress(self, step: int, steps: int) -> float:
+        """Share of the planned training done after `step` of this epoch's `steps`."""
+        if self.steps_left is None:
+            return (self.epoch + step / steps) / self.spec.recipe.epochs
+        total = self._step_limit() or 0
+        return (total - self.steps_left + step) / total
+
+    def _step_limit(self) -> int | None:
+        recipe = self.spec.recipe
+        if recipe.match_steps_at is None:
+            return None
+        kept = round((1 - recipe.match_steps_at) * self.n)
+        return recipe.epochs * math.ceil(kept / recipe.batch_size)
+
+    def _record_kept(self, indices: Tensor) -> None:
+        """Keeps this epoch's set if it, or the next epoch, is a checkpoint: pairs of neighbours give their similarity."""
+        epoch = self.epoch + 1
+        wanted = checkpoint_epochs(self.spec)
+        if epoch in wanted or epoch + 1 in wanted:
+            self.kept[epoch] = indices.to(torch.int32).sort().values
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on. Random streams are functions of (seed, purpose, epoch): none to store."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "pruner": self.pruner.state_dict(),
+            "epoch": self.epoch,
+            "steps_left": self.steps_left,
+            "history": self.history,
+            "usage": self.usage,
+            "kept": self.kept,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues where `state_dict` was taken."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.pruner.load_state_dict(state["pruner"])
+        self.epoch, self.steps_left = state["epoch"], state["steps_left"]
+        self.history, self.usage, self.kept = state["history"], state["usage"], state["kept"]
+
+
+def checkpoint_epochs(spec: RunSpec) -> list[int]:
+    """The epochs, from 1, at which kept sets are recorded."""
+    return sorted({max(1, round(share * spec.recipe.epochs)) for share in spec.checkpoints})
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory in use so far, in MB: of the device on CUDA (this epoch), of the process elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
