@@ -1,0 +1,81 @@
+"""OrderDP, selecting once an epoch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from orderdp.pruning.base import Pruner
+from orderdp.pruning.checks import fraction
+from orderdp.pruning.ranking import budget, top, unseen
+
+
+class OrderDP(Pruner):
+    """Candidates at random, the hardest of them trained: s = explore * n uniformly, then the q = exploit * s of largest last loss.
+
+    Source: Algorithm 1, applied per epoch as the released code does. Exactly q samples every epoch, unweighted.
+
+    Paper: scores are the losses after the step (Eq. 2); here: those of the training step itself, before its update, because anything
+    else costs a second forward pass (the released code does the same).
+
+    Args:
+        n: number of samples.
+        explore: share of the samples drawn as candidates, s/n, in (0, 1].
+        exploit: share of the candidates trained on, q/s, in (0, 1].
+        seed: decides candidates and order.
+
+    Raises:
+        ValueError: a share outside its range, or so small that no sample is left.
+    """
+
+    def __init__(self, n: int, *, explore: float = 0.5, exploit: float = 0.6, seed: int = 0) -> None:
+        super().__init__(n, seed=seed)
+        self.explore = fraction(self, "explore", explore, one=True)
+        self.exploit = fraction(self, "exploit", exploit, one=True)
+        self.candidates = round(self.explore * n)
+        self.kept = round(self.exploit * self.candidates)
+        if self.kept < 1:
+            raise ValueError(
+                f"OrderDP over n = {n} with explore = {explore} and exploit = {exploit} keeps no sample. Raise one of the shares."
+            )
+        self._scores = unseen(n)
+
+    @classmethod
+    def at_ratio(cls, n: int, prune_ratio: float, *, explore: float | None = None, **options: Any) -> Self:
+        """OrderDP that leaves out exactly 1 - q/n, q = round((1 - prune_ratio) n), of every epoch.
+
+        Args:
+            n: number of samples.
+            prune_ratio: share left out of every epoch, in (0, 1).
+            explore: s/n, at least 1 - prune_ratio; None splits evenly between exploring and exploiting, sqrt(1 - prune_ratio) each.
+            options: `seed`.
+
+        Raises:
+            ValueError: q > s, fewer candidates than samples to keep.
+        """
+        if not 0 < prune_ratio < 1:
+            raise ValueError(f"The 'prune_ratio' of OrderDP must be in (0, 1). Got {prune_ratio!r}.")
+        explore = math.sqrt(1 - prune_ratio) if explore is None else explore
+        kept, candidates = budget(n, prune_ratio), round(explore * n)
+        if kept > candidates:
+            raise ValueError(
+                f"q > s: OrderDP with 'explore' = {explore:g} draws {candidates} candidates, fewer than the {kept} samples "
+                f"that 'prune_ratio' = {prune_ratio:g} keeps. Raise 'explore' to at least {kept / n:g}."
+            )
+        return cls(n, explore=explore, exploit=kept / candidates, **options)
+
+    def choose(self, epoch: int, draw: torch.Generator) -> tuple[Tensor, None]:
+        """The top q by score of s uniform candidates."""
+        candidates = torch.randperm(self.n, generator=draw)[: self.candidates]
+        return top(self._scores, candidates, self.kept), None
+
+    def learn(self, indices: Tensor, losses: Tensor) -> None:
+        """A sample's score is its newest loss; all others keep theirs (Eq. 2)."""
+        self._scores[indices] = losses
+
+    def memory(self) -> dict[str, Any]:
+        """The scores."""
+        return {"_scores": self._scores}
