@@ -64,7 +64,7 @@ def registry(package: str, variable: str) -> dict[str, tuple[str, str]]:
 
 @cache
 def options(module: str, entry: str) -> dict[str, bool]:
-    """Keyword-only options that a registered class or function accepts: name -> whether it has a default.
+    """Options that a registered class or function accepts: name -> whether it has a default.
 
     For a pruner these are the options of `at_ratio` where the class defines its own, of the constructor otherwise; both are unions
     here because `params.yaml` may use either form.
@@ -81,7 +81,9 @@ def options(module: str, entry: str) -> dict[str, bool]:
             if base and base in (imports := _imports(path)) and _file(imports[base]):
                 inherited = options(imports[base], base)
             own = _keywords(methods["__init__"]) if "__init__" in methods else inherited
-            extra = _keywords(methods["at_ratio"]) if "at_ratio" in methods else {}
+            extra = {}
+            if "at_ratio" in methods:  # (cls, n, prune_ratio, *, ...)
+                extra = _keywords(methods["at_ratio"]) | {a.arg: False for a in methods["at_ratio"].args.args[2:]}
             return own | {key: True for key in extra if key not in own}
     raise LookupError(f"{module} defines no {entry}")
 
