@@ -28,10 +28,11 @@ class ResNet(nn.Module):
         stages, before = [], width
         for stage, depth in enumerate(depths):
             planes = width * 2**stage
-            strides = [1 if stage == 0 else 2] + [1] * (depth - 1)
-            stages.append(nn.Sequential(*(_block(block, before if i == 0 else planes * block.expansion, planes, stride)
-                                          for i, stride in enumerate(strides))))
-            before = planes * block.expansion
+            blocks = []
+            for index in range(depth):
+                blocks.append(_block(block, before, planes, stride=2 if stage > 0 and index == 0 else 1))
+                before = planes * block.expansion
+            stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(before, classes)
 

@@ -6,6 +6,7 @@ are `run.py`'s business.
 
 from __future__ import annotations
 
+import itertools
 import math
 import resource
 import sys
@@ -158,12 +159,11 @@ class Training:
 
     def _begin_epoch(self) -> tuple[Iterator[Tensor], int]:
         """This epoch's batches of indices on the CPU, and their number."""
-        size = self.spec.recipe.batch_size
-        selection = self.pruner.begin_epoch(self.epoch)
-        indices = selection.indices
-        if self.steps_left is not None:
-            indices = indices[: self.steps_left * size]
-        return iter(indices.split(size)), math.ceil(len(indices) / size)
+        batches, steps = self.pruner.batches(self.epoch, self.spec.recipe.batch_size)
+        if self.steps_left is not None and steps > self.steps_left:
+            steps = self.steps_left
+            batches = itertools.islice(batches, steps)
+        return batches, steps
 
     def _step(self, indices: Tensor, draws: Any, rates: tuple[float, float], record: Steps) -> None:
         """One optimiser step; nothing in it waits for the device."""

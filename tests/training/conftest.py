@@ -1,0 +1,70 @@
+"""A prepared digits data set and small specs, shared by the tests of the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from orderdp.datasets import prepare
+from orderdp.spec import RunSpec
+
+torch.set_num_threads(1)
+
+SPEC: dict[str, Any] = {
+    "dataset": {"name": "digits"},
+    "model": {"name": "resnet8", "options": {"width": 4}},
+    "method": {"name": "orderdp", "options": {"prune_ratio": 0.7, "explore": 0.5}},
+    "recipe": {
+        "epochs": 4,
+        "batch_size": 128,
+        "optimizer": {"name": "sgd", "weight_decay": 0.0005, "nesterov": False},
+        "schedule": {
+            "name": "onecycle",
+            "max_lr": 0.2,
+            "pct_start": 0.3,
+            "div_factor": 25.0,
+            "final_div_factor": 10000.0,
+            "base_momentum": 0.85,
+            "max_momentum": 0.95,
+        },
+        "label_smoothing": 0.1,
+        "augment": {"crop_padding": 1, "flip": False},
+        "precision": "fp32",
+        "evaluate_every": 1,
+        "match_steps_at": None,
+    },
+    "checkpoints": [0.5, 1.0],
+    "seed": 0,
+}
+
+
+@dataclass(frozen=True)
+class TestCell:
+    """Stands in for a cell of the grid."""
+
+    __test__ = False
+    name: str
+    spec: RunSpec
+
+    def record(self) -> dict[str, Any]:
+        return {"cell": self.name, "fingerprint": "0" * 12, "spec": self.spec.model_dump(mode="json"), "sources": {}}
+
+
+def spec(method: str = "orderdp", options: dict[str, Any] | None = None, seed: int = 0, **recipe: Any) -> RunSpec:
+    """The small spec with changes."""
+    changed = {**SPEC, "seed": seed, "recipe": {**SPEC["recipe"], **recipe}}
+    if options is not None:
+        changed["method"] = {"name": method, "options": options}
+    return RunSpec.model_validate(changed)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of data sets with prepared digits in it."""
+    folder = tmp_path_factory.mktemp("data")
+    prepare("digits", folder / "digits")
+    return folder
