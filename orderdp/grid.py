@@ -181,6 +181,7 @@ class Grid:
     """All runs of one scale."""
 
     scale: str
+    scales: tuple[str, ...]
     note: str
     keep_models: str
     cells: Mapping[str, Cell]
@@ -260,7 +261,14 @@ class _Layout:
         }
         datasets = tuple(dict.fromkeys(cell.spec.dataset.name for cell in cells.values()))
         return Grid(
-            self.scale_name, self.scale.note, self.scale.keep_models, cells, experiments, datasets, self.params.data_places
+            scale=self.scale_name,
+            scales=tuple(self.params.scales),
+            note=self.scale.note,
+            keep_models=self.scale.keep_models,
+            cells=cells,
+            experiments=experiments,
+            datasets=datasets,
+            data_places=self.params.data_places,
         )
 
     def check_names(self) -> None:

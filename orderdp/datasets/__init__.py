@@ -1,6 +1,7 @@
 """The data sets: where their raw files come from, how they are checked, and their prepared form.
 
-Importing this package imports torch and NumPy only; scikit-learn and torchvision are imported when raw files are read or downloaded.
+Importing this package imports torch and NumPy only; scikit-learn and torchvision are imported when raw files
+are read or downloaded.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def prepare(name: str, out: Path, *, places: Sequence[Path] = ()) -> None:
 
     Raises:
         ValueError: unknown name.
-        DatasetError: the raw files are missing (with every place tried) or wrong (with the file, expected and actual digest).
+        DatasetError: the raw files are missing (with every place tried) or wrong (with the file, expected and
+            actual digest).
     """
     write_prepared(get(name), out, places)
 

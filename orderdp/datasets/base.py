@@ -1,7 +1,7 @@
 """What a data set is: its facts and how its raw files are read and checked.
 
-These modules decide what a run trains on, so their text is part of every run's fingerprint. Where files are looked for is not here
-but in `orderdp.datasets.search`, which may change without retraining anything.
+These modules decide what a run trains on, so their text is part of every run's fingerprint. Where files are
+looked for is not here but in `orderdp.datasets.search`, which may change without retraining anything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 
 
 class DatasetError(RuntimeError):
-    """A data set's files are missing, damaged, or not the files that they should be. The message names the file and the remedy."""
+    """A data set's files are missing, damaged, or not the files that they should be. The message names the
+    file and the remedy."""
 
 
 class Arrays(NamedTuple):
@@ -42,7 +43,8 @@ class ImageDataset(ABC):
         mean: per-channel mean of the training images, in units of pixel / 255.
         std: per-channel standard deviation of the training images, in the same units.
         raw: name of each raw file or array -> pinned digest of its content, as `algorithm:hex`.
-        bundled_with: Python package that brings the raw data along; None where they are files to be searched for.
+        bundled_with: Python package that brings the raw data along; None where they are files to be searched
+            for.
         system_folders: where operating systems' packages install the raw files.
         torchvision_name: class of `torchvision.datasets` that can download the raw files.
         wanted: the files that :meth:`read` looks for in a folder, in words, for messages.

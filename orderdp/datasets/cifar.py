@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100: 60,000 colour images of 32 x 32 pixels, 10 or 100 classes.
 
-Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009). The files are pickles of Python dicts; they are
-read with an unpickler that can build nothing but arrays and plain containers.
+Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009). The files are pickles of
+Python dicts; they are read with an unpickler that can build nothing but arrays and plain containers.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Cifar(ImageDataset):
                 # Members are read in memory and never extracted: no path in the archive can reach the disk.
                 return {name: tar.extractfile(f"{self.folder}/{name}").read() for name in self.raw}  # type: ignore[union-attr]
         except (tarfile.TarError, KeyError, AttributeError, EOFError, OSError, zlib.error) as error:
-            raise DatasetError(f"{archive} is not a readable archive of {self.folder} ({error}). Delete or replace it.") from error
+            raise DatasetError(
+                f"{archive} is not a readable archive of {self.folder} ({error}). Delete or replace it."
+            ) from error
 
     def _arrays(self, contents: Mapping[str, bytes], where: str) -> Arrays:
         batches = {}
@@ -72,14 +74,17 @@ class Cifar(ImageDataset):
             # A row is the image's red, green and blue plane, each row by row.
             return rows.reshape(len(labels), *self.shape), labels
         except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DatasetError(f"{path} is no batch of {self.name} ({type(error).__name__}: {error}).") from error
+            raise DatasetError(
+                f"{path} is no batch of {self.name} ({type(error).__name__}: {error})."
+            ) from error
 
 
 _RECONSTRUCT, *_ = np.empty(0, np.uint8).__reduce__()
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays and plain containers only, so that a file forged to have the right md5 sum cannot run code."""
+    """Builds arrays and plain containers only, so that a file forged to have the right md5 sum cannot run
+    code."""
 
     _KNOWN = {
         ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
@@ -105,10 +110,10 @@ def unpickle_arrays(content: bytes) -> dict:
     return _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
 
 
-# Means and standard deviations are those of the 50,000 training images (the widely used values, to four places).
-# Paper: the released scripts normalise both data sets by (.5074, .4867, .4411) and (.2011, .1987, .2025); here: each by its own,
-# because the released means are close to CIFAR-100's only and the released deviations are those of neither.
-# md5 sums: as torchvision's CIFAR10 and CIFAR100 have them.
+# Means and standard deviations are those of the 50,000 training images (the widely used values, to four
+# places). Paper: the released scripts normalise both data sets by (.5074, .4867, .4411) and (.2011, .1987,
+# .2025); here: each by its own, because the released means are close to CIFAR-100's only and the released
+# deviations are those of neither. md5 sums: as torchvision's CIFAR10 and CIFAR100 have them.
 CIFAR10 = Cifar(
     name="cifar10",
     classes=10,

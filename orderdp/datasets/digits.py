@@ -1,7 +1,7 @@
 """scikit-learn's bundled handwritten digits: 1,797 images of 8 x 8 pixels; no download.
 
-Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits (UCI), its test part as `sklearn.datasets.load_digits`
-has it. It comes without a split, so a fixed one is made here.
+Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits (UCI), its test part as
+`sklearn.datasets.load_digits` has it. It comes without a split, so a fixed one is made here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ LEVELS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(ImageDataset):
-    """The digits, with a stratified split of 1,437 training and 360 test images in the order of the source."""
+    """The digits, with a stratified split of 1,437 training and 360 test images in the order of the
+    source."""
 
     def read(self, folder: Path) -> Arrays:
         """Read them from scikit-learn; `folder` is ignored."""
@@ -35,7 +36,8 @@ class Digits(ImageDataset):
 
 
 def stretch(counts: np.ndarray) -> np.ndarray:
-    """Map the source's values 0..16 (set pixels of a 4 x 4 cell) to 0..255: round(255 v / 16), halves up, so that 8 becomes 128.
+    """Map the source's values 0..16 (set pixels of a 4 x 4 cell) to 0..255: round(255 v / 16), halves up, so
+    that 8 becomes 128.
 
     Args:
         counts: uint8, values 0..16.
@@ -57,7 +59,8 @@ def stratified_test_mask(labels: np.ndarray, n_test: int, seed: int) -> np.ndarr
     Returns:
         bool (n,), n_test of them True.
     """
-    # Raw bits and a stable sort: NumPy guarantees the bit stream of PCG64 for ever, but not what Generator.permutation makes of it.
+    # Raw bits and a stable sort: NumPy guarantees the bit stream of PCG64 for ever, but not what
+    # Generator.permutation makes of it.
     keys = np.random.PCG64(seed).random_raw(len(labels))
     sizes = np.bincount(labels) * n_test
     quota, remainder = sizes // len(labels), sizes % len(labels)

@@ -1,7 +1,7 @@
 """Fashion-MNIST: 70,000 grey images of clothes, 28 x 28 pixels, 10 classes.
 
-Source: H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms (2017).
-The files are in MNIST's idx format, usually gzipped.
+Source: H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
+Learning Algorithms (2017). The files are in MNIST's idx format, usually gzipped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from orderdp.datasets.base import Arrays, DatasetError, ImageDataset, verified
 
 @dataclass(frozen=True, kw_only=True)
 class FashionMnist(ImageDataset):
-    """Four idx files, each gzipped (`.gz`) or plain, in the folder itself or where torchvision puts them below it."""
+    """Four idx files, each gzipped (`.gz`) or plain, in the folder itself or where torchvision puts them
+    below it."""
 
     def read(self, folder: Path) -> Arrays | None:
         """Read the four files of one folder."""
@@ -30,7 +31,10 @@ class FashionMnist(ImageDataset):
                     for path, pin in zip(paths, self.raw.values(), strict=True)
                 )
                 return Arrays(
-                    train_images[:, None], train_labels.astype(np.int64), test_images[:, None], test_labels.astype(np.int64)
+                    train_images[:, None],
+                    train_labels.astype(np.int64),
+                    test_images[:, None],
+                    test_labels.astype(np.int64),
                 )
         return None
 
@@ -41,18 +45,22 @@ def _existing(path: Path) -> Path | None:
 
 
 def _content(path: Path) -> bytes:
-    """The file's bytes, decompressed: distributors compress the same content differently, so only the content can be pinned."""
+    """The file's bytes, decompressed: distributors compress the same content differently, so only the content
+    can be pinned."""
     if path.suffix != ".gz":
         return path.read_bytes()
     try:
         with gzip.open(path) as stream:
             return stream.read()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DatasetError(f"{path} is truncated or not a gzip file ({error}). Delete or replace it.") from error
+        raise DatasetError(
+            f"{path} is truncated or not a gzip file ({error}). Delete or replace it."
+        ) from error
 
 
 def parse_idx(content: bytes, path: Path) -> np.ndarray:
-    """Parse an idx file of unsigned bytes: two zero bytes, type 8, number of axes, big-endian uint32 sizes, then the values.
+    """Parse an idx file of unsigned bytes: two zero bytes, type 8, number of axes, big-endian uint32 sizes,
+    then the values.
 
     Args:
         content: the whole file.
@@ -68,7 +76,9 @@ def parse_idx(content: bytes, path: Path) -> np.ndarray:
     start = 4 + 4 * axes
     shape = tuple(np.frombuffer(content[4:start], dtype=">u4").tolist()) if len(content) >= start else ()
     if not shape or len(content) != start + int(np.prod(shape)):
-        raise DatasetError(f"{path} is no idx file of unsigned bytes, or it is truncated. Delete or replace it.")
+        raise DatasetError(
+            f"{path} is no idx file of unsigned bytes, or it is truncated. Delete or replace it."
+        )
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 

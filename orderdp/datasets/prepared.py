@@ -1,4 +1,5 @@
-"""The prepared form of a data set: four .npy files and a manifest, written whole or not at all and checked at every load."""
+"""The prepared form of a data set: four .npy files and a manifest, written whole or not at all and checked at
+every load."""
 
 from __future__ import annotations
 
@@ -50,8 +51,8 @@ class ImageData:
 def write_prepared(dataset: ImageDataset, out: Path, places: Sequence[Path] = ()) -> None:
     """Find, check and convert the raw files of a data set.
 
-    The folder appears by renaming a finished one, so that an interruption leaves either the old folder, or none. The same raw
-    files give the same bytes.
+    The folder appears by renaming a finished one, so that an interruption leaves either the old folder, or
+    none. The same raw files give the same bytes.
 
     Args:
         dataset: entry of `DATASETS`.
@@ -89,7 +90,8 @@ def read_prepared(dataset: ImageDataset, folder: Path) -> ImageData:
         folder: as given to :func:`write_prepared`.
 
     Raises:
-        DatasetError: nothing is prepared there, or a file is damaged, or it was made from other raw files than those pinned.
+        DatasetError: nothing is prepared there, or a file is damaged, or it was made from other raw files
+            than those pinned.
     """
     folder = Path(folder)
     command = f"`python -m orderdp prepare --dataset {dataset.name}`"
@@ -98,9 +100,13 @@ def read_prepared(dataset: ImageDataset, folder: Path) -> ImageData:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         files = {name: manifest["files"][f"{name}.npy"]["sha256"] for name in Arrays._fields}
     except (FileNotFoundError, NotADirectoryError):
-        raise DatasetError(f"The data set '{dataset.name}' is not prepared: {folder} has no {MANIFEST}. Run {command}.") from None
+        raise DatasetError(
+            f"The data set '{dataset.name}' is not prepared: {folder} has no {MANIFEST}. Run {command}."
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{folder / MANIFEST} is damaged ({type(error).__name__}: {error}). {remedy}") from error
+        raise DatasetError(
+            f"{folder / MANIFEST} is damaged ({type(error).__name__}: {error}). {remedy}"
+        ) from error
     for key, expected in _facts(dataset).items():
         if manifest.get(key) != expected:
             raise DatasetError(
@@ -117,7 +123,10 @@ def _facts(dataset: ImageDataset) -> dict[str, object]:
 
 def _check_facts(dataset: ImageDataset, arrays: Arrays) -> None:
     expected = Arrays(
-        (dataset.n_train, *dataset.shape), (dataset.n_train,), (dataset.n_test, *dataset.shape), (dataset.n_test,)
+        (dataset.n_train, *dataset.shape),
+        (dataset.n_train,),
+        (dataset.n_test, *dataset.shape),
+        (dataset.n_test,),
     )
     for name, array, shape in zip(Arrays._fields, arrays, expected, strict=True):
         if array.shape != shape:
@@ -144,7 +153,9 @@ def _refuse_foreign(out: Path) -> None:
     ours = {f"{name}.npy" for name in Arrays._fields} | {MANIFEST} | TOLERATED
     foreign = sorted(path.name for path in out.iterdir() if path.name not in ours)
     if foreign:
-        raise DatasetError(f"{out} holds what is no prepared data set ({', '.join(foreign[:5])}); choose another folder.")
+        raise DatasetError(
+            f"{out} holds what is no prepared data set ({', '.join(foreign[:5])}); choose another folder."
+        )
 
 
 def _sha256(file: Path) -> str:

@@ -37,7 +37,9 @@ def find(dataset: ImageDataset, places: Sequence[Path], scratch: Path) -> tuple[
         tried.append(f"{folder} ({kind}): " + ("it lacks the files" if folder.is_dir() else "no such folder"))
     try:
         download(dataset, scratch)
-    except Exception as error:  # whatever goes wrong in the network or in torchvision, the user needs the list of places
+    except (
+        Exception
+    ) as error:  # whatever goes wrong in the network or in torchvision, the user needs the list of places
         tried.append(f"torchvision's download: {type(error).__name__}: {error}")
     else:
         arrays = dataset.read(scratch)

@@ -1,6 +1,8 @@
-"""The networks: builders `(classes, channels, **options) -> Module`, each with `features(x) -> (B, d)` and a linear `head`.
+"""The networks: builders `(classes, channels, **options) -> Module`, each with `features(x) -> (B, d)` and a
+linear `head`.
 
-All of them take float images (B, channels, H, W) of any size, and run fastest in the channels_last memory format.
+All of them take float images (B, channels, H, W) of any size, and run fastest in the channels_last memory
+format.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ def build(name: str, classes: int, channels: int, **options: object) -> nn.Modul
         options: the builder's keyword arguments, for example `width`.
 
     Raises:
-        ValueError: the name or an option is unknown (the message lists the known ones), or a number is no positive integer.
+        ValueError: the name or an option is unknown (the message lists the known ones), or a number is no
+            positive integer.
     """
     if name not in MODELS:
         raise ValueError(f"Unknown model {name!r}. Known: {', '.join(MODELS)}.")
@@ -42,5 +45,7 @@ def build(name: str, classes: int, channels: int, **options: object) -> nn.Modul
             raise ValueError(f"Unknown option {option!r} of model '{name}'. Known: {', '.join(known)}.")
     for key, value in {"classes": classes, "channels": channels, **options}.items():
         if type(value) is not int or value < 1:
-            raise ValueError(f"The '{key}' of model '{name}' must be an integer of at least 1. Got {value!r}.")
+            raise ValueError(
+                f"The '{key}' of model '{name}' must be an integer of at least 1. Got {value!r}."
+            )
     return MODELS[name](classes, channels, **options)

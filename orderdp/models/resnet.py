@@ -1,4 +1,5 @@
-"""ResNet-18 and ResNet-50 in the form used for CIFAR: torchvision's blocks behind a 3 x 3 stem that does not shrink the image."""
+"""ResNet-18 and ResNet-50 in the form used for CIFAR: torchvision's blocks behind a 3 x 3 stem that does not
+shrink the image."""
 
 from __future__ import annotations
 
@@ -6,11 +7,12 @@ from torch import Tensor, nn
 
 
 class ResNet(nn.Module):
-    """Stem, four stages, global average pooling, linear head (He et al. 2016, table 1, with a stem for small images).
+    """Stem, four stages, global average pooling, linear head (He et al. 2016, table 1, with a stem for small
+    images).
 
-    Paper: only "ResNet-18/50" is said; here, as in its released scripts: 3 x 3 stem with stride 1, no max-pooling, PyTorch's default
-    initialisation (torchvision's own networks use another). The head has one output per class, where the released scripts keep 100
-    for CIFAR-10 too.
+    Paper: only "ResNet-18/50" is said; here, as in its released scripts: 3 x 3 stem with stride 1, no
+    max-pooling, PyTorch's default initialisation (torchvision's own networks use another). The head has one
+    output per class, where the released scripts keep 100 for CIFAR-10 too.
 
     Args:
         block: torchvision's `BasicBlock` or `Bottleneck`.
@@ -20,7 +22,9 @@ class ResNet(nn.Module):
         width: planes of the first stage; each later stage doubles them.
     """
 
-    def __init__(self, block: type[nn.Module], depths: tuple[int, ...], classes: int, channels: int, width: int) -> None:
+    def __init__(
+        self, block: type[nn.Module], depths: tuple[int, ...], classes: int, channels: int, width: int
+    ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)

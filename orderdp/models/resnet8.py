@@ -9,7 +9,8 @@ from torch import Tensor, nn
 class Block(nn.Module):
     """Two 3 x 3 convolutions with a shortcut (He et al. 2016, the post-activation form of figure 2).
 
-    The shortcut is the identity, or a strided 1 x 1 convolution where the shape changes (option B of that paper).
+    The shortcut is the identity, or a strided 1 x 1 convolution where the shape changes (option B of that
+    paper).
     """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
@@ -20,7 +21,9 @@ class Block(nn.Module):
         self.norm2 = nn.BatchNorm2d(after)
         self.shortcut = nn.Identity()
         if stride != 1 or before != after:
-            self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.norm1(self.conv1(x)), inplace=True)
@@ -29,13 +32,16 @@ class Block(nn.Module):
 
 
 class ResNet8(nn.Module):
-    """A 3 x 3 stem, three stages of one block with width, 2 width and 4 width planes, global average pooling, a linear head."""
+    """A 3 x 3 stem, three stages of one block with width, 2 width and 4 width planes, global average pooling,
+    a linear head."""
 
     def __init__(self, classes: int, channels: int, width: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
-        self.stages = nn.Sequential(Block(width, width, 1), Block(width, 2 * width, 2), Block(2 * width, 4 * width, 2))
+        self.stages = nn.Sequential(
+            Block(width, width, 1), Block(width, 2 * width, 2), Block(2 * width, 4 * width, 2)
+        )
         self.head = nn.Linear(4 * width, classes)
 
     def features(self, x: Tensor) -> Tensor:

@@ -72,7 +72,9 @@ def test_published_parameter_counts():
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)], ids=str)
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
+@pytest.mark.parametrize(
+    "memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"]
+)
 def test_every_model_trains_on_every_image_shape(name, shape, memory_format):
     model = build(name, 7, shape[0], width=4).to(memory_format=memory_format)
     images = torch.rand(3, *shape).to(memory_format=memory_format)
@@ -92,7 +94,9 @@ def test_memory_format_does_not_change_the_result(name):
     images = torch.rand(2, 3, 32, 32)
     expected = model(images)
     model.to(memory_format=torch.channels_last)
-    torch.testing.assert_close(model(images.contiguous(memory_format=torch.channels_last)), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        model(images.contiguous(memory_format=torch.channels_last)), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -124,9 +128,18 @@ def test_models_can_be_pickled_and_their_state_loaded(name):
     [
         ({"name": "vgg"}, "Unknown model 'vgg'. Known: resnet8, resnet18, resnet50."),
         ({"name": "resnet8", "depth": 3}, "Unknown option 'depth' of model 'resnet8'. Known: width."),
-        ({"name": "resnet18", "width": 0}, "The 'width' of model 'resnet18' must be an integer of at least 1. Got 0."),
-        ({"name": "resnet8", "width": 1.5}, "The 'width' of model 'resnet8' must be an integer of at least 1. Got 1.5."),
-        ({"name": "resnet8", "classes": -1}, "The 'classes' of model 'resnet8' must be an integer of at least 1. Got -1."),
+        (
+            {"name": "resnet18", "width": 0},
+            "The 'width' of model 'resnet18' must be an integer of at least 1. Got 0.",
+        ),
+        (
+            {"name": "resnet8", "width": 1.5},
+            "The 'width' of model 'resnet8' must be an integer of at least 1. Got 1.5.",
+        ),
+        (
+            {"name": "resnet8", "classes": -1},
+            "The 'classes' of model 'resnet8' must be an integer of at least 1. Got -1.",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):

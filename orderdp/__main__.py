@@ -1,0 +1,150 @@
+"""Command line: `python -m orderdp COMMAND`. Maps names to functions; everything heavy is imported inside its command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from orderdp import grid as grids
+from orderdp.spec import SpecError
+
+DATA, RUNS, WORK, REPORTS = Path("data"), Path("runs"), Path(".work"), Path("reports")
+
+
+def plan(args: argparse.Namespace) -> int:
+    """What would run, and why; nothing is changed."""
+    from orderdp.plan import describe
+
+    print(describe(grids.load(args.params, args.scale), RUNS))
+    return 0
+
+
+def prepare(args: argparse.Namespace) -> int:
+    """Find, check and convert a data set."""
+    from orderdp.datasets import prepare as prepare_dataset
+
+    places = grids.load(args.params, args.scale).data_places.get(args.dataset, ())
+    prepare_dataset(args.dataset, args.out or DATA / args.dataset, places=[Path(p) for p in places])
+    return 0
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train one cell of the grid, or go on with it."""
+    from orderdp.progress import Progress
+
+    grid = grids.load(args.params, args.scale)
+    if args.cell not in grid.cells:
+        raise SpecError(
+            f"--cell: {args.cell!r} is not in the grid of scale {grid.scale!r}. The parameters or the sources changed since it was "
+            "planned; `python -m orderdp plan` and `snakemake -n` show the present cells."
+        )
+    from orderdp.training.run import Interrupted, train_cell
+
+    try:
+        train_cell(
+            grid.cells[args.cell],
+            data=DATA,
+            runs=RUNS,
+            work=WORK,
+            keep_models=grid.keep_models,
+            device=args.device,
+            threads=args.threads,
+            on_epoch=Progress(args.cell),
+            say=lambda text: print(text, file=sys.stderr, flush=True),
+        )
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        return 143
+    return 0
+
+
+def report(args: argparse.Namespace) -> int:
+    """Make tables, figures and the page from the runs."""
+    from orderdp.reporting.artifacts import report as make_report
+
+    make_report(grids.load(args.params, args.scale), runs=RUNS, reports=REPORTS, only=args.only, page=args.page)
+    return 0
+
+
+def track(args: argparse.Namespace) -> int:
+    """Bring MLflow up to date with the files of the runs."""
+    from orderdp import tracking
+
+    grid = grids.load(args.params, args.scale)
+    if args.watch:
+        tracking.watch(grid, runs=RUNS, work=WORK, reports=REPORTS, parent=args.parent)
+        return 0
+    result = tracking.track(grid, runs=RUNS, work=WORK, reports=REPORTS)
+    print(result.text)
+    return 0 if result.error is None or args.best_effort else 1
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Check that every table, figure and page was made from the runs that lie here."""
+    from orderdp.reporting.artifacts import verify as find_problems
+
+    problems = find_problems(grids.load(args.params, args.scale), RUNS, REPORTS)
+    print("\n".join(problems) or "Reports and runs agree.")
+    return 1 if problems else 0
+
+
+def gc(args: argparse.Namespace) -> int:
+    """List, and on request remove, runs that no grid asks for."""
+    from orderdp.plan import collect_garbage
+
+    present = grids.load(args.params, args.scale)
+    every = [present, *(grids.load(args.params, scale) for scale in present.scales if scale != present.scale)]
+    print(collect_garbage(every, RUNS, WORK, args.delete))
+    return 0
+
+
+def schema(args: argparse.Namespace) -> int:
+    """Print the JSON schema of params.yaml."""
+    import json
+
+    print(json.dumps(grids.Params.model_json_schema(), indent=1))
+    return 0
+
+
+COMMANDS = {
+    "plan": plan, "prepare": prepare, "train": train, "report": report, "track": track, "verify": verify, "gc": gc, "schema": schema,
+}  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(prog="orderdp", description="OrderDP: dynamic data pruning, reproduced.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    sub = {}
+    for name, function in COMMANDS.items():
+        text = (function.__doc__ or "").strip()
+        sub[name] = commands.add_parser(name, help=text, description=text)
+        sub[name].add_argument("--params", type=Path, default=Path("params.yaml"), help="the parameter file")
+        sub[name].add_argument("--scale", help="a scale of the parameter file, instead of the one it names")
+    sub["prepare"].add_argument("--dataset", required=True)
+    sub["prepare"].add_argument("--out", type=Path, help="folder to make; data/<dataset> unless given")
+    sub["train"].add_argument("--cell", required=True, help="a name that `plan` and `snakemake -n` show")
+    sub["train"].add_argument("--device", help="cuda, mps or cpu; the best present unless given")
+    sub["train"].add_argument("--threads", type=int, help="CPU threads")
+    sub["report"].add_argument("--only", help="one experiment; all of them and the page unless given")
+    sub["report"].add_argument("--page", action="store_true", help="the page alone, from tables and figures made before")
+    sub["track"].add_argument("--watch", action="store_true", help="follow the files until the parent ends")
+    sub["track"].add_argument("--parent", type=int, help="process to watch with; this one's parent unless given")
+    sub["track"].add_argument("--best-effort", action="store_true", help="succeed even if the store cannot be reached")
+    sub["gc"].add_argument("--delete", action="store_true", help="remove them")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs a command; a mistake of the user's is one message and exit code 2."""
+    args = parser().parse_args(argv)
+    try:
+        return COMMANDS[args.command](args)
+    except (SpecError, ValueError, OSError) as error:
+        print(f"orderdp {args.command}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

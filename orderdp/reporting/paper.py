@@ -1,0 +1,73 @@
+"""What the paper shows and under which names: its tables and figures in order, its methods and workloads."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from orderdp.reporting.published import load_published
+
+PUBLISHED_ROWS = {
+    "full": "Whole Dataset",
+    "random": "Dynamic Random",
+    "epsilon_greedy": "epsilon-greedy",
+    "ucb": "UCB",
+    "infobatch": "InfoBatch",
+    "infobatch_nominal": "InfoBatch",
+    "orderdp": "OrderDP",
+}
+"""Our method -> its row in `published.csv`. A method that is not here is a baseline that the paper does not have."""
+
+PUBLISHED_WORKLOADS = {
+    "cifar10-resnet18": "CIFAR10/ResNet-18",
+    "cifar10-resnet50": "CIFAR10/ResNet-50",
+    "cifar100-resnet18": "CIFAR100/ResNet-18",
+    "cifar100-resnet50": "CIFAR100/ResNet-50",
+    "cifar100-resnet50-stability": "CIFAR100/ResNet-50",
+}
+"""The paper's workload as `params.yaml` names it -> beginning of its columns in `published.csv`."""
+
+
+class Item(NamedTuple):
+    """A table or figure of the paper."""
+
+    experiment: str
+    name: str
+    title: str
+    published: str = ""
+
+
+ITEMS: tuple[Item, ...] = (
+    Item("figure1", "Figure 1", "Training dynamics at a 70 % prune ratio", "figure1"),
+    Item("table1", "Table 1", "Static pruning on CIFAR-10 and CIFAR-100 with ResNet-18", "table1"),
+    Item("table2", "Table 2", "Dynamic pruning on CIFAR-10 and CIFAR-100", "table2"),
+    Item("figure3", "Figure 3", "Accuracy and time over the prune ratio", "figure3"),
+    Item("table3", "Table 3", "Accuracy and time on ImageNet-1K", "table3"),
+    Item("figure4", "Figure 4", "Explore and exploit ratios", "figure4"),
+    Item("table4", "Table 4", "ImageNet-1K at several prune ratios", "table4"),
+    Item("table5", "Table 5", "Other architectures on ImageNet-1K", "table5"),
+    Item("table6", "Table 6", "Largest prune ratio without loss, by architecture", "table6"),
+    Item("table7", "Table 7", "Optimizers on CIFAR-10 with ResNet-50", "table7"),
+    Item("figure5", "Figure 5", "Weights of the ranks and their limit"),
+    Item("figure6", "Figure 6", "Weights of the ranks against uniform sampling"),
+    Item("figure7", "Figure 7", "Normalised weights for several q"),
+    Item("figure8", "Figure 8", "Sum of the normalised weights"),
+    Item("table8", "Table 8", "Similarity of kept sets between checkpoints", "table8"),
+    Item("figures9_11", "Figures 9, 10 and 11", "How often each sample is used"),
+    Item("figures12_13", "Figures 12 and 13", "Time to accuracy"),
+    Item("table9", "Table 9", "Stability over repeated runs", "table9"),
+    Item("table10", "Table 10", "Toy example of InfoBatch's estimator", "table10"),
+    Item("table11", "Table 11", "Cosine between pruned and full gradients", "table11"),
+)
+"""In the paper's order. Figure 2 is a drawing of the method: there is nothing to measure in it."""
+
+
+def published_cells(table: str) -> dict[tuple[str, str], tuple[float, float]]:
+    """(row, column) -> (value, std or NaN) of a published table."""
+    frame = load_published()
+    frame = frame[frame["table"] == table]
+    return {(r, c): (v, s) for r, c, v, s in frame[["row", "column", "value", "std"]].itertuples(index=False)}
+
+
+def workload_label(column: str) -> str:
+    """`CIFAR10/ResNet-18` -> `CIFAR-10, ResNet-18`."""
+    return column.replace("CIFAR100", "CIFAR-100").replace("CIFAR10/", "CIFAR-10/").replace("/", ", ")

@@ -1,0 +1,171 @@
+"""Runs -> tidy tables: the only place where reporting reads the files of a run.
+
+Every row of the grid (one use of a cell by a table or figure) becomes one row here, also when its run is missing or diverged: what was
+not run must be visible as such.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from orderdp.grid import Grid, Row
+from orderdp.reporting.files import sha256
+
+NOT_RUN, FINISHED, DIVERGED = "not run", "finished", "diverged"
+
+COORDINATES = (
+    "experiment", "workload", "stands_for", "method", "label", "prune_ratio", "explore", "panel", "seed", "cell",
+)  # fmt: skip
+MEASURED = (
+    "test_accuracy", "best_test_accuracy", "test_loss", "train_loss", "epochs", "steps", "samples", "selection_s", "training_s",
+    "evaluation_s", "n", "classes", "parameters",
+)  # fmt: skip
+
+
+class Runs:
+    """A folder of runs. Each file is read once, and its digest is kept for the provenance records.
+
+    Args:
+        folder: holds one folder per cell.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.digests: dict[str, dict[str, str]] = {}
+        """Cell -> file name -> sha256 of the bytes that were read."""
+        self._parsed: dict[tuple[str, str], Any] = {}
+
+    def summary(self, cell: str) -> dict[str, Any] | None:
+        """Content of summary.json; None while the cell is not run: a run without summary is not finished."""
+        return self._read(cell, "summary.json", json.loads)
+
+    def history(self, cell: str) -> pd.DataFrame | None:
+        """history.csv of a finished run; None while the cell is not run."""
+        if self.summary(cell) is None:
+            return None
+        return self._read(cell, "history.csv", lambda content: pd.read_csv(io.BytesIO(content)))
+
+    def selection(self, cell: str) -> dict[str, np.ndarray] | None:
+        """Arrays of selection.npz (`usage` int32 (n,), `checkpoint_epochs`, `kept_<epoch>`); None while the cell is not run."""
+        if self.summary(cell) is None:
+            return None
+        return self._read(cell, "selection.npz", _arrays)
+
+    def _read(self, cell: str, name: str, parse: Any) -> Any:
+        key = (cell, name)
+        if key not in self._parsed:
+            path = self.folder / cell / name
+            if path.is_file():
+                content = path.read_bytes()
+                self.digests.setdefault(cell, {})[name] = sha256(content)
+                self._parsed[key] = parse(content)
+            elif name == "summary.json":
+                self._parsed[key] = None
+            else:
+                raise FileNotFoundError(f"{path} is missing, though the run's summary.json exists. Remove that folder and run the cell again")
+        return self._parsed[key]
+
+
+def _arrays(content: bytes) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row per use of a cell.
+
+    Args:
+        grid: which runs there are to be.
+        runs: folder of runs.
+        experiments: names in the grid; all when None.
+
+    Returns:
+        Coordinates (experiment, workload, stands_for with the paper's workloads joined by a comma, method, label, prune_ratio as
+        asked for in (0, 1) or NaN, explore, panel, seed, cell), `status` ("finished", "diverged", "not run"), `diverged_epoch`,
+        the measured values of summary.json (accuracies in %, durations in seconds; NaN if not run), `realised_prune_ratio` and
+        `time_s` = selection_s + training_s.
+    """
+    runs = _opened(runs)
+    records = []
+    for row in _rows(grid, experiments):
+        summary = runs.summary(row.cell)
+        status = NOT_RUN if summary is None else str(summary["status"])
+        summary = summary or {}
+        at: Mapping[str, int] = summary.get("diverged_at") or {}
+        measured = {key: summary.get(key) for key in MEASURED}
+        records.append(
+            _coordinates(row)
+            | {"status": status, "diverged_epoch": at.get("epoch")}
+            | measured
+            | {"realised_prune_ratio": summary.get("prune_ratio")}
+        )
+    columns = [*COORDINATES, "status", "diverged_epoch", *MEASURED, "realised_prune_ratio"]
+    frame = pd.DataFrame(records, columns=columns)
+    numbers = ["prune_ratio", "explore", "diverged_epoch", *MEASURED, "realised_prune_ratio"]
+    frame[numbers] = frame[numbers].apply(pd.to_numeric)
+    frame["time_s"] = frame["selection_s"] + frame["training_s"]
+    return frame
+
+
+def histories(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row per use of a cell and epoch.
+
+    Returns:
+        Coordinates as in :func:`collect`, `status`, the columns of history.csv (its `prune_ratio` as `epoch_prune_ratio`), and
+        `time_s`: seconds of selection and training since the run began. Cells that are not run have no rows.
+    """
+    runs = _opened(runs)
+    parts = []
+    for row in _rows(grid, experiments):
+        history = runs.history(row.cell)
+        if history is None:
+            continue
+        history = history.rename(columns={"prune_ratio": "epoch_prune_ratio"})
+        history["time_s"] = (history["selection_s"] + history["training_s"]).cumsum()
+        status = runs.summary(row.cell)["status"]  # type: ignore[index]
+        parts.append(history.assign(**{k: v for k, v in _coordinates(row).items() if v is not None}, status=status))
+    columns = [*COORDINATES, "status"]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, "epoch", "time_s"])
+    return frame.reindex(columns=[*columns, *(c for c in frame.columns if c not in columns)])
+
+
+def selections(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
+    """How often samples were used: one row per use of a cell and usage count, with no gaps from 0 to the largest.
+
+    Returns:
+        Coordinates as in :func:`collect`, `status`, `uses` (times kept during the run), `samples` (how many samples have that count)
+        and `expected_uses` (the mean over samples). Cells that are not run have no rows.
+    """
+    runs = _opened(runs)
+    parts = []
+    for row in _rows(grid, experiments):
+        selection = runs.selection(row.cell)
+        if selection is None:
+            continue
+        usage = selection["usage"]
+        counts = np.bincount(usage)
+        part = pd.DataFrame({"uses": np.arange(len(counts)), "samples": counts, "expected_uses": float(usage.mean())})
+        parts.append(part.assign(**_coordinates(row), status=runs.summary(row.cell)["status"]))  # type: ignore[index]
+    columns = [*COORDINATES, "status", "uses", "samples", "expected_uses"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _opened(runs: Runs | Path) -> Runs:
+    return runs if isinstance(runs, Runs) else Runs(runs)
+
+
+def _rows(grid: Grid, experiments: Sequence[str] | None) -> list[Row]:
+    names = list(grid.experiments) if experiments is None else experiments
+    return [row for name in names for row in grid.experiments[name].rows]
+
+
+def _coordinates(row: Row) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in COORDINATES}
+    return values | {"stands_for": ",".join(row.stands_for)}

@@ -1,0 +1,68 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, workflow.basedir)
+
+from snakemake.exceptions import WorkflowError
+
+from orderdp import grid as grids
+from orderdp.spec import SpecError
+from orderdp.stamps import artifact_stamp, page_stamp
+
+if unknown := set(config) - {"scale"}:
+    # Parameters that only a command line states would be lost to DVC and to the next reader.
+    raise WorkflowError(f"--config takes only 'scale'. Got: {', '.join(sorted(unknown))}. Edit params.yaml")
+try:
+    GRID = grids.load("params.yaml", config.get("scale"))
+except SpecError as error:
+    raise WorkflowError(str(error)) from None
+
+SCALE = GRID.scale
+REPORT = f"reports/{SCALE}"
+RUN_FILES = [f"runs/{cell}/summary.json" for cell in GRID.cells]
+RECORD = {
+    name: f"{REPORT}/provenance/{name}-{artifact_stamp(GRID, name)}.json" for name in GRID.experiments
+}
+RECORDS = list(RECORD.values())
+PAGE_RECORD = f"{REPORT}/provenance/page-{page_stamp(GRID)}.json"
+TRACKING = os.environ.get("ORDERDP_NO_TRACKING", "") != "1"
+
+# One thread per run, also in libraries that never ask torch.
+shell.prefix(
+    "set -euo pipefail; export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; "
+)
+
+
+wildcard_constraints:
+    cell="[a-z0-9_.-]+",
+    experiment="[a-z0-9_]+",
+
+
+def settled(path):
+    """An input whose age does not matter if it is here already.
+
+    A file that is here was made from what its name says, so its time (of a clone, of `dvc pull`) means nothing: ancient. One that is
+    missing will be made by this run, and then whatever was made from its predecessor must be made again: plain.
+    """
+    return ancient(path) if Path(path).exists() else path
+
+
+def run_tracker(*arguments, wait):
+    if TRACKING:
+        command = [sys.executable, "-m", "orderdp", "track", "--scale", SCALE, *arguments]
+        start = subprocess.run if wait else subprocess.Popen
+        start(command, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": workflow.basedir})
+
+
+onstart:
+    run_tracker("--watch", "--parent", str(os.getpid()), wait=False)
+
+
+onsuccess:
+    run_tracker("--best-effort", wait=True)
+
+
+onerror:
+    run_tracker("--best-effort", wait=True)

@@ -1,0 +1,12 @@
+rule data:
+    input:
+        [settled(f"data/{name}/manifest.json") for name in GRID.datasets],
+
+
+rule prepare:
+    output:
+        "data/{dataset}/manifest.json",
+    log:
+        "logs/prepare/{dataset}.log",
+    shell:
+        "python -m orderdp prepare --dataset {wildcards.dataset} > {log} 2>&1"

@@ -1,0 +1,42 @@
+localrules:
+    report,
+    tables,
+
+
+rule tables:
+    input:
+        RECORDS,
+
+
+rule report:
+    input:
+        PAGE_RECORD,
+
+
+# One rule per experiment: its inputs and its record's name are known when this file is read.
+for name, record in RECORD.items():
+
+    rule:
+        name:
+            f"artifact_{name}"
+        input:
+            [settled(f"runs/{cell}/summary.json") for cell in GRID.experiments[name].cells],
+        output:
+            record,
+        log:
+            f"logs/report/{SCALE}-{name}.log",
+        params:
+            experiment=name,
+        shell:
+            "python -m orderdp report --scale {SCALE} --only {params.experiment} > {log} 2>&1"
+
+
+rule page:
+    input:
+        [settled(record) for record in RECORDS],
+    output:
+        PAGE_RECORD,
+    log:
+        f"logs/report/{SCALE}-page.log",
+    shell:
+        "python -m orderdp report --scale {SCALE} --page > {log} 2>&1"

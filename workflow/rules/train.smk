@@ -1,0 +1,25 @@
+rule runs:
+    input:
+        RUN_FILES,
+
+
+rule train:
+    input:
+        manifest=lambda wildcards: settled(
+            f"data/{GRID.cells[wildcards.cell].spec.dataset.name}/manifest.json"
+        ),
+    output:
+        spec="runs/{cell}/spec.json",
+        history="runs/{cell}/history.csv",
+        selection="runs/{cell}/selection.npz",
+        summary="runs/{cell}/summary.json",
+    log:
+        "logs/train/{cell}.log",
+    threads: 1
+    resources:
+        gpu=1,
+        runtime=1440,
+    retries: 1
+    shell:
+        "python -m orderdp.gpu_slot -- python -m orderdp train --scale {SCALE} --cell {wildcards.cell} "
+        "--threads {threads} > {log} 2>&1"
