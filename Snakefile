@@ -1,5 +1,6 @@
 """params.yaml -> data -> runs -> tables and figures -> report. How to run: profiles/. What to run: params.yaml."""
 
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"

@@ -17,8 +17,7 @@ import numpy as np
 
 
 class DatasetError(RuntimeError):
-    """A data set's files are missing, damaged, or not the files that they should be. The message names the
-    file and the remedy."""
+    """Files of a data set are missing, damaged or the wrong ones; the message names them and the remedy."""
 
 
 class Arrays(NamedTuple):
@@ -43,8 +42,7 @@ class ImageDataset(ABC):
         mean: per-channel mean of the training images, in units of pixel / 255.
         std: per-channel standard deviation of the training images, in the same units.
         raw: name of each raw file or array -> pinned digest of its content, as `algorithm:hex`.
-        bundled_with: Python package that brings the raw data along; None where they are files to be searched
-            for.
+        bundled_with: Python package that brings the raw data along; None where files must be searched for.
         system_folders: where operating systems' packages install the raw files.
         torchvision_name: class of `torchvision.datasets` that can download the raw files.
         wanted: the files that :meth:`read` looks for in a folder, in words, for messages.
@@ -93,7 +91,7 @@ def verified(content: bytes, pin: str, where: str) -> bytes:
     got = f"{algorithm}:{hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()}"
     if got != pin:
         raise DatasetError(
-            f"Wrong checksum of {where}. Expected {pin}, got {got} ({len(content)} bytes): the file is damaged or another one. "
-            "Delete or replace it."
+            f"Wrong checksum of {where}. Expected {pin}, got {got} ({len(content)} bytes): "
+            "the file is damaged or another one. Delete or replace it."
         )
     return content

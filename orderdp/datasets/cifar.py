@@ -79,23 +79,22 @@ class Cifar(ImageDataset):
             ) from error
 
 
-_RECONSTRUCT, *_ = np.empty(0, np.uint8).__reduce__()
+# The function that pickled arrays name; its module has moved within NumPy, so that it is taken from an array.
+_RECONSTRUCT = np.empty(0, np.uint8).__reduce__()[0]
+_BUILDERS: dict[tuple[str, str], object] = {
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays and plain containers only, so that a file forged to have the right md5 sum cannot run
-    code."""
-
-    _KNOWN = {
-        ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-        ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-    }
+    """Builds arrays and plain containers only: a file forged to have the right md5 sum cannot run code."""
 
     def find_class(self, module: str, name: str) -> object:
         try:
-            return self._KNOWN[module, name]
+            return _BUILDERS[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no image batch needs") from None
 
@@ -110,10 +109,10 @@ def unpickle_arrays(content: bytes) -> dict:
     return _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
 
 
-# Means and standard deviations are those of the 50,000 training images (the widely used values, to four
-# places). Paper: the released scripts normalise both data sets by (.5074, .4867, .4411) and (.2011, .1987,
-# .2025); here: each by its own, because the released means are close to CIFAR-100's only and the released
-# deviations are those of neither. md5 sums: as torchvision's CIFAR10 and CIFAR100 have them.
+# Digests: as torchvision's CIFAR10 and CIFAR100 have them.
+# Means and standard deviations: those of the 50,000 training images (the widely used values, to four places).
+# Paper: its released scripts normalise both data sets by (.5074, .4867, .4411) and (.2011, .1987, .2025);
+# here: each by its own, because those means are close to CIFAR-100's only and those deviations to neither's.
 CIFAR10 = Cifar(
     name="cifar10",
     classes=10,

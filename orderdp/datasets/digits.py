@@ -19,8 +19,7 @@ LEVELS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(ImageDataset):
-    """The digits, with a stratified split of 1,437 training and 360 test images in the order of the
-    source."""
+    """The digits in a stratified split of 1,437 training and 360 test images, each in the source's order."""
 
     def read(self, folder: Path) -> Arrays:
         """Read them from scikit-learn; `folder` is ignored."""
@@ -36,8 +35,9 @@ class Digits(ImageDataset):
 
 
 def stretch(counts: np.ndarray) -> np.ndarray:
-    """Map the source's values 0..16 (set pixels of a 4 x 4 cell) to 0..255: round(255 v / 16), halves up, so
-    that 8 becomes 128.
+    """Map the source's values 0..16 (set pixels of a 4 x 4 cell) to 0..255.
+
+    The value v becomes round(255 v / 16), halves up, so that 8 becomes 128.
 
     Args:
         counts: uint8, values 0..16.

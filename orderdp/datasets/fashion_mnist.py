@@ -24,8 +24,8 @@ class FashionMnist(ImageDataset):
     def read(self, folder: Path) -> Arrays | None:
         """Read the four files of one folder."""
         for place in (folder, folder / "FashionMNIST" / "raw"):
-            paths = [_existing(place / name) for name in self.raw]
-            if None not in paths:
+            paths = [path for name in self.raw if (path := _existing(place / name)) is not None]
+            if len(paths) == len(self.raw):
                 train_images, train_labels, test_images, test_labels = (
                     parse_idx(verified(_content(path), pin, f"the content of {path}"), path)
                     for path, pin in zip(paths, self.raw.values(), strict=True)

@@ -1,5 +1,4 @@
-"""The prepared form of a data set: four .npy files and a manifest, written whole or not at all and checked at
-every load."""
+"""The prepared form of a data set: four .npy files and a manifest, whole or not at all, checked at load."""
 
 from __future__ import annotations
 
@@ -71,11 +70,12 @@ def write_prepared(dataset: ImageDataset, out: Path, places: Sequence[Path] = ()
         downloads.mkdir()
         arrays, source = find(dataset, places, downloads)
         _check_facts(dataset, arrays)
-        manifest = _facts(dataset) | {"source": source, "files": {}}
+        files = {}
         for name, array in arrays._asdict().items():
             file = finished / f"{name}.npy"
             np.save(file, array)
-            manifest["files"][file.name] = {"shape": list(array.shape), "sha256": _sha256(file)}
+            files[file.name] = {"shape": list(array.shape), "sha256": _sha256(file)}
+        manifest = _facts(dataset) | {"source": source, "files": files}
         (finished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         if out.exists():
             out.rename(Path(scratch, "old"))
@@ -110,7 +110,8 @@ def read_prepared(dataset: ImageDataset, folder: Path) -> ImageData:
     for key, expected in _facts(dataset).items():
         if manifest.get(key) != expected:
             raise DatasetError(
-                f"{folder / MANIFEST} describes other data: '{key}' expected {expected}, got {manifest.get(key)}. {remedy}"
+                f"{folder / MANIFEST} describes other data: '{key}' expected {expected}, "
+                f"got {manifest.get(key)}. {remedy}"
             )
     tensors = {name: _load_array(folder / f"{name}.npy", digest, remedy) for name, digest in files.items()}
     return ImageData(dataset.name, **tensors, classes=dataset.classes, mean=dataset.mean, std=dataset.std)
@@ -122,18 +123,15 @@ def _facts(dataset: ImageDataset) -> dict[str, object]:
 
 
 def _check_facts(dataset: ImageDataset, arrays: Arrays) -> None:
-    expected = Arrays(
-        (dataset.n_train, *dataset.shape),
-        (dataset.n_train,),
-        (dataset.n_test, *dataset.shape),
-        (dataset.n_test,),
-    )
+    train, test = (dataset.n_train,), (dataset.n_test,)
+    expected = ((*train, *dataset.shape), train, (*test, *dataset.shape), test)
     for name, array, shape in zip(Arrays._fields, arrays, expected, strict=True):
         if array.shape != shape:
             raise DatasetError(f"The {name} of '{dataset.name}' must have shape {shape}. Got {array.shape}.")
-        if name.endswith("labels") and not (0 <= array.min() and array.max() < dataset.classes):
+        if name.endswith("labels") and (array.min() < 0 or array.max() >= dataset.classes):
             raise DatasetError(
-                f"The {name} of '{dataset.name}' must be in 0..{dataset.classes - 1}. Got {array.min()}..{array.max()}."
+                f"The {name} of '{dataset.name}' must be in 0..{dataset.classes - 1}. "
+                f"Got {array.min()}..{array.max()}."
             )
 
 

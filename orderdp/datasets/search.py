@@ -37,9 +37,8 @@ def find(dataset: ImageDataset, places: Sequence[Path], scratch: Path) -> tuple[
         tried.append(f"{folder} ({kind}): " + ("it lacks the files" if folder.is_dir() else "no such folder"))
     try:
         download(dataset, scratch)
-    except (
-        Exception
-    ) as error:  # whatever goes wrong in the network or in torchvision, the user needs the list of places
+    except Exception as error:
+        # Whatever goes wrong in the network or in torchvision, the user needs the list of places.
         tried.append(f"torchvision's download: {type(error).__name__}: {error}")
     else:
         arrays = dataset.read(scratch)
@@ -49,7 +48,8 @@ def find(dataset: ImageDataset, places: Sequence[Path], scratch: Path) -> tuple[
     raise DatasetError(
         f"The data set '{dataset.name}' was not found. Tried:\n"
         + "".join(f"  - {line}\n" for line in tried)
-        + f"Put the files ({dataset.wanted}) into a folder and name it under 'data_places: {dataset.name}:' in params.yaml."
+        + f"Put the files ({dataset.wanted}) into a folder and name it under "
+        + f"'data_places: {dataset.name}:' in params.yaml."
     )
 
 

@@ -3,7 +3,12 @@ shrink the image."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torchvision.models.resnet import BasicBlock, Bottleneck
 
 
 class ResNet(nn.Module):
@@ -23,7 +28,12 @@ class ResNet(nn.Module):
     """
 
     def __init__(
-        self, block: type[nn.Module], depths: tuple[int, ...], classes: int, channels: int, width: int
+        self,
+        block: type[BasicBlock | Bottleneck],
+        depths: tuple[int, ...],
+        classes: int,
+        channels: int,
+        width: int,
     ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
@@ -57,7 +67,7 @@ class ResNet(nn.Module):
         return self.head(self.features(x))
 
 
-def _block(block: type[nn.Module], before: int, planes: int, stride: int) -> nn.Module:
+def _block(block: type[BasicBlock | Bottleneck], before: int, planes: int, stride: int) -> nn.Module:
     after = planes * block.expansion
     shortcut = None
     if stride != 1 or before != after:

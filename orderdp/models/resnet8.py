@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import relu
 
 
 class Block(nn.Module):
@@ -19,16 +19,16 @@ class Block(nn.Module):
         self.norm1 = nn.BatchNorm2d(after)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(after)
-        self.shortcut = nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or before != after:
             self.shortcut = nn.Sequential(
                 nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        y = relu(self.norm1(self.conv1(x)), inplace=True)
         y = self.norm2(self.conv2(y))
-        return F.relu(y.add_(self.shortcut(x)), inplace=True)
+        return relu(y.add_(self.shortcut(x)), inplace=True)
 
 
 class ResNet8(nn.Module):
@@ -53,7 +53,7 @@ class ResNet8(nn.Module):
         Returns:
             float (B, 4 width), not negative.
         """
-        x = F.relu(self.norm(self.stem(x)), inplace=True)
+        x = relu(self.norm(self.stem(x)), inplace=True)
         return self.stages(x).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -70,6 +70,6 @@ def test_round_trip(tmp_path, arrays):
 def test_other_digits_than_the_pinned_ones_are_refused():
     other = dataclasses.replace(DIGITS, raw={**DIGITS.raw, "target": "sha256:0"})
     with pytest.raises(
-        DatasetError, match="labels of scikit-learn's load_digits. Expected sha256:0, got sha256:8ba4"
+        DatasetError, match=r"labels of scikit-learn's load_digits. Expected sha256:0, got sha256:8ba4"
     ):
         other.read(Path())

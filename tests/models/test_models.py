@@ -149,5 +149,8 @@ def test_wrong_arguments_are_named(arguments, message):
 
 
 def test_resnet8_needs_no_torchvision():
-    code = "import sys; from orderdp.models import build; build('resnet8', 10, 1); assert 'torchvision' not in sys.modules"
+    code = (
+        "import sys; from orderdp.models import build; build('resnet8', 10, 1);"
+        "assert 'torchvision' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

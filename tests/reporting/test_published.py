@@ -12,10 +12,10 @@ import pytest
 
 from orderdp.reporting.published import load_published, parse_column, value
 
-STATIC = (
-    "Static Random,CD,Herding,K-Center,Least Confidence,Margin,Forgetting,GraNd-4,DeepFool,Craig,Glister,Influence,EL2N-2,EL2N-20,"
-    "DP,OrderDP"
-).split(",")
+STATIC = [
+    *("Static Random", "CD", "Herding", "K-Center", "Least Confidence", "Margin", "Forgetting", "GraNd-4"),
+    *("DeepFool", "Craig", "Glister", "Influence", "EL2N-2", "EL2N-20", "DP", "OrderDP"),
+]
 DYNAMIC = ["Dynamic Random", "epsilon-greedy", "UCB", "InfoBatch", "OrderDP"]
 CIFAR = ["CIFAR10", "CIFAR100"]
 RESNETS = ["ResNet-18", "ResNet-50"]
@@ -209,7 +209,8 @@ def test_columns_are_taken_apart():
 
 def test_a_single_value_needs_no_pandas():
     code = (
-        "import sys; from orderdp.reporting.published import value; value('table2', 'UCB', 'CIFAR10/ResNet-18/30');"
+        "import sys; from orderdp.reporting.published import value;"
+        "value('table2', 'UCB', 'CIFAR10/ResNet-18/30');"
         "assert not {'pandas', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

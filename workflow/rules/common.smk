@@ -13,7 +13,9 @@ from orderdp.stamps import artifact_stamp, page_stamp
 
 if unknown := set(config) - {"scale"}:
     # Parameters that only a command line states would be lost to DVC and to the next reader.
-    raise WorkflowError(f"--config takes only 'scale'. Got: {', '.join(sorted(unknown))}. Edit params.yaml")
+    raise WorkflowError(
+        f"--config takes only 'scale'. Got: {', '.join(sorted(unknown))}. Edit params.yaml"
+    )
 try:
     GRID = grids.load("params.yaml", config.get("scale"))
 except SpecError as error:
@@ -23,7 +25,8 @@ SCALE = GRID.scale
 REPORT = f"reports/{SCALE}"
 RUN_FILES = [f"runs/{cell}/summary.json" for cell in GRID.cells]
 RECORD = {
-    name: f"{REPORT}/provenance/{name}-{artifact_stamp(GRID, name)}.json" for name in GRID.experiments
+    name: f"{REPORT}/provenance/{name}-{artifact_stamp(GRID, name)}.json"
+    for name in GRID.experiments
 }
 RECORDS = list(RECORD.values())
 PAGE_RECORD = f"{REPORT}/provenance/page-{page_stamp(GRID)}.json"
@@ -51,9 +54,21 @@ def settled(path):
 
 def run_tracker(*arguments, wait):
     if TRACKING:
-        command = [sys.executable, "-m", "orderdp", "track", "--scale", SCALE, *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "orderdp",
+            "track",
+            "--scale",
+            SCALE,
+            *arguments,
+        ]
         start = subprocess.run if wait else subprocess.Popen
-        start(command, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": workflow.basedir})
+        start(
+            command,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": workflow.basedir},
+        )
 
 
 onstart:

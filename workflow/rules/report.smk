@@ -20,7 +20,10 @@ for name, record in RECORD.items():
         name:
             f"artifact_{name}"
         input:
-            [settled(f"runs/{cell}/summary.json") for cell in GRID.experiments[name].cells],
+            [
+                settled(f"runs/{cell}/summary.json")
+                for cell in GRID.experiments[name].cells
+            ],
         output:
             record,
         log:

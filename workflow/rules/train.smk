@@ -15,11 +15,11 @@ rule train:
         summary="runs/{cell}/summary.json",
     log:
         "logs/train/{cell}.log",
+    retries: 1
     threads: 1
     resources:
         gpu=1,
         runtime=1440,
-    retries: 1
     shell:
         "python -m orderdp.gpu_slot -- python -m orderdp train --scale {SCALE} --cell {wildcards.cell} "
         "--threads {threads} > {log} 2>&1"

@@ -1,0 +1,39 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+# Snakemake's jobs call `python`: the one of this environment.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help reproduce test lint ui report schema commit
+
+help:  ## What can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; make PYTHON=python3.12"'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+reproduce: .venv/installed  ## Install, train everything at the quick scale, write reports/quick/index.html
+	snakemake --cores all --quiet rules
+
+test: .venv/installed  ## Run the tests
+	python -m pytest
+
+lint: .venv/installed  ## Style, types, workflow style
+	ruff check .
+	mypy
+	snakefmt --check Snakefile workflow
+	ORDERDP_NO_TRACKING=1 snakemake --lint
+
+ui: .venv/installed  ## Open MLflow on the runs tracked so far
+	MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+schema: .venv/installed  ## Write the JSON schema of params.yaml
+	python -m orderdp schema > workflow/schemas/params.schema.json
+
+commit: .venv/installed  ## Record data, runs and reports in DVC, if they are up to date
+	snakemake -n --quiet all | grep -q "Nothing to be done" || { echo "Not up to date: run snakemake first"; exit 1; }
+	dvc commit -f
