@@ -140,7 +140,7 @@ class Cell:
         return {
             "cell": self.name,
             "fingerprint": self.fingerprint,
-            "spec": self.spec.model_dump(mode="json"),
+            "spec": self.spec.plain(),
             "sources": dict(self.sources),
         }
 

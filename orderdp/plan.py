@@ -64,7 +64,7 @@ def estimate(grid: Grid, missing: Iterable[Cell], runs: Path) -> str:
         rates.setdefault(key, []).append((summary["ended"] - summary["started"]) / record["spec"]["recipe"]["epochs"])
     seconds, unknown = 0.0, 0
     for cell in missing:
-        spec = cell.spec.model_dump(mode="json")
+        spec = cell.spec.plain()
         known = sorted(rates.get((str(spec["dataset"]), str(spec["model"])), []))
         if known:
             seconds += known[len(known) // 2] * cell.spec.recipe.epochs

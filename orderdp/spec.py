@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
 
@@ -23,7 +23,7 @@ Seed = Annotated[StrictInt, Field(ge=0)]
 class Strict(BaseModel):
     """Base of all configuration: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="strings")
 
 
 class DatasetSpec(Strict):
@@ -145,7 +145,11 @@ class RunSpec(Strict):
 
     def canonical(self) -> str:
         """The spec as canonical JSON: the text that is hashed."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return json.dumps(self.plain(), sort_keys=True, separators=(",", ":"))
+
+    def plain(self) -> dict[str, Any]:
+        """The spec as plain values of strict JSON; infinity is the text "Infinity"."""
+        return json.loads(self.model_dump_json())
 
     def fingerprint(self, sources: dict[str, str]) -> str:
         """First 12 hex digits of sha256 over the spec and the digests of the sources that decide its result.

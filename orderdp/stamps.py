@@ -1,25 +1,50 @@
-"""Fingerprints of reports: what a table, a figure or the page depends on, known before anything has run."""
+"""Fingerprints of reports: what a table, a figure or the page depends on, known before anything has run.
+
+Light, as the Snakefile imports it at every parse: no pandas, and no file of a run is read.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
+from functools import cache
+from pathlib import Path
 
 from orderdp import sources
 from orderdp.grid import Grid
+
+CAPTIONS = Path(__file__).parents[1] / "workflow" / "captions"
+"""One text per experiment, `<experiment>.rst`."""
+
+
+def stamps(grid: Grid) -> dict[str, str]:
+    """Experiment -> stamp of its tables and figures, for every experiment of the grid."""
+    return {name: artifact_stamp(grid, name) for name in grid.experiments}
+
+
+def artifact_stamp(grid: Grid, experiment: str) -> str:
+    """Fingerprint of an experiment's tables and figures: its cells (whose names end in the fingerprints of the runs) and how they are
+    looked up, in which order, its words, the scale, the reporting code.
+
+    Raises:
+        KeyError: the grid has no such experiment.
+    """
+    entry = grid.experiments[experiment]
+    rows = sorted(str(sorted(asdict(row).items())) for row in entry.rows)
+    order = dict.fromkeys(row.label for row in entry.rows)  # of table lines and legends
+    return _short(grid.scale, grid.note, entry.title, entry.reproduces, _caption(experiment), *order, *rows, sources.reporting_digest())
+
+
+def page_stamp(grid: Grid) -> str:
+    """Fingerprint of the report page: everything on it."""
+    return _short(grid.scale, *stamps(grid).values())
 
 
 def _short(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def artifact_stamp(grid: Grid, experiment: str) -> str:
-    """Fingerprint of an experiment's tables and figures: its cells and how they are looked up, its words, the reporting code."""
-    entry = grid.experiments[experiment]
-    rows = sorted(str(sorted(asdict(row).items())) for row in entry.rows)
-    return _short(entry.title, entry.reproduces, grid.note, *rows, sources.reporting_digest())
-
-
-def page_stamp(grid: Grid) -> str:
-    """Fingerprint of the report page: everything on it."""
-    return _short(grid.scale, *(artifact_stamp(grid, name) for name in grid.experiments))
+@cache
+def _caption(experiment: str) -> str:
+    path = CAPTIONS / f"{experiment}.rst"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

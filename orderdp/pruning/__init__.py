@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from orderdp.pruning.base import Indexed, Pruner, Selection
+from orderdp.pruning.base import Pruner, Selection
 from orderdp.pruning.epsilon_greedy import EpsilonGreedy
 from orderdp.pruning.full import FullData
+from orderdp.pruning.indexed import Indexed
 from orderdp.pruning.infobatch import InfoBatch
 from orderdp.pruning.orderdp import OrderDP
 from orderdp.pruning.orderdp_batches import OrderDPBatches

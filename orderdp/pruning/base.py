@@ -5,17 +5,19 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 
 from orderdp.pruning.checks import as_indices, per_sample, whole
 from orderdp.pruning.exchange import gather, placement
-from orderdp.pruning.streams import generator
+from orderdp.pruning.observations import joined, without_repetition
+from orderdp.pruning.streams import numpy_generator, permutation
 
-T = TypeVar("T")
+CHUNK = 65536  # indices turned into Python integers at a time: a list of all of ImageNet's would take 50 MB
 
 
 class Selection(NamedTuple):
@@ -27,37 +29,20 @@ class Selection(NamedTuple):
     """float32 (q,), or None where all weigh 1."""
 
 
-class Indexed(Dataset[tuple[int, T]]):
-    """A data set that yields `(index, sample)`, so that a training step knows whose losses it holds.
-
-    Args:
-        dataset: any map-style data set.
-    """
-
-    def __init__(self, dataset: Dataset[T]) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, index: int) -> tuple[int, T]:
-        """The sample with its number."""
-        return index, self.dataset[index]
-
-    def __len__(self) -> int:
-        """Length of the wrapped data set."""
-        return len(self.dataset)  # type: ignore[arg-type]
-
-
-class Pruner(Sampler[int]):
+class Pruner(Sampler[Any]):
     """Base of all pruning methods: a `Sampler` for the `DataLoader`, and a weighted mean for the loss.
 
     A subclass says which samples an epoch keeps (`choose`) and, if it ranks them, what it remembers (`learn`, `memory`).
 
-    Epochs are numbered from 0. `set_epoch` names the one that the next iteration makes; without it, each full pass moves on by one, and
-    an iteration that was abandoned is repeated with the same samples. An epoch's set is drawn when it begins and stays, whatever is
-    observed meanwhile. The order is one permutation of all n samples per (seed, epoch), restricted to what is kept: a pruned run and
-    the full run visit their common samples in the same order.
+    Epochs are numbered from 0. `set_epoch` names the one that iterations make until the next `set_epoch`. Where it was never called, an
+    iteration makes the next epoch if the one before it came to its end or losses were observed since it began; a mere peek is repeated.
+    An epoch's set is drawn when it begins and stays, whatever is observed meanwhile; iterating it again does not count it again. The
+    order is one permutation of all n samples per (seed, epoch), restricted to what is kept: a pruned run and the full run visit their
+    common samples in the same order.
 
-    Across ranks of `torch.distributed` every rank draws the same selection and iterates its share; losses are exchanged when an epoch
-    begins, so every rank must begin it.
+    Across ranks of `torch.distributed` every rank draws the same selection and iterates its share. Losses are exchanged in `set_epoch`,
+    when an epoch begins and in `synchronize`, which every rank must call alike; nothing else communicates, so that one rank alone may
+    ask for a length, a selection or a ratio.
 
     Args:
         n: number of samples in the data set.
@@ -71,24 +56,24 @@ class Pruner(Sampler[int]):
         """int64 (n,): how many epochs kept each sample, counting only epochs that were begun."""
         self._pending: list[tuple[Tensor, Tensor]] = []
         self._epoch = 0
-        self._named = False
-        self._walked = False
+        self._named = self._walked = self._observed = False
         self._begun: tuple[int, Selection] | None = None
         self._preview: tuple[int, Selection] | None = None
-        self._dense: Tensor | None = None
+        self._tables: dict[torch.device, Tensor] = {}
+        self._placement: tuple[int, int] | None = None
         self._epochs_begun = 0
         self._samples_begun = 0
 
     @classmethod
     def at_ratio(cls, n: int, prune_ratio: float, **options: Any) -> Self:
         """The method with this share of every epoch left out; what else it takes goes to the constructor."""
-        return cls(n, prune_ratio=prune_ratio, **options)
+        return cls(n, prune_ratio=prune_ratio, **options)  # type: ignore[call-arg]  # methods without that option define their own
 
     # What a method defines
 
     @abstractmethod
-    def choose(self, epoch: int, draw: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Which samples an epoch keeps.
+    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+        """Which samples an epoch keeps. Changes nothing.
 
         Args:
             epoch: from 0.
@@ -99,7 +84,7 @@ class Pruner(Sampler[int]):
         """
 
     def learn(self, indices: Tensor, losses: Tensor) -> None:
-        """Takes in losses: int64 (m,) without repetition, float32 (m,). The default forgets them."""
+        """Takes in losses: int64 (m,) without repetition, float32 (m,), each finite or +inf. The default needs none."""
 
     def memory(self) -> dict[str, Any]:
         """What `state_dict` stores for the method; names of attributes with their values."""
@@ -111,36 +96,36 @@ class Pruner(Sampler[int]):
     # What users call
 
     def set_epoch(self, epoch: int) -> None:
-        """Names the epoch, from 0, that the next iteration makes."""
+        """Names the epoch, from 0, that the next iterations make. Across ranks: exchanges the losses, so call it on every rank."""
         self._epoch = whole(self, "epoch", epoch, 0)
         self._named = True
-        self._walked = False
+        if placement()[1] > 1:
+            self.synchronize()
 
     def select(self, epoch: int) -> Selection:
-        """The selection that an epoch would get from the present scores. Changes nothing but the exchange of pending losses."""
-        self.synchronize()
-        kept, weights = self.choose(epoch, generator(self.seed, "select", epoch))
-        order = torch.randperm(self.n, generator=generator(self.seed, "order", epoch))
-        indices = order[kept[order]]
-        return Selection(indices, None if weights is None else weights[indices])
+        """The selection that an epoch would get from the present scores, the same at every call; nothing begins.
+
+        Across ranks the present scores are those of the last exchange.
+        """
+        if placement()[1] == 1:
+            self.synchronize()
+        if self._preview is None or self._preview[0] != epoch:
+            kept, weights = self.choose(epoch, numpy_generator(self.seed, "select", epoch))
+            order = torch.from_numpy(permutation(self.n, self.seed, epoch))
+            # NumPy gathers and compresses several times as fast as boolean indexing in torch.
+            indices = torch.from_numpy(order.numpy()[np.flatnonzero(kept.numpy()[order.numpy()])])
+            self._preview = (epoch, Selection(indices, None if weights is None else weights[indices]))
+        return self._preview[1]
 
     def begin_epoch(self, epoch: int) -> Selection:
-        """Draws an epoch's set, counts it as trained, and returns it; asked again for the same epoch, returns the same set."""
-        if self._begun is not None and self._begun[0] == epoch:
-            return self._begun[1]
-        selection = self._peek(epoch)
-        self._begun, self._preview = (epoch, selection), None
-        self._set_weights(selection)
-        self.usage.index_add_(0, selection.indices, torch.ones_like(selection.indices))
-        self._epochs_begun += 1
-        self._samples_begun += len(selection.indices)
-        self.on_begin(epoch, selection)
-        return selection
+        """Draws an epoch's set, counts it as trained, and returns it (all ranks' together); the same again until another begins."""
+        self._epoch = whole(self, "epoch", epoch, 0)
+        self._named = True
+        return self._begin(self._epoch)
 
     def batches(self, epoch: int, batch_size: int) -> tuple[Iterator[Tensor], int]:
         """Begins an epoch; its batches of indices on this rank, and their number."""
-        indices = self._share(self.begin_epoch(epoch).indices)
-        parts = indices.split(batch_size)
+        parts = self._share(self.begin_epoch(epoch).indices).split(batch_size)
         return iter(parts), len(parts)
 
     def observe(self, indices: Tensor | Sequence[int], losses: Tensor) -> None:
@@ -148,12 +133,18 @@ class Pruner(Sampler[int]):
 
         Args:
             indices: integers (b,), as the loader yielded them.
-            losses: float (b,), one per sample. A loss that is not a number ranks as infinite.
+            losses: float (b,), one per sample. One that is not finite counts as infinite: the sample ranks first until it is seen again.
+
+        Raises:
+            ValueError: losses that are not per sample, indices that are not integers.
+            IndexError: an index outside of 0..n-1 (for indices on a device: raised by the next selection).
         """
         indices = as_indices(indices, self.n)
         per_sample(losses, len(indices))
-        self._pending.append((indices, losses.detach().to(torch.float32, copy=True)))
-        self._preview = None
+        self._observed = True
+        if type(self).learn is not Pruner.learn:
+            # Copies, because the caller may go on to change either in place.
+            self._pending.append((indices.detach().clone(), losses.detach().to(torch.float32, copy=True)))
 
     def update(self, indices: Tensor | Sequence[int], losses: Tensor) -> Tensor:
         """Observes the losses and returns their weighted mean over the batch, for `backward`.
@@ -166,78 +157,91 @@ class Pruner(Sampler[int]):
             scalar.
         """
         self.observe(indices, losses)
-        if self._dense is None:
+        if self._begun is None or self._begun[1].weights is None:
             return losses.mean()
-        return (self.weights(indices).to(losses.device, losses.dtype, non_blocking=True) * losses).mean()
+        return (self.weights(indices).to(losses.device, non_blocking=True) * losses).mean()
 
     def weights(self, indices: Tensor | Sequence[int]) -> Tensor:
-        """float32 (b,): the weights of these samples in the epoch that has begun."""
+        """float32 (b,), where the indices are: the weights of these samples in the epoch that has begun (1 if it left them out)."""
         indices = as_indices(indices, self.n)
-        if self._dense is None:
-            return torch.ones(len(indices))
-        return self._dense[indices.cpu()]
+        if self._begun is None or self._begun[1].weights is None:
+            return torch.ones(len(indices), device=indices.device)
+        if indices.device not in self._tables:
+            table = torch.ones(self.n)
+            table[self._begun[1].indices] = self._begun[1].weights
+            self._tables[indices.device] = table.to(indices.device)
+        return self._tables[indices.device][indices]
 
     @property
     def prune_ratio(self) -> float:
         """Share of the samples left out so far, over all epochs begun; of the next epoch if none has."""
         if self._epochs_begun == 0:
-            return 1 - len(self._peek(self._upcoming()).indices) / self.n
+            return 1 - len(self.select(self._epoch).indices) / self.n
         return 1 - self._samples_begun / (self._epochs_begun * self.n)
 
     def synchronize(self) -> None:
-        """Applies the losses observed since the last call, from all ranks; every rank must call it.
-
-        Beginning an epoch does this by itself. Call it before `state_dict` when only one rank saves.
-        """
-        rank, world = placement()
-        if not self._pending and world == 1:
+        """Learns from the losses observed since the last call, on all ranks: every rank must call it. Before `state_dict`, for example."""
+        if type(self).learn is Pruner.learn or (not self._pending and placement()[1] == 1):
             return
-        indices = torch.cat([i.cpu() for i, _ in self._pending]) if self._pending else torch.empty(0, dtype=torch.int64)
-        losses = torch.cat([x.cpu() for _, x in self._pending]) if self._pending else torch.empty(0)
-        self._pending.clear()
-        if world > 1:
-            indices, losses = gather(indices, losses)
+        indices, losses = joined(self._pending)
         as_indices(indices, self.n)
-        losses = losses.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
-        for chunk, values in _without_repetition(indices, losses, self.n):
-            self.learn(chunk, values)
+        self._pending.clear()
+        if placement()[1] > 1:
+            indices, losses = gather(indices, losses)
+        losses = torch.where(losses.isfinite(), losses, torch.inf)
+        for part, values in without_repetition(indices, losses, self.n):
+            self.learn(part, values)
+            self._preview = None
+
+    def shard(self, rank: int, world_size: int) -> None:
+        """Iterates this share instead of what `torch.distributed` says: (0, 1) where a library splits the batches itself."""
+        world_size = whole(self, "world_size", world_size, 1)
+        if whole(self, "rank", rank, 0) >= world_size:
+            raise ValueError(f"The 'rank' of {type(self).__name__} must be below 'world_size' = {world_size}. Got {rank}.")
+        self._placement = (rank, world_size)
 
     # Sampler
 
-    def __iter__(self) -> Iterator[int]:
-        """A fresh iterator over this rank's share of the epoch."""
-        self._epoch, self._walked = self._upcoming(), False
-        indices = self._share(self.begin_epoch(self._epoch).indices)
-        return self._walk(indices.tolist())
+    def __iter__(self) -> Iterator[Any]:
+        """A fresh iterator over this rank's share of the epoch, as Python integers."""
+        self._epoch = self._upcoming()
+        return self._walk(self._share(self._begin(self._epoch).indices), self._epoch)
 
-    def _walk(self, indices: list[int]) -> Iterator[int]:
-        epoch = self._epoch
-        yield from indices
-        self._walked = self._epoch == epoch
+    def _walk(self, indices: Tensor, epoch: int) -> Iterator[int]:
+        for part in indices.split(CHUNK):
+            yield from part.tolist()
+        self._finish(epoch)
 
     def __len__(self) -> int:
-        """Samples of this rank in the next iteration, or in the present one while it runs."""
-        return len(self._share(self._peek(self._upcoming()).indices))
+        """Samples of this rank in the epoch named by `set_epoch`; without it, in the epoch last begun."""
+        begun = self._begun is not None and self._begun[0] == self._epoch
+        indices = self._begun[1].indices if begun and self._begun is not None else self.select(self._epoch).indices
+        return -(-len(indices) // self._ranks()[1])
 
     # State
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that later selections depend on, as tensors and plain values."""
+        """Everything that later selections depend on, as copies of tensors and plain values.
+
+        Raises:
+            RuntimeError: across ranks, losses that were not exchanged: one rank's state would lack what the others saw.
+        """
         if placement()[1] == 1:
             self.synchronize()
+        elif self._pending:
+            raise RuntimeError(
+                f"{type(self).__name__} holds losses that only this rank has seen. Call synchronize() on every rank before state_dict()."
+            )
         return {
             "method": type(self).__name__,
             "n": self.n,
             "seed": self.seed,
             "epoch": self._epoch,
-            "named": self._named,
-            "walked": self._walked,
-            "begun": None if self._begun is None else [self._begun[0], self._begun[1].indices, self._begun[1].weights],
+            "flags": [self._named, self._walked, self._observed],
+            "begun": None if self._begun is None else [self._begun[0], *self._begun[1]],
             "usage": self.usage.clone(),
-            "epochs_begun": self._epochs_begun,
-            "samples_begun": self._samples_begun,
-            "pending": [list(pair) for pair in self._pending],
-            "memory": {k: v.clone() if isinstance(v, Tensor) else v for k, v in self.memory().items()},
+            "counts": [self._epochs_begun, self._samples_begun],
+            "memory": {name: _copy(value) for name, value in self.memory().items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -247,62 +251,65 @@ class Pruner(Sampler[int]):
             ValueError: the state is of another method, number of samples or seed.
         """
         for key, mine in (("method", type(self).__name__), ("n", self.n), ("seed", self.seed)):
-            if state[key] != mine:
-                raise ValueError(f"This state is of a pruner with {key} = {state[key]!r}; this one has {mine!r}. Build it alike first.")
-        self._epoch, self._named, self._walked = state["epoch"], state["named"], state["walked"]
-        self._epochs_begun, self._samples_begun = state["epochs_begun"], state["samples_begun"]
-        self.usage = state["usage"].clone()
-        self._pending = [(indices, losses) for indices, losses in state["pending"]]
-        for name, value in state["memory"].items():
-            setattr(self, name, value.clone() if isinstance(value, Tensor) else value)
-        begun, self._preview = state["begun"], None
+            if key not in state or state[key] != mine:
+                raise ValueError(
+                    f"This state is of a pruner with {key} = {state.get(key)!r}; this one has {mine!r}. Build it alike first."
+                )
+        self._epoch, begun = state["epoch"], state["begun"]
+        self._named, self._walked, self._observed = state["flags"]
+        self._epochs_begun, self._samples_begun = state["counts"]
         self._begun = None if begun is None else (begun[0], Selection(begun[1], begun[2]))
-        self._dense = None
-        if self._begun is not None:
-            self._set_weights(self._begun[1])
+        self.usage = state["usage"].clone()
+        self._pending, self._preview, self._tables = [], None, {}
+        for name in self.memory():
+            setattr(self, name, _copy(state["memory"][name]))
 
     def __repr__(self) -> str:
-        """The call that builds an equal pruner."""
-        names = [name for name in inspect.signature(type(self).__init__).parameters if name not in ("self", "n")]
-        # `prune_ratio` is what was realised; the one asked for is kept as `target_ratio`.
-        values = {name: getattr(self, "target_ratio" if name == "prune_ratio" else name) for name in names}
-        options = "".join(f", {name}={value!r}" for name, value in values.items())
+        """The call that builds an equal pruner; options at their default are left out."""
+        options = ""
+        for name, parameter in list(inspect.signature(type(self)).parameters.items())[1:]:
+            # `prune_ratio` is what was realised; the one asked for is kept as `target_ratio`.
+            value = getattr(self, "target_ratio" if name == "prune_ratio" else name)
+            if parameter.default is parameter.empty or value != parameter.default:
+                options += f", {name}={value!r}"
         return f"{type(self).__name__}({self.n}{options})"
 
-    def _upcoming(self) -> int:
-        return self._epoch + 1 if self._walked and not self._named else self._epoch
+    def _begin(self, epoch: int) -> Selection:
+        if self._begun is None or self._begun[0] != epoch:
+            self.synchronize()
+            selection = self.select(epoch)
+            self._start(epoch, selection, len(selection.indices))
+            self.usage.index_add_(0, selection.indices, torch.ones_like(selection.indices))
+            self.on_begin(epoch, selection)
+            return selection
+        return self._begun[1]
 
-    def _peek(self, epoch: int) -> Selection:
+    def _start(self, epoch: int, selection: Selection, samples: int) -> None:
+        self._begun, self._preview, self._tables = (epoch, selection), None, {}
+        self._walked = self._observed = False
+        self._epochs_begun += 1
+        self._samples_begun += samples
+
+    def _finish(self, epoch: int) -> None:
         if self._begun is not None and self._begun[0] == epoch:
-            return self._begun[1]
-        if self._preview is None or self._preview[0] != epoch:
-            self._preview = (epoch, self.select(epoch))
-        return self._preview[1]
+            self._walked = True
+
+    def _upcoming(self) -> int:
+        """The epoch that an iteration started now makes."""
+        over = self._begun is not None and self._begun[0] == self._epoch and (self._walked or self._observed)
+        return self._epoch + 1 if over and not self._named else self._epoch
+
+    def _ranks(self) -> tuple[int, int]:
+        return placement() if self._placement is None else self._placement
 
     def _share(self, indices: Tensor) -> Tensor:
-        """This rank's part; padded from the start, so that all ranks take as many steps."""
-        rank, world = placement()
+        """This rank's part of indices (q,); padded from the start, so that all ranks take as many steps."""
+        rank, world = self._ranks()
         if world == 1:
             return indices
-        missing = -len(indices) % world
-        return torch.cat([indices, indices[:missing]])[rank::world]
-
-    def _set_weights(self, selection: Selection) -> None:
-        self._dense = None
-        if selection.weights is not None:
-            self._dense = torch.ones(self.n)
-            self._dense[selection.indices] = selection.weights
+        size = -(-len(indices) // world)
+        return indices[torch.arange(rank, size * world, world) % len(indices)]
 
 
-def _without_repetition(indices: Tensor, losses: Tensor, n: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Splits observations into parts that hold each sample once, in the order in which they came."""
-    while len(indices):
-        if int(torch.bincount(indices, minlength=n).max()) == 1:
-            yield indices, losses
-            return
-        first = torch.full((n,), -1, dtype=torch.int64)
-        position = torch.arange(len(indices))
-        first.scatter_reduce_(0, indices, position, "amin", include_self=False)
-        now = first[indices] == position
-        yield indices[now], losses[now]
-        indices, losses = indices[~now], losses[~now]
+def _copy(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else list(value) if isinstance(value, list) else value

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from orderdp.pruning.checks import fraction
 from orderdp.pruning.moving import MovingAverage
-from orderdp.pruning.ranking import top
+from orderdp.pruning.ranking import smallest, top
 
 
 class EpsilonGreedy(MovingAverage):
@@ -37,12 +37,11 @@ class EpsilonGreedy(MovingAverage):
         super().__init__(n, prune_ratio=prune_ratio, smoothing=smoothing, period=period, warmup_epochs=warmup_epochs, seed=seed)
         self.epsilon = fraction(self, "epsilon", epsilon, zero=True, one=True)
 
-    def choose_set(self, draw: torch.Generator) -> Tensor:
+    def choose_set(self, draw: np.random.Generator) -> Tensor:
         """round((1 - epsilon) q) by mean loss, the others of q uniformly from those not in it."""
-        order = torch.randperm(self.n, generator=draw)
         greedy = round((1 - self.epsilon) * self._kept_count)
-        kept = top(self._mean, order, greedy)
-        rest = order[~kept[order]]
-        rest = rest[torch.randperm(len(rest), generator=draw)]
-        kept[rest[: self._kept_count - greedy]] = True
+        kept = top(self._mean, greedy, draw)
+        rest = np.flatnonzero(~kept.numpy())
+        # New keys: those of `top` are no longer uniform among samples that lost a tie.
+        kept.numpy()[rest[smallest(draw.random(len(rest)), self._kept_count - greedy)]] = True
         return kept

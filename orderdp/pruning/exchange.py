@@ -29,6 +29,8 @@ def gather(indices: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
     counts = [torch.empty_like(count) for _ in range(world)]
     dist.all_gather(counts, count)
     sizes = [int(c) for c in counts]
+    if not any(sizes):
+        return indices, losses
     return _gather_padded(indices, sizes, device), _gather_padded(losses, sizes, device)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,8 +12,20 @@ from orderdp.pruning.base import Pruner
 
 
 class FullData(Pruner):
-    """Every sample in every epoch: the baseline."""
+    """Every sample in every epoch: the baseline.
 
-    def choose(self, epoch: int, draw: torch.Generator) -> tuple[Tensor, None]:
+    Args:
+        n: number of samples.
+        seed: decides the order.
+    """
+
+    @classmethod
+    def at_ratio(cls, n: int, prune_ratio: float, **options: Any) -> Self:
+        """The full data, which has one ratio only: any but 0 is an error."""
+        if prune_ratio != 0:
+            raise ValueError(f"The 'prune_ratio' of FullData must be 0: it prunes nothing. Got {prune_ratio!r}.")
+        return cls(n, **options)
+
+    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
         """All samples."""
         return torch.ones(self.n, dtype=torch.bool), None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from orderdp.pruning.base import Pruner
+from orderdp.pruning import checks
+from orderdp.pruning.base import Pruner, Selection
 from orderdp.pruning.checks import fraction, whole
-from orderdp.pruning import ranking
+from orderdp.pruning.ranking import smallest, unseen
 
 
 class InfoBatch(Pruner):
@@ -20,12 +23,13 @@ class InfoBatch(Pruner):
 
     Args:
         n: number of samples.
-        prune_ratio: in (0, 1). With budget "nominal" the share pruned of the samples *below the mean*, as published: the epoch's own
-            ratio is smaller. With "calibrated" the share pruned of all samples, met exactly where the samples below the mean suffice.
+        prune_ratio: r, in (0, 1). With budget "nominal" the share pruned of the samples *below the mean*, as published: the epoch's own
+            ratio is smaller. With "calibrated" the share pruned of all samples: r is set anew each epoch so that it is met exactly, where
+            the samples below the mean suffice (`feasible` tells).
         budget: "nominal" or "calibrated".
         annealing: share of the epochs, in (0, 1], after which all data is used (0.875 in the original); None for never.
         epochs: planned epochs; needed with annealing.
-        min_keep: least share kept below the mean (0.1 in the original), which bounds the weights by 1 / min_keep.
+        min_keep: least share kept below the mean (0.1 in the original), in (0, 1], which bounds the weights by 1 / min_keep.
         seed: decides the random share and order.
     """
 
@@ -33,7 +37,7 @@ class InfoBatch(Pruner):
         self,
         n: int,
         *,
-        prune_ratio: float,
+        prune_ratio: float = 0.5,
         budget: Literal["nominal", "calibrated"] = "nominal",
         annealing: float | None = None,
         epochs: int | None = None,
@@ -41,7 +45,8 @@ class InfoBatch(Pruner):
         seed: int = 0,
     ) -> None:
         super().__init__(n, seed=seed)
-        self.target_ratio = fraction(self, "prune_ratio", prune_ratio)
+        self._target_count = checks.budget(self, self.n, prune_ratio)
+        self.target_ratio = float(prune_ratio)
         if budget not in ("nominal", "calibrated"):
             raise ValueError(f"The 'budget' of InfoBatch must be 'nominal' or 'calibrated'. Got {budget!r}.")
         self.budget = budget
@@ -50,46 +55,64 @@ class InfoBatch(Pruner):
         if annealing is not None and epochs is None:
             raise ValueError("InfoBatch with 'annealing' needs 'epochs', the planned number of epochs.")
         self.min_keep = fraction(self, "min_keep", min_keep, one=True)
-        self._scores = ranking.unseen(n)
+        self.clamped_epochs: list[int] = []
+        """Epochs begun that kept more than asked for, although scores were known."""
+        self._scores = unseen(self.n)
 
-    def choose(self, epoch: int, draw: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """All at or above the mean, never seen or not finite; of those below, a uniform share without replacement."""
+    @property
+    def feasible(self) -> bool:
+        """Whether every epoch begun so far met its budget. Epochs before any score is known, and annealed ones, do not count."""
+        return not self.clamped_epochs
+
+    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+        """All at or above the mean and all never seen; of those below, a uniform share without replacement."""
         kept = torch.ones(self.n, dtype=torch.bool)
-        if self.annealing is not None and self.epochs is not None and epoch >= self.annealing * self.epochs:
+        low = np.empty(0, dtype=np.intp) if self._annealed(epoch) else self._below_mean()
+        if len(low) == 0:
             return kept, None
-        # A mask tells what was seen. The original compares with a constant, and a float32 mean of equal constants may exceed them.
-        seen = self._scores.isfinite()
-        if not seen.any():
-            return kept, None
-        low = (seen & (self._scores < self._scores[seen].double().mean())).nonzero().squeeze(1)
-        count = len(low)
-        if count == 0:
-            return kept, None
-        stay = self._stay(count)
-        kept[low[torch.randperm(count, generator=draw)[stay:]]] = False
+        stay, weight = self._stay(len(low))
+        kept.numpy()[low] = False
+        kept.numpy()[low[smallest(draw.random(len(low)), stay)]] = True
         weights = torch.ones(self.n)
-        # Nominal: the published 1 / (1 - r). Calibrated: the exact inverse of the share that stays.
-        weights[low] = 1 / max(1 - self.target_ratio, self.min_keep) if self.budget == "nominal" else count / stay
+        weights.numpy()[low] = weight
         return kept, weights
 
-    def _stay(self, count: int) -> int:
-        """How many of the `count` samples below the mean stay."""
+    def _below_mean(self) -> NDArray[np.intp]:
+        """Samples whose last loss is below the mean of all that are known."""
+        # A mask tells what was seen. The original compares with a constant, and a float32 mean of equal constants may exceed them.
+        scores = self._scores.numpy()
+        seen = np.isfinite(scores)
+        if not seen.any():
+            return np.empty(0, dtype=np.intp)
+        return np.flatnonzero(scores < scores[seen].mean(dtype=np.float64))
+
+    def _stay(self, count: int) -> tuple[int, float]:
+        """How many of `count` samples below the mean stay, and the weight of each."""
+        share = max(1 - self.target_ratio, self.min_keep)
         if self.budget == "nominal":
-            return max(1, math.floor(max(1 - self.target_ratio, self.min_keep) * count + 1e-9))
-        wanted = ranking.budget(self.n, self.target_ratio) - (self.n - count)
-        return min(count, max(wanted, math.ceil(self.min_keep * count)))
+            return math.floor(share * count + 1e-9), 1 / share  # the published weight, though the floor keeps slightly less
+        least = max(1, math.ceil(self.min_keep * count - 1e-9))
+        stay = max(least, self._target_count - (self.n - count))
+        return stay, count / stay
+
+    def _annealed(self, epoch: int) -> bool:
+        return self.annealing is not None and self.epochs is not None and epoch >= math.floor(self.annealing * self.epochs + 1e-9)
+
+    def on_begin(self, epoch: int, selection: Selection) -> None:
+        """Records an epoch that could not be pruned as asked."""
+        if self._annealed(epoch) or not bool(self._scores.isfinite().any()):
+            return
+        if self.budget == "calibrated":
+            clamped = len(selection.indices) != self._target_count
+        else:
+            clamped = 1 - self.target_ratio < self.min_keep - 1e-9
+        if clamped:
+            self.clamped_epochs.append(epoch)
 
     def learn(self, indices: Tensor, losses: Tensor) -> None:
         """A sample's score is its newest unweighted loss."""
         self._scores[indices] = losses
 
     def memory(self) -> dict[str, Any]:
-        """The scores."""
-        return {"_scores": self._scores}
-
-    @property
-    def feasible(self) -> bool:
-        """Whether the present scores allow the calibrated ratio: enough samples lie below the mean."""
-        seen = self._scores.isfinite()
-        low = int((self._scores[seen] < self._scores[seen].double().mean()).sum()) if seen.any() else 0
-        return self.n - low + math.ceil(self.min_keep * low) <= ranking.budget(self.n, self.target_ratio)
+        """The scores, and which epochs missed their budget."""
+        return {"_scores": self._scores, "clamped_epochs": self.clamped_epochs}

@@ -5,25 +5,39 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from orderdp.pruning.base import Pruner, Selection
-from orderdp.pruning.checks import fraction, whole
-from orderdp.pruning.ranking import budget
+from orderdp.pruning.checks import budget, fraction, whole
+from orderdp.pruning.ranking import mask_at, unseen
+
+
+def moved(mean: Tensor, variance: Tensor, losses: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Mean and variance after one more loss each, all float32 (m,).
+
+    With m the old mean: var <- (1 - alpha) var + alpha (L - m)^2, then m <- (1 - alpha) m + alpha L. The first loss of a sample gives
+    m = L and var = 0, as does the first after one that was not finite.
+    """
+    known = mean.isfinite() & variance.isfinite() & losses.isfinite()
+    deviation = torch.where(known, losses - mean, 0.0)
+    variance = torch.where(known, (1 - alpha) * variance + alpha * deviation**2, 0.0)
+    return torch.where(known, (1 - alpha) * mean + alpha * losses, losses), variance
 
 
 class MovingAverage(Pruner):
     """Base of methods that choose anew every `period` epochs, from moving averages of the losses seen in training.
 
-    With alpha the weight of the newest loss L and m the old mean: var <- (1 - alpha) var + alpha (L - m)^2, then
-    m <- (1 - alpha) m + alpha L. The first loss of a sample gives m = L, var = 0; before it, the sample ranks first.
-    Source: Raju et al. 2021; constants as in the public re-implementations.
+    A sample never seen ranks first. Every epoch after the warm-up keeps exactly round((1 - prune_ratio) n) samples. For scores from a
+    pass over all data rather than from training, hand that pass's losses to `observe` before the epoch begins.
+
+    Source: Raju et al. 2021, with the constants of the public re-implementations.
 
     Args:
         n: number of samples.
         prune_ratio: share left out of every epoch after the warm-up, in (0, 1).
-        smoothing: alpha, in (0, 1].
+        smoothing: alpha, the weight of the newest loss, in (0, 1].
         period: epochs between choices.
         warmup_epochs: first epochs, on all data.
         seed: decides ties, random parts and order.
@@ -33,42 +47,39 @@ class MovingAverage(Pruner):
         self, n: int, *, prune_ratio: float, smoothing: float = 0.8, period: int = 10, warmup_epochs: int = 1, seed: int = 0
     ) -> None:
         super().__init__(n, seed=seed)
-        self.target_ratio = fraction(self, "prune_ratio", prune_ratio)
+        self._kept_count = budget(self, self.n, prune_ratio)
+        self.target_ratio = float(prune_ratio)
         self.smoothing = fraction(self, "smoothing", smoothing, one=True)
         self.period = whole(self, "period", period, 1)
         self.warmup_epochs = whole(self, "warmup_epochs", warmup_epochs, 0)
-        self._kept_count = budget(n, prune_ratio)
-        self._mean = torch.full((n,), torch.inf)
-        self._variance = torch.zeros(n)
+        self._mean = unseen(self.n)
+        self._variance = torch.zeros(self.n)
         self._held: Tensor | None = None
         self._held_round = -1
 
     @abstractmethod
-    def choose_set(self, draw: torch.Generator) -> Tensor:
+    def choose_set(self, draw: np.random.Generator) -> Tensor:
         """bool (n,): a new set of `_kept_count` samples."""
 
-    def choose(self, epoch: int, draw: torch.Generator) -> tuple[Tensor, None]:
+    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
         """All samples in the warm-up; then the set of this round, chosen at its first epoch."""
         if epoch < self.warmup_epochs:
             return torch.ones(self.n, dtype=torch.bool), None
         if self._held is not None and self._held_round == self._round(epoch):
-            return self._held.clone(), None
+            return self._held, None
         return self.choose_set(draw), None
 
     def on_begin(self, epoch: int, selection: Selection) -> None:
-        """Holds a new round's set."""
-        if epoch >= self.warmup_epochs and self._held_round != self._round(epoch):
-            self._held = torch.zeros(self.n, dtype=torch.bool)
-            self._held[selection.indices] = True
-            self._held_round = self._round(epoch)
+        """Holds a new round's set; a warm-up forgets the last one's, so that a second training chooses afresh."""
+        if epoch < self.warmup_epochs:
+            self._held, self._held_round = None, -1
+        elif self._held is None or self._held_round != self._round(epoch):
+            self._held, self._held_round = mask_at(self.n, selection.indices.numpy()), self._round(epoch)
 
     def learn(self, indices: Tensor, losses: Tensor) -> None:
         """Moves the averages."""
-        mean, alpha = self._mean[indices], self.smoothing
-        fresh = ~mean.isfinite()
-        deviation = torch.where(fresh, 0.0, losses - mean)
-        self._variance[indices] = (1 - alpha) * self._variance[indices] + alpha * deviation**2
-        self._mean[indices] = torch.where(fresh, losses, mean + alpha * deviation)
+        mean, variance = moved(self._mean[indices], self._variance[indices], losses, self.smoothing)
+        self._mean[indices], self._variance[indices] = mean, variance
 
     def memory(self) -> dict[str, Any]:
         """Averages, and the set in force."""

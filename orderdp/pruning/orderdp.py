@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, Self
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from orderdp.pruning.base import Pruner
-from orderdp.pruning.checks import fraction
-from orderdp.pruning.ranking import budget, top, unseen
+from orderdp.pruning.checks import budget, fraction, initial
+from orderdp.pruning.ranking import top, unseen
 
 
 class OrderDP(Pruner):
@@ -25,23 +25,28 @@ class OrderDP(Pruner):
         n: number of samples.
         explore: share of the samples drawn as candidates, s/n, in (0, 1].
         exploit: share of the candidates trained on, q/s, in (0, 1].
-        seed: decides candidates and order.
+        seed: decides candidates, ties and order.
+        initial_score: of samples never seen. Infinite: they come first, in random order. The released code takes 3 or 1; a number below
+            the losses of trained samples leaves a part of the data untrained for good.
 
     Raises:
         ValueError: a share outside its range, or so small that no sample is left.
     """
 
-    def __init__(self, n: int, *, explore: float = 0.5, exploit: float = 0.6, seed: int = 0) -> None:
+    def __init__(
+        self, n: int, *, explore: float = 0.5, exploit: float = 0.6, seed: int = 0, initial_score: float = math.inf
+    ) -> None:
         super().__init__(n, seed=seed)
         self.explore = fraction(self, "explore", explore, one=True)
         self.exploit = fraction(self, "exploit", exploit, one=True)
-        self.candidates = round(self.explore * n)
+        self.candidates = round(self.explore * self.n)
         self.kept = round(self.exploit * self.candidates)
         if self.kept < 1:
             raise ValueError(
                 f"OrderDP over n = {n} with explore = {explore} and exploit = {exploit} keeps no sample. Raise one of the shares."
             )
-        self._scores = unseen(n)
+        self.initial_score = initial(self, initial_score)
+        self._scores = unseen(self.n, self.initial_score)
 
     @classmethod
     def at_ratio(cls, n: int, prune_ratio: float, *, explore: float | None = None, **options: Any) -> Self:
@@ -51,26 +56,25 @@ class OrderDP(Pruner):
             n: number of samples.
             prune_ratio: share left out of every epoch, in (0, 1).
             explore: s/n, at least 1 - prune_ratio; None splits evenly between exploring and exploiting, sqrt(1 - prune_ratio) each.
-            options: `seed`.
+            options: `seed`, `initial_score`.
 
         Raises:
             ValueError: q > s, fewer candidates than samples to keep.
         """
-        if not 0 < prune_ratio < 1:
-            raise ValueError(f"The 'prune_ratio' of OrderDP must be in (0, 1). Got {prune_ratio!r}.")
-        explore = math.sqrt(1 - prune_ratio) if explore is None else explore
-        kept, candidates = budget(n, prune_ratio), round(explore * n)
+        kept = budget(cls, n, prune_ratio)
+        explore = math.sqrt(1 - prune_ratio) if explore is None else fraction(cls, "explore", explore, one=True)
+        candidates = round(explore * n)
         if kept > candidates:
             raise ValueError(
                 f"q > s: OrderDP with 'explore' = {explore:g} draws {candidates} candidates, fewer than the {kept} samples "
                 f"that 'prune_ratio' = {prune_ratio:g} keeps. Raise 'explore' to at least {kept / n:g}."
             )
-        return cls(n, explore=explore, exploit=kept / candidates, **options)
+        # The rounded shares: multiplied back, they give s and q exactly.
+        return cls(n, explore=candidates / n, exploit=kept / candidates, **options)
 
-    def choose(self, epoch: int, draw: torch.Generator) -> tuple[Tensor, None]:
+    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
         """The top q by score of s uniform candidates."""
-        candidates = torch.randperm(self.n, generator=draw)[: self.candidates]
-        return top(self._scores, candidates, self.kept), None
+        return top(self._scores, self.kept, draw, self.candidates), None
 
     def learn(self, indices: Tensor, losses: Tensor) -> None:
         """A sample's score is its newest loss; all others keep theirs (Eq. 2)."""

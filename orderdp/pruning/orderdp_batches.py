@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from orderdp.pruning.base import Pruner, Selection
-from orderdp.pruning.checks import whole
+from orderdp.pruning.checks import budget, initial, whole
 from orderdp.pruning.exchange import placement
-from orderdp.pruning.ranking import top, unseen
-from orderdp.pruning.streams import generator
+from orderdp.pruning.ranking import largest, unseen
+from orderdp.pruning.streams import numpy_generator
 
 
 class OrderDPBatches(Pruner):
     """A batch sampler: each step draws s candidates of all n, and trains on the q of largest last loss.
 
-    Use as `DataLoader(Indexed(data), batch_sampler=pruner)`. Every step ranks by the losses known when its batch is drawn; loader
-    workers draw ahead of training, so keep `num_workers=0` where that matters. Not for several ranks.
+    Use as `DataLoader(Indexed(data), batch_sampler=pruner)`. A step ranks by the losses known when its batch is drawn; loader workers
+    draw ahead of training, so keep `num_workers=0` where that matters, and expect one wait for the device per step. Across ranks all
+    take their share of the same q, ranked by the losses exchanged when the epoch began.
 
-    Source: Algorithm 1. A sample may appear in several steps of an epoch.
+    `begin_epoch` draws all steps at once, from the scores at hand; `batches` and iteration draw each when its turn comes. Steps already
+    drawn stay: an epoch iterated again repeats them. A sample may appear in several steps of an epoch; `usage` counts each of them.
+
+    Source: Algorithm 1 (candidates without replacement within a step, independent between steps).
 
     Args:
         n: number of samples.
         candidates: s, drawn at every step, at most n.
         batch_size: q, trained at every step, at most s.
-        steps: steps per epoch; None for n // s, about one draw of every sample.
+        steps: steps per epoch; None for n // s (at least 1), so that an epoch considers each sample about once.
         seed: decides the candidates.
+        initial_score: of samples never seen; see `OrderDP`.
     """
 
-    def __init__(self, n: int, *, candidates: int, batch_size: int, steps: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        n: int,
+        *,
+        candidates: int,
+        batch_size: int,
+        steps: int | None = None,
+        seed: int = 0,
+        initial_score: float = math.inf,
+    ) -> None:
         super().__init__(n, seed=seed)
         self.candidates = whole(self, "candidates", candidates, 1)
         self.batch_size = whole(self, "batch_size", batch_size, 1)
@@ -40,77 +56,99 @@ class OrderDPBatches(Pruner):
             raise ValueError(f"The 'candidates' of OrderDPBatches must be at most n = {n}. Got {candidates}.")
         if batch_size > candidates:
             raise ValueError(f"q > s: 'batch_size' = {batch_size} exceeds 'candidates' = {candidates}. Raise 'candidates'.")
-        self._scores = unseen(n)
+        self.initial_score = initial(self, initial_score)
+        self._scores = unseen(self.n, self.initial_score)
+        self._drawn: list[Tensor] = []
 
     @classmethod
-    def at_ratio(cls, n: int, prune_ratio: float, *, candidates: int = 256, **options: Any) -> Self:
-        """q = round((1 - prune_ratio) s): an epoch of n // s steps then leaves out about that share."""
-        candidates = min(candidates, n)
-        return cls(n, candidates=candidates, batch_size=max(1, round((1 - prune_ratio) * candidates)), **options)
+    def at_ratio(cls, n: int, prune_ratio: float, *, candidates: int = 256, steps: int | None = None, **options: Any) -> Self:
+        """q = round((1 - prune_ratio) s); None for `steps` comes nearest to round((1 - prune_ratio) n) samples an epoch."""
+        kept, candidates = budget(cls, n, prune_ratio), min(candidates, n)
+        batch_size = budget(cls, candidates, prune_ratio)
+        steps = max(1, round(kept / batch_size)) if steps is None else steps
+        return cls(n, candidates=candidates, batch_size=batch_size, steps=steps, **options)
 
     @property
     def steps_per_epoch(self) -> int:
         """Number of batches in an epoch."""
         return max(1, self.n // self.candidates) if self.steps is None else self.steps
 
-    def choose(self, epoch: int, draw: torch.Generator) -> tuple[Tensor, None]:
-        """The next step's batch: s uniform candidates, the top q of them."""
-        candidates = torch.randperm(self.n, generator=draw)[: self.candidates]
-        return top(self._scores, candidates, self.batch_size), None
+    @property
+    def prune_ratio(self) -> float:
+        """Share of an epoch's n samples that is not trained, 1 - steps * q / n; negative where steps train more than n."""
+        return 1 - self.steps_per_epoch * self.batch_size / self.n
+
+    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
+        """The samples that an epoch's steps would draw from the present scores, each marked once."""
+        kept = torch.zeros(self.n, dtype=torch.bool)
+        kept[self.select(epoch).indices] = True
+        return kept, None
+
+    def select(self, epoch: int) -> Selection:
+        """All steps of an epoch as they would be drawn from the present scores: int64 (steps * q,), with repetitions."""
+        if placement()[1] == 1:
+            self.synchronize()
+        return Selection(torch.cat([self._draw(epoch, step) for step in range(self.steps_per_epoch)]), None)
+
+    def begin_epoch(self, epoch: int) -> Selection:
+        """Draws those steps of an epoch that were not drawn yet, all from the present scores."""
+        super().begin_epoch(epoch)
+        for step in range(self.steps_per_epoch):
+            self._batch(epoch, step)
+        return Selection(torch.cat(self._drawn), None)
+
+    def batches(self, epoch: int, batch_size: int) -> tuple[Iterator[Tensor], int]:
+        """Begins an epoch; its batches on this rank, each ranked by the scores at its turn, and their number.
+
+        Their size is this sampler's own q, whatever `batch_size` is given.
+        """
+        super().begin_epoch(epoch)
+        return self._walk_steps(epoch), self.steps_per_epoch
 
     def learn(self, indices: Tensor, losses: Tensor) -> None:
         """A sample's score is its newest loss (Eq. 2)."""
         self._scores[indices] = losses
 
     def memory(self) -> dict[str, Any]:
-        """The scores."""
-        return {"_scores": self._scores}
+        """The scores, and the steps drawn of the epoch that has begun."""
+        return {"_scores": self._scores, "_drawn": self._drawn}
 
-    def select(self, epoch: int) -> Selection:
-        """All steps of an epoch as they would be drawn from the present scores: int64 (steps * q,), with repetitions."""
-        self.synchronize()
-        draw = generator(self.seed, "select", epoch)
-        return Selection(torch.cat([self._batch(epoch, draw) for _ in range(self.steps_per_epoch)]), None)
-
-    def begin_epoch(self, epoch: int) -> Selection:
-        """Counts the epoch; its batches are drawn one by one as they are asked for."""
-        if self._begun is None or self._begun[0] != epoch:
-            self._begun = (epoch, Selection(torch.empty(0, dtype=torch.int64), None))
-            self._epochs_begun += 1
-        return self._begun[1]
-
-    def batches(self, epoch: int, batch_size: int) -> tuple[Iterator[Tensor], int]:
-        """The epoch's batches, each ranked by the scores at its turn; `batch_size` is this sampler's own q."""
-        if placement()[1] > 1:
-            raise RuntimeError("OrderDPBatches runs on one rank only: it would exchange scores at every step. Use OrderDP.")
-        self.begin_epoch(epoch)
-        return self._walk_batches(epoch), self.steps_per_epoch
-
-    def _walk_batches(self, epoch: int) -> Iterator[Tensor]:
-        draw = generator(self.seed, "select", epoch)
-        for _ in range(self.steps_per_epoch):
-            self.synchronize()
-            batch = self._batch(epoch, draw)
-            self.usage[batch] += 1
-            self._samples_begun += len(batch)
-            yield batch
-        self._walked = self._epoch == epoch
-
-    def _batch(self, epoch: int, draw: torch.Generator) -> Tensor:
-        return self.choose(epoch, draw)[0].nonzero().squeeze(1)
-
-    def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
-        """A fresh iterator over the epoch's batches."""
-        self._epoch, self._walked = self._upcoming(), False
-        parts, _ = self.batches(self._epoch, self.batch_size)
-        return (batch.tolist() for batch in parts)
+    def __iter__(self) -> Iterator[list[int]]:
+        """A fresh iterator over this rank's share of the epoch's batches, as lists of Python integers."""
+        self._epoch = self._upcoming()
+        self._begin(self._epoch)
+        return (batch.tolist() for batch in self._walk_steps(self._epoch))
 
     def __len__(self) -> int:
         """Batches per epoch."""
         return self.steps_per_epoch
 
-    @property
-    def prune_ratio(self) -> float:
-        """Share of an epoch's n samples that is not trained, 1 - steps * q / n."""
-        return 1 - self.steps_per_epoch * self.batch_size / self.n
+    def _begin(self, epoch: int) -> Selection:
+        if self._begun is None or self._begun[0] != epoch:
+            self.synchronize()
+            self._drawn = []
+            self._start(epoch, Selection(torch.empty(0, dtype=torch.int64), None), self.steps_per_epoch * self.batch_size)
+        return self._begun[1]  # type: ignore[index]  # set by _start
 
+    def _walk_steps(self, epoch: int) -> Iterator[Tensor]:
+        for step in range(self.steps_per_epoch):
+            if self._begun is None or self._begun[0] != epoch:
+                raise RuntimeError(f"Epoch {epoch} of OrderDPBatches is over: another has begun. Start a new iteration.")
+            yield self._share(self._batch(epoch, step))
+        self._finish(epoch)
+
+    def _batch(self, epoch: int, step: int) -> Tensor:
+        """int64 (q,): the step's samples on all ranks; drawn once and counted then."""
+        if step == len(self._drawn):
+            if placement()[1] == 1:
+                self.synchronize()
+            batch = self._draw(epoch, step)
+            self._drawn.append(batch)
+            self.usage[batch] += 1
+        return self._drawn[step]
+
+    def _draw(self, epoch: int, step: int) -> Tensor:
+        draw = numpy_generator(self.seed, "select", epoch, step)
+        candidates = draw.choice(self.n, self.candidates, replace=False)  # O(s), in random order: a place breaks ties
+        kept = largest(self._scores.numpy()[candidates], self.batch_size, np.arange(self.candidates))
+        return torch.from_numpy(candidates[kept])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from orderdp.pruning.base import Pruner
-from orderdp.pruning.checks import as_indices
-from orderdp.pruning.ranking import budget, uniform
-from orderdp.pruning.streams import generator
+from orderdp.pruning.checks import as_indices, budget
+from orderdp.pruning.ranking import mask_at, uniform
+from orderdp.pruning.streams import numpy_generator
 
 
 class StaticSubset(Pruner):
@@ -20,7 +21,7 @@ class StaticSubset(Pruner):
     Args:
         n: number of samples in the whole data set.
         indices: the samples to train on, each once.
-        weights: one positive weight for each of them, or None.
+        weights: one positive weight for each of them, used as given (a mean of 1 keeps the learning rate's meaning), or None.
         seed: decides the order.
     """
 
@@ -28,31 +29,38 @@ class StaticSubset(Pruner):
         self, n: int, *, indices: Sequence[int] | Tensor, weights: Sequence[float] | Tensor | None = None, seed: int = 0
     ) -> None:
         super().__init__(n, seed=seed)
-        chosen = as_indices(indices, n)
-        if len(chosen) == 0 or len(chosen.unique()) != len(chosen):
-            raise ValueError(f"The 'indices' of StaticSubset must be non-empty and unique. Got {len(chosen)}, {len(chosen.unique())} of them distinct.")
-        self.indices = chosen.tolist()
-        self.weights_given = None if weights is None else torch.as_tensor(weights, dtype=torch.float32)
-        if self.weights_given is not None and len(self.weights_given) != len(chosen):
-            raise ValueError(f"StaticSubset takes one weight per index: {len(chosen)}. Got {len(self.weights_given)}.")
+        chosen = as_indices(indices, self.n)
+        distinct = len(chosen.unique())
+        if len(chosen) == 0 or distinct != len(chosen):
+            raise ValueError(f"The 'indices' of StaticSubset must be non-empty and unique. Got {len(chosen)}, {distinct} distinct.")
+        self._chosen = chosen.cpu().clone()
+        self._given = None if weights is None else torch.as_tensor(weights, dtype=torch.float32).detach().cpu().clone()
+        if self._given is not None and self._given.shape != chosen.shape:
+            raise ValueError(f"StaticSubset takes one weight per index: {len(chosen)}. Got shape {tuple(self._given.shape)}.")
+        if self._given is not None and not bool((self._given.isfinite() & (self._given > 0)).all()):
+            raise ValueError("The 'weights' of StaticSubset must be positive and finite.")
 
     @classmethod
     def at_ratio(cls, n: int, prune_ratio: float, *, seed: int = 0, **options: Any) -> Self:
         """Static random pruning: a subset drawn once from the seed."""
-        kept = uniform(n, budget(n, prune_ratio), generator(seed, "subset", 0))
+        kept = uniform(n, budget(cls, n, prune_ratio), numpy_generator(seed, "subset", 0))
         return cls(n, indices=kept.nonzero().squeeze(1), seed=seed, **options)
 
-    def choose(self, epoch: int, draw: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    @property
+    def indices(self) -> list[int]:
+        """The samples trained on, in the order given."""
+        return self._chosen.tolist()
+
+    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, Tensor | None]:
         """The given samples."""
-        kept = torch.zeros(self.n, dtype=torch.bool)
-        kept[self.indices] = True
-        if self.weights_given is None:
+        kept = mask_at(self.n, self._chosen.numpy())
+        if self._given is None:
             return kept, None
         weights = torch.ones(self.n)
-        weights[self.indices] = self.weights_given
+        weights[self._chosen] = self._given
         return kept, weights
 
     def __repr__(self) -> str:
-        """The call that builds an equal pruner."""
-        weights = None if self.weights_given is None else self.weights_given.tolist()
-        return f"StaticSubset({self.n}, indices={self.indices}, weights={weights}, seed={self.seed})"
+        """The call that builds an equal pruner, however long."""
+        weights = "" if self._given is None else f", weights={self._given.tolist()}"
+        return f"StaticSubset({self.n}, indices={self.indices}{weights}" + (f", seed={self.seed})" if self.seed else ")")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,10 +37,12 @@ class UCB(MovingAverage):
         seed: int = 0,
     ) -> None:
         super().__init__(n, prune_ratio=prune_ratio, smoothing=smoothing, period=period, warmup_epochs=warmup_epochs, seed=seed)
-        if variance_weight < 0:
-            raise ValueError(f"The 'variance_weight' of UCB must be at least 0. Got {variance_weight!r}.")
-        self.variance_weight = variance_weight
+        if not (variance_weight >= 0 and math.isfinite(variance_weight)):
+            raise ValueError(f"The 'variance_weight' of UCB must be a finite number of at least 0. Got {variance_weight!r}.")
+        self.variance_weight = float(variance_weight)
 
-    def choose_set(self, draw: torch.Generator) -> Tensor:
+    def choose_set(self, draw: np.random.Generator) -> Tensor:
         """The top q by mean + c variance."""
-        return top(self._mean + self.variance_weight * self._variance, torch.randperm(self.n, generator=draw), self._kept_count)
+        # With c = 0 an overflowed variance would give 0 * inf.
+        bonus = torch.nan_to_num(self.variance_weight * self._variance, nan=0.0, posinf=torch.inf)
+        return top(self._mean + bonus, self._kept_count, draw)

@@ -51,7 +51,7 @@ class TestCell:
     spec: RunSpec
 
     def record(self) -> dict[str, Any]:
-        return {"cell": self.name, "fingerprint": "0" * 12, "spec": self.spec.model_dump(mode="json"), "sources": {}}
+        return {"cell": self.name, "fingerprint": "0" * 12, "spec": self.spec.plain(), "sources": {}}
 
 
 def spec(method: str = "orderdp", options: dict[str, Any] | None = None, seed: int = 0, **recipe: Any) -> RunSpec:

@@ -1,0 +1,84 @@
+"""What the command line calls: make tables, figures and the page, and check them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from orderdp.grid import Grid
+from orderdp.reporting import style
+from orderdp.reporting.page import write_page
+from orderdp.reporting.provenance import PAGE, discard, qualified, record
+from orderdp.reporting.registry import ARTIFACTS, READERS, artifacts_of, paths
+from orderdp.reporting.results import Runs
+from orderdp.reporting.verify import verify
+from orderdp.stamps import artifact_stamp, page_stamp
+
+__all__ = ["ARTIFACTS", "make", "report", "verify"]
+
+
+def report(
+    grid: Grid, runs: Path, reports: Path, only: str | None = None, page: bool = False, say: Callable[[str], None] = lambda text: None
+) -> list[Path]:
+    """Makes tables, figures and the page from whatever runs there are.
+
+    Args:
+        grid: of the scale.
+        runs: folder of runs.
+        reports: folder of all reports; everything goes to `<reports>/<scale>/`.
+        only: an experiment's name, for its tables and figures alone.
+        page: the page alone, from tables and figures made before. Neither `only` nor `page`: everything.
+        say: receives a line for each record written.
+
+    Returns:
+        The provenance records written.
+
+    Raises:
+        KeyError: an unknown name; the message lists the known ones.
+    """
+    if only is not None and only not in grid.experiments:
+        raise KeyError(f"The scale {grid.scale!r} has no experiment {only!r}. Known: {', '.join(grid.experiments)}.")
+    names = [only] if only is not None else [] if page else list(grid.experiments)
+    for name in names:
+        artifacts_of(name)  # a name without tables or figures is an error before anything is written
+    made = []
+    for name in names:
+        made.append(make(grid, name, runs, reports, artifact_stamp(grid, name)))
+        say(f"{name}: {made[-1]}")
+    if page or only is None:
+        made.append(write_page(grid, runs, reports, page_stamp(grid)))
+        say(f"{PAGE}: {reports / grid.scale / 'index.html'}")
+    return made
+
+
+def make(grid: Grid, experiment: str, runs: Path, reports: Path, stamp: str) -> Path:
+    """Makes the tables and figures of an experiment, and last the record of what they were made from.
+
+    Args:
+        grid: of the scale.
+        experiment: a name in the grid and in ARTIFACTS.
+        runs: folder of runs; what is not there is shown as not run.
+        reports: folder of all reports; files go to `<reports>/<scale>/{tables,figures,provenance}/`.
+        stamp: ends the record's name, from `orderdp.stamps.artifact_stamp`.
+
+    Returns:
+        The record, `provenance/<experiment>-<stamp>.json`. Older records of the experiment are deleted before anything is written.
+    """
+    made = artifacts_of(experiment)
+    reader = Runs(runs)
+    needed = dict.fromkeys(["results", *(kind for artifact in made for kind in artifact.reads)])
+    frames = {kind: READERS[kind](grid, reader, [experiment]) for kind in needed}
+    out = reports / grid.scale
+    discard(out, experiment)
+    for artifact in made:
+        data = artifact.data(*(frames[kind] for kind in artifact.reads))
+        artifact.write(data, out / artifact.folder / artifact.name, style.footer(frames["results"], grid.scale))
+    return record(
+        grid,
+        experiment,
+        stamp,
+        out,
+        [path.as_posix() for artifact in made for path in paths(artifact).values()],
+        functions={artifact.name: qualified(artifact.data) for artifact in made},
+        cells={cell: reader.digests.get(cell, {}) for cell in grid.experiments[experiment].cells},
+    )

@@ -1,0 +1,77 @@
+"""The few numbers to read first, and the same numbers for `dvc metrics`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from orderdp.reporting.layouts import difference_text
+from orderdp.reporting.results import FINISHED
+from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
+
+OURS = "orderdp"
+RATIO = 0.7
+METRIC_RATIOS = (0.3, 0.5, 0.7)
+
+
+def headline_sheets(table2: pd.DataFrame) -> list[Sheet]:
+    """Per workload: the full data, OrderDP, and the best of the paper's other pruning methods at 70 %.
+
+    Args:
+        table2: from `tables.table2`.
+    """
+    at_ratio = table2[(table2["prune_ratio"] - RATIO).abs() < 1e-9]
+    return [_headline_sheet(str(workload), rows) for workload, rows in at_ratio.groupby("workload", sort=False)]
+
+
+def _headline_sheet(workload: str, rows: pd.DataFrame) -> Sheet:
+    others = rows[(rows["group"] == "paper") & (rows["method"] != OURS) & (rows["status"] == FINISHED)]
+    best = others.nlargest(1, "accuracy")
+    chosen = [*rows[rows["method"] == "full"].to_dict("records"), *rows[rows["method"] == OURS].to_dict("records"), *best.to_dict("records")]
+    return Sheet(
+        title=f"At a prune ratio of {100 * RATIO:.0f} % on {workload}",
+        columns=("", "Accuracy (%)", "Δ to full data", "Really pruned (%)", "Time saved (%)", "Runs"),
+        blocks=(Block("", tuple(_row(row, row["method"] in set(best["method"])) for row in chosen)),),
+        notes=(
+            "Accuracy: mean ± standard deviation over seeds. Δ: points, mean of the differences paired by seed ± half of their 95 % t "
+            "interval. Time: selection and training. Best other: highest mean among the paper's other pruning methods, chosen "
+            "after the fact.",
+        ),
+    )
+
+
+def _row(row: dict[str, Any], is_best_other: bool) -> tuple[Entry, ...]:
+    name = Entry(f"{row['label']}{' (best other)' if is_best_other else ''}")
+    runs = Entry(f"{row['seeds']} of {row['planned']}")
+    if row["status"] != FINISHED:
+        return (name, Entry(str(row["status"])), *[Entry("–")] * 3, runs)
+    saved = 100 * (1 - row["time_ratio"])
+    return (
+        name,
+        Entry(with_error(row["accuracy"], row["accuracy_std"], 2)),
+        Entry(difference_text(row)),
+        Entry(f"{100 * row['realised_prune_ratio']:.1f}"),
+        Entry("–" if row["method"] == "full" or saved != saved else f"{saved:.0f}"),
+        runs,
+    )
+
+
+def metrics(table2: pd.DataFrame) -> dict[str, Any]:
+    """Workload -> method -> ratio in % -> accuracy (%), difference to full data (points) and time ratio; None where not finished."""
+    found: dict[str, Any] = {}
+    for row in table2.to_dict("records"):
+        of_workload = found.setdefault(row["workload"], {})
+        if row["method"] == "full":
+            of_workload["full"] = {"accuracy": _rounded(row["accuracy"])}
+        elif any(abs(row["prune_ratio"] - ratio) < 1e-9 for ratio in METRIC_RATIOS):
+            of_workload.setdefault(row["method"], {})[f"p{100 * row['prune_ratio']:.6g}"] = {
+                "accuracy": _rounded(row["accuracy"]),
+                "difference": _rounded(row["difference"]),
+                "time_ratio": _rounded(row["time_ratio"]),
+            }
+    return found
+
+
+def _rounded(value: float) -> float | None:
+    return None if value != value else round(float(value), 4)

@@ -1,0 +1,149 @@
+"""How the numbers of `tables.py` are arranged for readers: DataFrame -> sheets."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from orderdp.reporting.measures import PHASES
+from orderdp.reporting.paper import PUBLISHED_WORKLOADS, load_published, workload_label
+from orderdp.reporting.results import DIVERGED, FINISHED
+from orderdp.reporting.sheets import Block, Entry, Sheet, signed, with_error
+
+NOT_COMPARABLE = "Published (other data and network: not comparable)"
+
+
+def table2_sheets(table: pd.DataFrame) -> list[Sheet]:
+    """One sheet per workload: blocks of one prune ratio each, published values at the right."""
+    return [_table2_sheet(str(workload), part) for workload, part in table.groupby("workload", sort=False)]
+
+
+def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
+    papers = _papers(table)
+    ours = ("Accuracy (%)", "Δ to full data", "Really pruned (%)", "Time (% of full)", "Runs")
+    blocks = []
+    for ratio, block in table.groupby("prune_ratio"):
+        for group, heading in (("paper", f"Prune ratio {100 * float(ratio):.6g} %"), ("added", "Baselines that the paper does not have")):
+            chosen = block[block["group"].isin(["full", "paper"] if group == "paper" else [group])]
+            if len(chosen):
+                blocks.append(Block(heading, tuple(_table2_row(row, papers) for row in chosen.to_dict("records"))))
+    return Sheet(
+        title=f"Test accuracy on {workload}, mean ± standard deviation over seeds",
+        columns=("Method", *ours, *(workload_label(where) for where in papers)),
+        blocks=tuple(blocks),
+        spans=(("", 1), ("This run of the project", len(ours)), (_published_heading(workload, table), len(papers))),
+        notes=(
+            "Bold: highest mean at this ratio among the paper's pruning methods, however small its lead.",
+            "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval "
+            "(runs of one seed share initial weights, order and augmentation). Published: accuracy in %, in brackets the printed gap.",
+        ),
+    )
+
+
+def _papers(table: pd.DataFrame) -> list[str]:
+    """The published workloads that this table stands for, as they begin columns of `published.csv`."""
+    stands_for = str(table.iloc[0]["stands_for"]).split(",")
+    return list(dict.fromkeys(PUBLISHED_WORKLOADS[paper] for paper in stands_for))
+
+
+def _published_heading(workload: str, table: pd.DataFrame) -> str:
+    return "Published" if workload in str(table.iloc[0]["stands_for"]).split(",") else NOT_COMPARABLE
+
+
+def _table2_row(row: dict[str, object], papers: list[str]) -> tuple[Entry, ...]:
+    published = [_published_entry(row.get(f"published {where}"), row.get(f"published gap {where}")) for where in papers]
+    name = Entry(str(row["label"]), best=bool(row["best"]))
+    runs = Entry(_runs(row["seeds"], row["planned"], row["diverged"]))
+    if row["status"] != FINISHED:
+        return (name, Entry(str(row["status"])), *[Entry("–")] * 3, runs, *published)
+    return (
+        name,
+        Entry(with_error(row["accuracy"], row["accuracy_std"], 2), best=bool(row["best"])),
+        Entry(difference_text(row)),
+        Entry(f"{100 * row['realised_prune_ratio']:.1f}"),
+        Entry("–" if row["time_ratio"] != row["time_ratio"] else f"{100 * row['time_ratio']:.0f}"),
+        runs,
+        *published,
+    )
+
+
+def _runs(finished: object, planned: object, diverged: object) -> str:
+    text = f"{finished}" if finished == planned else f"{finished} of {planned}"
+    return text + (f", {diverged} {DIVERGED}" if diverged else "")
+
+
+def difference_text(row: dict[str, object]) -> str:
+    """`−0.31 ± 0.52`, from the columns `difference` and `difference_ci95`."""
+    if row["difference"] != row["difference"]:
+        return "–"
+    error = row["difference_ci95"]
+    return signed(row["difference"], 2) + ("" if error != error else f" ± {error:.2f}")
+
+
+def _published_entry(value: object, gap: object) -> Entry:
+    if value is None or value != value:
+        return Entry("–", muted=True)
+    return Entry(f"{value:.1f}" + ("" if gap is None or gap != gap else f" ({signed(-gap, 1)})"), muted=True)
+
+
+METRICS = {"accuracy": ("Accuracy (%)", 2), "gradient norm": ("Gradient norm", 3), "gradient norm / mean weight": ("Norm ÷ mean weight", 3)}
+
+
+def table9_sheets(table: pd.DataFrame) -> list[Sheet]:
+    """One sheet per workload: a block per method with a line per metric, and the published line below each."""
+    return [_table9_sheet(str(workload), part) for workload, part in table.groupby("workload", sort=False)]
+
+
+def _table9_sheet(workload: str, table: pd.DataFrame) -> Sheet:
+    where = str(table.iloc[0]["published_on"])
+    comparable = workload in str(table.iloc[0]["stands_for"]).split(",")
+    blocks = []
+    for _, part in table.groupby(["method", "prune_ratio"], sort=False, dropna=False):
+        first = part.iloc[0]
+        heading = f"{first['label']} (runs: {_runs(first['runs'], first['planned'], first['diverged'])}"
+        if first["realised_prune_ratio"] == first["realised_prune_ratio"]:
+            heading += f"; really pruned: {100 * first['realised_prune_ratio']:.1f} %"
+        blocks.append(Block(heading + ")", tuple(_table9_rows(part))))
+    return Sheet(
+        title=f"Accuracy and gradient norm by phase of training on {workload}",
+        columns=("Share of the epochs", *(f"{name.replace('-', '–')} %" for name, _, _ in PHASES), "Final epoch"),
+        blocks=tuple(blocks),
+        notes=(
+            f"Published: Table 9, measured on {workload_label(where)} over 10 runs of 200 epochs"
+            + ("." if comparable else "; other data and network, so the two lines are not comparable."),
+        ),
+    )
+
+
+def _table9_rows(part: pd.DataFrame) -> list[tuple[Entry, ...]]:
+    rows = []
+    norms = part[part["metric"] == "gradient norm"]["mean"].to_numpy()
+    for metric, (label, digits) in METRICS.items():
+        lines = part[part["metric"] == metric]
+        # Weights are all 1 but for methods that rescale: the third line would repeat the second.
+        if metric not in ("accuracy", "gradient norm") and (abs(lines["mean"].to_numpy() - norms) < 1e-6 * abs(norms)).all():
+            continue
+        if first_is_empty := int(lines.iloc[0]["runs"]) == 0:
+            status = DIVERGED if lines.iloc[0]["diverged"] else "not run"
+        if not first_is_empty or metric in ("accuracy", "gradient norm"):
+            ours = [status if first_is_empty else with_error(m, s, digits) for m, s in zip(lines["mean"], lines["std"], strict=True)]
+            rows.append((Entry(label), *map(Entry, ours)))
+        if lines["published"].notna().any():
+            printed = [with_error(m, s, 2) for m, s in zip(lines["published"], lines["published_std"], strict=True)]
+            rows.append((Entry(f"{label}, published", muted=True), *(Entry(text, muted=True) for text in printed)))
+    return rows
+
+
+def published_sheet(table: str, title: str) -> Sheet:
+    """A published table as it is: rows and columns of `published.csv`."""
+    frame = load_published()
+    frame = frame[frame["table"] == table]
+    columns, rows = list(dict.fromkeys(frame["column"])), list(dict.fromkeys(frame["row"]))
+    texts = {
+        (r, c): text + ("" if std != std else f" ± {std:g}") for r, c, text, std in frame[["row", "column", "printed", "std"]].itertuples(index=False)
+    }
+    # A table reads best with its longer side down the page.
+    if len(columns) > len(rows):
+        body = tuple((Entry(c), *(Entry(texts.get((r, c), "–")) for r in rows)) for c in columns)
+        return Sheet(title, ("Published", *rows), (Block("", body),))
+    body = tuple((Entry(r), *(Entry(texts.get((r, c), "–")) for c in columns)) for r in rows)
+    return Sheet(title, ("Published", *columns), (Block("", body),))

@@ -1,0 +1,97 @@
+"""Experiment -> its tables and figures, and the functions that make them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orderdp.reporting import curves, layouts, sheets, style, tables, tradeoffs, usage
+from orderdp.reporting.files import write, write_csv
+from orderdp.reporting.results import collect, histories, selections
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure as MatplotlibFigure
+
+READERS = {"results": collect, "histories": histories, "selections": selections}
+"""What an artifact may read -> the function of `results.py` that gives it."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: `data` takes the frames named in `reads`; `layout` arranges its result for readers."""
+
+    name: str
+    title: str
+    reads: tuple[str, ...]
+    data: Callable[..., pd.DataFrame]
+    layout: Callable[[pd.DataFrame], list[sheets.Sheet]]
+    folder = "tables"
+    kinds = ("csv", "md", "tex")
+
+    def write(self, data: pd.DataFrame, stem: Path, footer: str) -> None:
+        """Writes `<stem>.csv`, `.md` and `.tex`."""
+        write_csv(stem.with_suffix(".csv"), data)
+        pages = self.layout(data)
+        write(stem.with_suffix(".md"), "\n".join(map(sheets.markdown, pages)) + f"\n{footer}\n")
+        write(stem.with_suffix(".tex"), "\n".join(map(sheets.latex, pages)))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: `data` takes the frames named in `reads`; `draw` takes its result and a footer."""
+
+    name: str
+    title: str
+    reads: tuple[str, ...]
+    data: Callable[..., pd.DataFrame]
+    draw: Callable[[pd.DataFrame, str], MatplotlibFigure]
+    folder = "figures"
+    kinds = ("csv", "png", "pdf")
+
+    def write(self, data: pd.DataFrame, stem: Path, footer: str) -> None:
+        """Writes `<stem>.csv` (the numbers drawn), `.png` and `.pdf`."""
+        write_csv(stem.with_suffix(".csv"), data)
+        style.save(self.draw(data, footer), stem)
+
+
+def _usage(name: str, title: str, ratio: float) -> Figure:
+    return Figure(name, title, ("selections",), usage.usage_at(ratio), usage.draw_usage)
+
+
+def _time(name: str, title: str, ratio: float) -> Figure:
+    return Figure(name, title, ("results", "histories"), curves.time_to_accuracy(ratio), curves.draw_time_to_accuracy)
+
+
+ARTIFACTS: dict[str, tuple[Table | Figure, ...]] = {
+    "table2": (Table("table2", "Table 2", ("results",), tables.table2, layouts.table2_sheets),),
+    "table9": (Table("table9", "Table 9", ("results", "histories"), tables.table9, layouts.table9_sheets),),
+    "figure1": (Figure("figure1", "Figure 1", ("results", "histories"), curves.figure1, curves.draw_figure1),),
+    "figure3": (Figure("figure3", "Figure 3", ("results",), tradeoffs.figure3, tradeoffs.draw_figure3),),
+    "figure4": (Figure("figure4", "Figure 4", ("results",), tradeoffs.figure4, tradeoffs.draw_figure4),),
+    "figures9_11": (
+        _usage("figure9", "Figure 9", 0.3),
+        _usage("figure10", "Figure 10", 0.5),
+        _usage("figure11", "Figure 11", 0.99),
+    ),
+    "figures12_13": (_time("figure12", "Figure 12", 0.4), _time("figure13", "Figure 13", 0.7)),
+}
+"""Experiment of `params.yaml` -> what is made of it."""
+
+
+def artifacts_of(experiment: str) -> tuple[Table | Figure, ...]:
+    """The tables and figures of an experiment.
+
+    Raises:
+        KeyError: nothing is registered for it; the message lists the known names.
+    """
+    if experiment not in ARTIFACTS:
+        raise KeyError(f"No table or figure is made of the experiment {experiment!r}. Known: {', '.join(ARTIFACTS)}.")
+    return ARTIFACTS[experiment]
+
+
+def paths(artifact: Table | Figure) -> dict[str, Path]:
+    """Kind ("csv", "md", ...) -> file of an artifact, relative to the report's folder."""
+    return {kind: Path(artifact.folder) / f"{artifact.name}.{kind}" for kind in artifact.kinds}

@@ -1,0 +1,147 @@
+"""A table laid out for readers, and how it becomes Markdown, LaTeX or HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "ε": r"$\varepsilon$", "−": "$-$", "–": "--", "÷": r"$\div$",
+    "×": r"$\times$", "Δ": r"$\Delta$", "≥": r"$\geq$", "≤": r"$\leq$", "→": r"$\rightarrow$", "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a sheet."""
+
+    text: str
+    best: bool = False
+    muted: bool = False
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows under one heading."""
+
+    heading: str
+    rows: tuple[tuple[Entry, ...], ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table for readers.
+
+    The first column holds names. `spans` are the group headings above the columns: text and how many columns each covers; empty where
+    there are none. `notes` stand below.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    spans: tuple[tuple[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def signed(value: float, digits: int) -> str:
+    """A difference with its sign, and a true minus. Zero has none."""
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return ("−" if value < 0 else "+") + text
+
+
+def with_error(value: float, error: float, digits: int) -> str:
+    """`97.1 ± 0.3`; the value alone if its error is unknown; a dash if the value is."""
+    if value != value:
+        return "–"
+    return f"{value:.{digits}f}" + ("" if error != error else f" ± {error:.{digits}f}")
+
+
+def markdown(sheet: Sheet) -> str:
+    """GitHub's tables: one header line, so that a group heading is repeated in front of each of its columns."""
+    groups = [text for text, span in sheet.spans for _ in range(span)] or [""] * len(sheet.columns)
+    header = [f"{group}: {column}" if group else column for group, column in zip(groups, sheet.columns, strict=True)]
+    lines = [f"**{_pipe(sheet.title)}**", "", _line(header), _line(["---", *["---:"] * (len(header) - 1)])]
+    for block in sheet.blocks:
+        if block.heading:
+            lines.append(_line([f"*{block.heading}*", *[""] * (len(header) - 1)]))
+        lines += [_line([f"**{e.text}**" if e.best else e.text for e in row]) for row in block.rows]
+    return "\n".join([*lines, *(line for note in sheet.notes for line in ("", note))]) + "\n"
+
+
+def _pipe(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_pipe(cell) for cell in cells) + " |"
+
+
+def escape_latex(text: str) -> str:
+    """Text with LaTeX's special characters, and ours outside of ASCII, written out."""
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def latex(sheet: Sheet) -> str:
+    """A `table` environment; needs the package booktabs."""
+    width = len(sheet.columns)
+    lines = [
+        "% needs \\usepackage{booktabs,graphicx}",
+        "\\begin{table}",
+        "\\centering",
+        f"\\caption{{{escape_latex(sheet.title)}}}",
+        "\\resizebox{\\linewidth}{!}{%",
+    ]
+    lines += [f"\\begin{{tabular}}{{l{'r' * (width - 1)}}}", "\\toprule"]
+    if sheet.spans:
+        first, rules, cells = 1, [], []
+        for text, span in sheet.spans:
+            cells.append(f"\\multicolumn{{{span}}}{{c}}{{{escape_latex(text)}}}")
+            rules += [f"\\cmidrule(lr){{{first}-{first + span - 1}}}"] if text else []
+            first += span
+        lines += [" & ".join(cells) + r" \\", "".join(rules)]
+    lines += [" & ".join(map(escape_latex, sheet.columns)) + r" \\"]
+    for block in sheet.blocks:
+        lines.append("\\midrule")
+        if block.heading:
+            lines.append(f"\\multicolumn{{{width}}}{{l}}{{\\textit{{{escape_latex(block.heading)}}}}} \\\\")
+        for row in block.rows:
+            lines.append(" & ".join(f"\\textbf{{{escape_latex(e.text)}}}" if e.best else escape_latex(e.text) for e in row) + r" \\")
+    lines += ["\\bottomrule", "\\end{tabular}}"]
+    lines += [f"\\par\\smallskip\\footnotesize {escape_latex(note)}" for note in sheet.notes]
+    return "\n".join([*lines, "\\end{table}"]) + "\n"
+
+
+def to_html(sheet: Sheet) -> str:
+    """A `<figure>` whose table scrolls inside its own box."""
+    width = len(sheet.columns)
+    head = ""
+    if sheet.spans:
+        head += "<tr>" + "".join(f'<th colspan="{span}" class="group">{html.escape(text)}</th>' for text, span in sheet.spans) + "</tr>"
+    head += "<tr>" + "".join(f'<th scope="col">{html.escape(column)}</th>' for column in sheet.columns) + "</tr>"
+    body = ""
+    for block in sheet.blocks:
+        body += "<tbody>"
+        if block.heading:
+            body += f'<tr class="heading"><th scope="rowgroup" colspan="{width}"><span>{html.escape(block.heading)}</span></th></tr>'
+        body += "".join(f"<tr>{_html_row(row)}</tr>" for row in block.rows) + "</tbody>\n"
+    notes = "".join(f"<p>{html.escape(note)}</p>" for note in sheet.notes)
+    title = html.escape(sheet.title)
+    return (
+        f'<div class="sheet" role="region" aria-label="{title}" tabindex="0"><table><caption>{title}</caption>\n'
+        f'<thead>{head}</thead>\n{body}</table></div>\n<div class="notes">{notes}</div>\n'
+    )
+
+
+def _html_row(row: tuple[Entry, ...]) -> str:
+    name, *values = row
+    cells = f'<th scope="row"{_classes(name)}>{html.escape(name.text)}</th>'
+    return cells + "".join(f"<td{_classes(e)}>{html.escape(e.text)}</td>" for e in values)
+
+
+def _classes(entry: Entry) -> str:
+    names = [name for name in ("best", "muted") if getattr(entry, name)]
+    return f' class="{" ".join(names)}"' if names else ""

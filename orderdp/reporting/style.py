@@ -1,0 +1,153 @@
+"""One look for all figures: a colour, marker and line style per method, sizes, footer, and how they are saved."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from orderdp.reporting.files import write
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH = 8.0
+"""Inches: 1200 pixels at DPI."""
+DPI = 150
+
+
+class Look(NamedTuple):
+    """How one method is drawn in every figure."""
+
+    color: str
+    marker: str
+    line: str | tuple[int, tuple[int, ...]]
+
+
+# Okabe and Ito's colours, which readers with any of the usual colour deficiencies tell apart; markers and dashes differ as well, for
+# prints without colour. Their yellow is left out: too pale for lines on white.
+LOOKS = {
+    "full": Look("#000000", "o", "-"),
+    "full_same_steps": Look("#000000", "x", (0, (1, 1))),
+    "random": Look("#E69F00", "v", (0, (5, 1))),
+    "random_rescaled": Look("#E69F00", "^", (0, (1, 1))),
+    "epsilon_greedy": Look("#CC79A7", "P", (0, (3, 1, 1, 1))),
+    "ucb": Look("#009E73", "D", (0, (3, 1, 1, 1, 1, 1))),
+    "infobatch": Look("#D55E00", "s", (0, (4, 1, 1, 1))),
+    "infobatch_nominal": Look("#D55E00", "p", (0, (1, 1))),
+    "orderdp": Look("#0072B2", "*", "-"),
+}
+OTHERS = (Look("#56B4E9", "h", "--"), Look("#56B4E9", "<", ":"), Look("#999999", ">", "--"), Look("#999999", "d", ":"))
+
+RC = {
+    "figure.dpi": DPI,
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.color": "#333333",
+    "ytick.color": "#333333",
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.8,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "orderdp",
+}
+
+
+def look(method: str) -> Look:
+    """The method's look; methods without one of their own share a few by the sum of their letters, always the same."""
+    return LOOKS.get(method) or OTHERS[sum(map(ord, method)) % len(OTHERS)]
+
+
+def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[list[Axes]]]:
+    """An empty figure of the common width.
+
+    Args:
+        rows: rows of panels.
+        columns: panels in a row.
+        height: of the whole figure, in inches.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams.update(RC)
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr]
+    return figure, figure.subplots(rows, columns, squeeze=False).tolist()
+
+
+def finish(figure: Figure, axes: list[list[Axes]], footer: str) -> Figure:
+    """Legend of all methods below the panels, each once, and the footer."""
+    entries = {}
+    for ax in (ax for row in axes for ax in row):
+        entries |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True) if label not in entries}
+    # The layout engine keeps room for what hangs "outside"; the empty last line of the footer is the figure's margin.
+    if entries:
+        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=_legend_columns(list(entries)))
+    figure.suptitle(footer, x=0.995, y=0.004, ha="right", va="bottom", fontsize=6.5, color="#666666", fontweight="normal")
+    return figure
+
+
+def _legend_columns(labels: list[str]) -> int:
+    """As many as fit the width, in rows of equal length."""
+    fit = max(1, int(105 // (max(map(len, labels)) + 9)))
+    rows = math.ceil(len(labels) / fit)
+    return math.ceil(len(labels) / rows)
+
+
+def nothing(ax: Axes, text: str = "not run") -> None:
+    """Says in an empty panel why it is empty."""
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color="#666666")
+    ax.set_xticks([])
+    ax.set_yticks([])
+
+
+def footer(frame: pd.DataFrame, scale: str) -> str:
+    """What the numbers of a figure were measured on: `digits-resnet8 (for cifar10-resnet18), 3 seeds; scale quick: scaled down`."""
+    parts = []
+    for workload, rows in frame.groupby("workload", sort=False):
+        paper = str(rows.iloc[0]["stands_for"]).split(",")
+        parts.append(str(workload) if str(workload) in paper else f"{workload} (for {', '.join(paper)})")
+    seeds = frame["seed"].nunique()
+    scaled = "; scaled down" if any("(for " in part for part in parts) else ""
+    return f"{'; '.join(parts)} · {seeds} seed{'' if seeds == 1 else 's'} · scale {scale}{scaled}"
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Writes `<stem>.png` and `<stem>.pdf`, without dates or versions in them: the same figure gives the same bytes."""
+    kinds = {
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+    }
+    paths = []
+    for kind, metadata in kinds.items():
+        content = io.BytesIO()
+        figure.savefig(content, format=kind, dpi=DPI, metadata=metadata)
+        paths.append(stem.with_suffix(f".{kind}"))
+        write(paths[-1], content.getvalue())
+    return paths
+
+
+def time_unit(largest_s: float) -> tuple[float, str]:
+    """Seconds per unit, and the unit, in which durations up to `largest_s` are easy to read."""
+    return (3600.0, "h") if largest_s > 3 * 3600 else (60.0, "min") if largest_s > 300 else (1.0, "s")

@@ -1,0 +1,161 @@
+"""The numbers of the paper's tables: tidy results in, one row per number of the table out. `layouts.py` arranges them for readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from orderdp.reporting.measures import PHASES, in_phase, paired_difference, pooled, spread
+from orderdp.reporting.paper import PUBLISHED_ROWS, PUBLISHED_WORKLOADS, published_cells
+from orderdp.reporting.results import DIVERGED, FINISHED, NOT_RUN
+
+FULL = "full"
+
+
+def table2(results: pd.DataFrame) -> pd.DataFrame:
+    """Dynamic pruning methods at several prune ratios.
+
+    Args:
+        results: from `results.collect`, of this experiment.
+
+    Returns:
+        One row per workload, prune ratio and method, the full data first (repeated at every ratio): `group` ("full", "paper" or
+        "added" for a baseline that the paper does not have), see :func:`summarise` for the measured columns, `best` (highest mean
+        of the ratio among the paper's pruning methods all of whose runs finished), and for each of the paper's workloads that ours
+        stands for `published <workload>` and `published gap <workload>` (points below full data).
+    """
+    published = published_cells("table2")
+    records = []
+    for workload, of_workload in results.groupby("workload", sort=False):
+        full = of_workload[of_workload["method"] == FULL]
+        for ratio in sorted(of_workload["prune_ratio"].dropna().unique()):
+            block = [{"prune_ratio": ratio} | summarise(full, full)] if len(full) else []
+            for _, runs in of_workload[of_workload["prune_ratio"] == ratio].groupby("method", sort=False):
+                block.append({"prune_ratio": ratio} | summarise(runs, full))
+            best = max((r["accuracy"] for r in block if _competes(r)), default=None)
+            for record in block:
+                record["best"] = _competes(record) and record["accuracy"] == best
+                record |= _published(published, record["method"], record["stands_for"], ratio)
+                records.append({"workload": workload} | record)
+    return pd.DataFrame(records)
+
+
+def summarise(runs: pd.DataFrame, full: pd.DataFrame) -> dict[str, Any]:
+    """One method at one setting over its seeds.
+
+    Args:
+        runs: its rows of `results.collect`.
+        full: rows of the full data on the same workload.
+
+    Returns:
+        stands_for, method, label, group; `planned`, `seeds` (finished) and `diverged` runs; `status` ("finished" if at least one
+        did, else "diverged" or "not run"); `accuracy` and `accuracy_std` (%, sample standard deviation over seeds); `difference` to
+        full data in points with `difference_ci95` (half of the 95 % interval of the differences paired by seed) and `pairs`;
+        `realised_prune_ratio`; `time_s`, `time_s_std` (selection and training) and `time_ratio` (mean time over that of full data).
+    """
+    first = runs.iloc[0]
+    done, done_full = runs[runs["status"] == FINISHED], full[full["status"] == FINISHED]
+    accuracy, time = spread(done["test_accuracy"]), spread(done["time_s"])
+    difference = paired_difference(_by_seed(done), _by_seed(done_full))
+    is_full = first["method"] == FULL
+    return {
+        "stands_for": first["stands_for"],
+        "method": first["method"],
+        "label": first["label"],
+        "group": "full" if is_full else "paper" if first["method"] in PUBLISHED_ROWS else "added",
+        "planned": len(runs),
+        "seeds": len(done),
+        "diverged": int((runs["status"] == DIVERGED).sum()),
+        "status": FINISHED if len(done) else DIVERGED if (runs["status"] == DIVERGED).any() else NOT_RUN,
+        "accuracy": accuracy.mean,
+        "accuracy_std": accuracy.std,
+        "difference": float("nan") if is_full else difference.mean,
+        "difference_ci95": float("nan") if is_full else difference.half_width,
+        "pairs": 0 if is_full else difference.pairs,
+        "realised_prune_ratio": spread(done["realised_prune_ratio"]).mean,
+        "time_s": time.mean,
+        "time_s_std": time.std,
+        "time_ratio": time.mean / spread(done_full["time_s"]).mean,
+    }
+
+
+def _by_seed(runs: pd.DataFrame) -> dict[int, float]:
+    return dict(zip(runs["seed"], runs["test_accuracy"], strict=True))
+
+
+def _competes(record: dict[str, Any]) -> bool:
+    """Half-run or diverged methods cannot be best: a mean over the seeds that went well is no fair rival."""
+    return record["group"] == "paper" and record["seeds"] == record["planned"]
+
+
+def _published(published: dict[tuple[str, str], tuple[float, float]], method: str, stands_for: str, ratio: float) -> dict[str, float]:
+    row, missing = PUBLISHED_ROWS.get(method, ""), (float("nan"), float("nan"))
+    found = {}
+    for paper in stands_for.split(","):
+        where = PUBLISHED_WORKLOADS[paper]
+        column = f"{where}/0" if method == FULL else f"{where}/{100 * ratio:.6g}"
+        found[f"published {where}"] = published.get((row, column), missing)[0]
+        found[f"published gap {where}"] = published.get((row, f"{column}/gap"), missing)[0]
+    return found
+
+
+def table9(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy and gradient norm by phase of training.
+
+    Args:
+        results: from `results.collect`, of this experiment.
+        histories: from `results.histories`, of this experiment.
+
+    Returns:
+        One row per workload, method, metric ("accuracy", "gradient norm", "gradient norm / mean weight") and phase ("0-30", ...,
+        "final"), over the finished runs: `mean`; `std` (of the accuracy: over runs; of the gradient norm: over the steps of the phase,
+        averaged over runs; none for the normalised norm, whose steps are not recorded); `planned`, `runs`, `diverged`;
+        `realised_prune_ratio`; `published` and `published_std` with `published_on`.
+    """
+    published = published_cells("table9")
+    records = []
+    for (workload, method, ratio), runs in results.groupby(["workload", "method", "prune_ratio"], sort=False, dropna=False):
+        done = runs[runs["status"] == FINISHED]
+        mine = histories[(histories["workload"] == workload) & histories["cell"].isin(done["cell"])]
+        base = {
+            "workload": workload,
+            "stands_for": runs.iloc[0]["stands_for"],
+            "method": method,
+            "label": runs.iloc[0]["label"],
+            "prune_ratio": ratio,
+            "planned": len(runs),
+            "runs": len(done),
+            "diverged": int((runs["status"] == DIVERGED).sum()),
+            "realised_prune_ratio": spread(done["realised_prune_ratio"]).mean,
+        }
+        where = PUBLISHED_WORKLOADS[base["stands_for"].split(",")[0]]
+        for phase, values in _phase_statistics(mine):
+            column = f"{where}/{0 if method == FULL else 61}/progress={phase}"
+            column += {"accuracy": "", "gradient norm": "/gradient-norm"}.get(values["metric"], "/none")
+            printed = published.get((PUBLISHED_ROWS.get(method, ""), column), (float("nan"), float("nan")))
+            records.append(base | {"phase": phase} | values | dict(zip(("published", "published_std"), printed, strict=True)))
+            records[-1]["published_on"] = where
+    return pd.DataFrame(records)
+
+
+def _phase_statistics(histories: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(phase, metric with mean and std) over the runs of one method."""
+    runs = [history for _, history in histories.groupby("cell", sort=False)]
+    for metric in ("accuracy", "gradient norm", "gradient norm / mean weight"):
+        for phase, start, end in (*PHASES, ("final", None, None)):
+            parts = [run.tail(1) if start is None else run[in_phase(run["progress"], start, end)] for run in runs]
+            parts = [part for part in parts if len(part)]
+            yield phase, {"metric": metric, **_statistic(metric, parts)}
+
+
+def _statistic(metric: str, parts: list[pd.DataFrame]) -> dict[str, float]:
+    if metric == "accuracy":
+        mean, std, _ = spread(part["test_accuracy"].mean() for part in parts)
+        return {"mean": mean, "std": std}
+    if metric == "gradient norm":
+        pairs = [pooled(part["grad_norm_mean"], part["grad_norm_std"], part["steps"]) for part in parts]
+        return {"mean": spread(mean for mean, _ in pairs).mean, "std": spread(std for _, std in pairs).mean}
+    normalized = (pooled(part["grad_norm_normalized_mean"], 0 * part["steps"], part["steps"])[0] for part in parts)
+    return {"mean": spread(normalized).mean, "std": float("nan")}

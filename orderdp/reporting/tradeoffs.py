@@ -1,0 +1,148 @@
+"""Figures over the prune ratio: Figure 3 (against InfoBatch) and Figure 4 (explore and exploit)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from orderdp.reporting import style
+from orderdp.reporting.measures import LOSSLESS_TOLERANCE, lossless_ratio
+from orderdp.reporting.results import FINISHED
+from orderdp.reporting.tables import FULL, summarise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+KEPT = ("accuracy", "accuracy_std", "difference", "difference_ci95", "pairs", "realised_prune_ratio", "time_s", "time_s_std", "time_ratio")  # fmt: skip
+
+
+def figure3(results: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy and time of each method and prune ratio.
+
+    Args:
+        results: from `results.collect`, of this experiment.
+
+    Returns:
+        One row per workload, panel, method, prune ratio and explore share, measured columns as in `tables.summarise`, and `lossless`:
+        whether this is the largest realised ratio of its method whose mean accuracy is within LOSSLESS_TOLERANCE of the full data's.
+    """
+    frame = _settings(results)
+    frame["lossless"] = False
+    for _, part in frame[frame["method"] != FULL].groupby(["workload", "method"], sort=False):
+        full = frame[(frame["workload"] == part.iloc[0]["workload"]) & (frame["method"] == FULL)]["accuracy"]
+        done = part[part["status"] == FINISHED]
+        ratio = lossless_ratio(done["realised_prune_ratio"].tolist(), done["accuracy"].tolist(), full.iloc[0]) if len(full) else None
+        frame.loc[done.index[done["realised_prune_ratio"] == ratio], "lossless"] = True
+    return frame
+
+
+def _settings(results: pd.DataFrame) -> pd.DataFrame:
+    """One row per workload, panel, method, prune ratio and explore share, over seeds."""
+    records: list[dict[str, Any]] = []
+    keys = ["workload", "panel", "method", "prune_ratio", "explore"]
+    for values, runs in results.groupby(keys, sort=False, dropna=False):
+        here = dict(zip(keys, values, strict=True))
+        full = results[(results["workload"] == here["workload"]) & (results["method"] == FULL)]
+        summary = summarise(runs, full)
+        named = {key: summary[key] for key in ("stands_for", "label", "status", "planned", "seeds", "diverged")}
+        records.append(here | named | {key: summary[key] for key in KEPT})
+    return pd.DataFrame(records)
+
+
+def draw_figure3(data: pd.DataFrame, footer: str) -> Figure:
+    """Per workload: accuracy and time over the realised prune ratio."""
+    workloads = list(dict.fromkeys(data["workload"]))
+    figure, axes = style.panels(len(workloads), 2, 3.9 * len(workloads))
+    for row, workload in zip(axes, workloads, strict=True):
+        part = data[data["workload"] == workload]
+        _draw_row(row, part, [(str(m), p) for m, p in part[part["method"] != FULL].groupby("method", sort=False)])
+        row[0].set_title(f"Accuracy, {workload}")
+        row[1].set_title(f"Time, {workload}")
+        for ax in row:
+            ax.set_xlabel("Realised prune ratio (%)")
+        for position, (_, mark) in enumerate(part[part["lossless"]].iterrows()):
+            _mark_lossless(row[0], mark, position)
+        if not part["lossless"].any() and part["accuracy"].notna().any():
+            row[0].text(0.03, 0.05, "no ratio is lossless", transform=row[0].transAxes, fontsize=8, color="#666666")
+    return style.finish(figure, axes, footer)
+
+
+def _mark_lossless(ax: Axes, row: pd.Series, position: int) -> None:
+    look, x = style.look(row["method"]), 100 * row["realised_prune_ratio"]
+    ax.axvline(x, color=look.color, linestyle=":", lw=1)
+    text = f"{row['label']} lossless (≤ {LOSSLESS_TOLERANCE:g} below): {x:.1f} %"
+    ax.text(0.03, 0.05 + 0.075 * position, text, transform=ax.transAxes, fontsize=8, color=look.color, fontweight="bold")
+
+
+def figure4(results: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy and time of OrderDP by explore share and by prune ratio.
+
+    Args:
+        results: from `results.collect`, of this experiment; its `panel` is "fixed ratio" or "varying ratio".
+
+    Returns:
+        One row per workload, panel, prune ratio and explore share (s/n), with `exploit` (q/s) and measured columns as in
+        `tables.summarise`; the full data has an empty panel.
+    """
+    frame = _settings(results)
+    return frame.assign(exploit=(1 - frame["prune_ratio"]) / frame["explore"])
+
+
+def draw_figure4(data: pd.DataFrame, footer: str) -> Figure:
+    """Per workload two rows: at a fixed ratio over the explore share, and over the ratio."""
+    workloads = list(dict.fromkeys(data["workload"]))
+    figure, axes = style.panels(2 * len(workloads), 2, 6.2 * len(workloads))
+    for index, workload in enumerate(workloads):
+        part = data[data["workload"] == workload]
+        full = part[part["method"] == FULL]
+        for row, panel in zip(axes[2 * index : 2 * index + 2], ("fixed ratio", "varying ratio"), strict=True):
+            mine = part[part["panel"] == panel]
+            x = "explore" if panel == "fixed ratio" else "realised_prune_ratio"
+            _draw_row(row, pd.concat([full, mine]), [(str(m), p) for m, p in mine.groupby("method", sort=False)], x)
+            for ax, what in zip(row, ("Accuracy", "Time"), strict=True):
+                ax.set_title(f"{what}, {_panel_title(panel, mine)}" + (f", {workload}" if len(workloads) > 1 else ""))
+                ax.set_xlabel("Explored share s/n (%)" if x == "explore" else "Realised prune ratio (%)")
+    return style.finish(figure, axes, footer)
+
+
+def _panel_title(panel: str, rows: pd.DataFrame) -> str:
+    ratios = rows["prune_ratio"].dropna().unique()
+    return f"{100 * ratios[0]:.6g} % pruned, by explored share" if panel == "fixed ratio" and len(ratios) == 1 else "varying prune ratio"
+
+
+def _draw_row(row: list[Axes], part: pd.DataFrame, methods: list[tuple[str, pd.DataFrame]], x: str = "realised_prune_ratio") -> None:
+    """Accuracy at the left, time at the right, each with the line of the full data."""
+    divisor, unit = style.time_unit(part["time_s"].max())
+    for ax, column, scale in ((row[0], "accuracy", 1.0), (row[1], "time_s", divisor)):
+        if part[column].notna().sum() == 0:
+            style.nothing(ax)
+            continue
+        _draw_full(ax, part[part["method"] == FULL], column, scale)
+        for method, rows in methods:
+            _draw_line(ax, method, rows.sort_values(x), x, column, scale)
+    row[0].set_ylabel("Test accuracy (%)")
+    row[1].set_ylabel(f"Selection and training time ({unit})")
+    if part["time_s"].notna().any():
+        row[1].set_ylim(bottom=0)
+
+
+def _draw_full(ax: Axes, full: pd.DataFrame, column: str, scale: float) -> None:
+    look = style.look(FULL)
+    for _, row in full.dropna(subset=column).iterrows():
+        mean, std = row[column] / scale, row[f"{column}_std"] / scale
+        ax.axhline(mean, color=look.color, linestyle="--", lw=1.2, label=row["label"])
+        if std == std:
+            ax.axhspan(mean - std, mean + std, color=look.color, alpha=0.08, lw=0)
+
+
+def _draw_line(ax: Axes, method: str, rows: pd.DataFrame, x: str, column: str, scale: float) -> None:
+    look, label = style.look(method), rows.iloc[0]["label"]
+    done = rows.dropna(subset=column)
+    if lost := int((rows["planned"] - rows["seeds"]).sum()):
+        label += f" ({lost} of {int(rows['planned'].sum())} runs missing or diverged)"
+    ax.errorbar(
+        100 * done[x], done[column] / scale, yerr=done[f"{column}_std"].fillna(0.0) / scale, color=look.color, linestyle=look.line,
+        marker=look.marker, markersize=7 if look.marker == "*" else 5, capsize=2, elinewidth=0.9, label=label,
+    )  # fmt: skip

@@ -1,0 +1,84 @@
+"""Figures 9 to 11: how often each sample is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from orderdp.reporting import style
+from orderdp.reporting.results import FINISHED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def usage_at(ratio: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """The data function of the figure at one prune ratio."""
+
+    def data(selections: pd.DataFrame) -> pd.DataFrame:
+        """Histogram of the usage counts of finished runs.
+
+        Args:
+            selections: from `results.selections`, of this experiment.
+
+        Returns:
+            One row per workload, method and usage count without gaps: `uses`, `samples` (how many samples were used that often, mean over
+            seeds) with `samples_min` and `samples_max`, `expected_uses` (mean over samples), `total` samples, `seeds`.
+        """
+        chosen = selections[((selections["prune_ratio"].astype(float) - ratio).abs() < 1e-9) & (selections["status"] == FINISHED)]
+        keys = ["workload", "stands_for", "method", "label", "prune_ratio"]
+        parts = []
+        for values, runs in chosen.groupby(keys, sort=False):
+            # A count that one seed has and another has not is 0 there.
+            wide = runs.pivot(index="uses", columns="seed", values="samples").fillna(0)
+            part = pd.DataFrame({"samples": wide.mean(axis=1), "samples_min": wide.min(axis=1), "samples_max": wide.max(axis=1)}).reset_index()
+            found = {"expected_uses": runs["expected_uses"].mean(), "total": int(wide.iloc[:, 0].sum()), "seeds": wide.shape[1]}
+            parts.append(part.assign(**dict(zip(keys, values, strict=True)), **found))
+        columns = [*keys, "uses", "samples", "samples_min", "samples_max", "expected_uses", "total", "seeds"]
+        return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+    return data
+
+
+def draw_usage(data: pd.DataFrame, footer: str) -> Figure:
+    """One histogram per workload."""
+    workloads = list(dict.fromkeys(data["workload"])) or [""]
+    figure, axes = style.panels(len(workloads), 1, 3.4 * len(workloads))
+    for (ax,), workload in zip(axes, workloads, strict=True):
+        part = data[data["workload"] == workload]
+        if len(part):
+            _draw_histogram(ax, part, workload)
+        else:
+            style.nothing(ax)
+    return style.finish(figure, axes, footer)
+
+
+def _draw_histogram(ax: Axes, part: pd.DataFrame, workload: str) -> None:
+    method, first = str(part.iloc[0]["method"]), part.iloc[0]
+    look = style.look(method)
+    whiskers = None
+    if len(part) <= 40 and first["seeds"] > 1:
+        whiskers = [part["samples"] - part["samples_min"], part["samples_max"] - part["samples"]]
+    ax.bar(
+        part["uses"], part["samples"], width=0.9 if len(part) <= 40 else 1.0, color=look.color, alpha=0.85, yerr=whiskers,
+        error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": "#333333"},
+    )  # fmt: skip
+    expected = first["expected_uses"]
+    ax.axvline(expected, color="#D55E00", linestyle="--", lw=1.2, label=f"Mean: {expected:.2f} uses")
+    ax.set_title(f"{first['label']} at {100 * first['prune_ratio']:.6g} % pruned, {workload}")
+    ax.set_xlabel("Times used in training")
+    ax.set_ylabel("Samples")
+    ax.set_xlim(-0.8, part["uses"].max() + 0.8)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.grid(axis="x", visible=False)
+    ax.plot([], [], " ", label=never_used(part))
+
+
+def never_used(part: pd.DataFrame) -> str:
+    """The share of samples that no epoch used: mean over seeds, and the seed with the most."""
+    zero, total = part[part["uses"] == 0], part.iloc[0]["total"]
+    mean, worst = (0.0, 0.0) if zero.empty else (zero.iloc[0]["samples"], zero.iloc[0]["samples_max"])
+    return f"Never used: {mean:.1f} of {total:,} samples ({100 * mean / total:.2f} %); at most {worst:.0f} in a seed"

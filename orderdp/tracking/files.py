@@ -1,0 +1,115 @@
+"""What the files say about the runs of a grid."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orderdp.grid import Grid
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """A run as it stands on disk."""
+
+    cell: str
+    state: str
+    """An MLflow status: RUNNING, FINISHED, FAILED or KILLED."""
+    started: float
+    ended: float | None
+    lines: tuple[str, ...]
+    """The history's rows as text, without the header."""
+    columns: tuple[str, ...]
+    summary: dict[str, Any]
+    """Content of summary.json; empty while the run trains."""
+
+    @property
+    def digest(self) -> str:
+        """Changes when anything of the run does."""
+        return prefix_digest([self.state, json.dumps(self.summary, sort_keys=True), *self.lines])
+
+    def metrics(self, first: int) -> Iterator[tuple[str, float, int, int]]:
+        """(name, value, timestamp in ms, epoch) of the rows from number `first` on; what is not finite is left out."""
+        for row in csv.DictReader(self.lines[first:], fieldnames=self.columns):
+            stamp, epoch = int(1000 * float(row["timestamp"])), int(row["epoch"])
+            for name, text in row.items():
+                if name not in ("epoch", "timestamp") and text and math.isfinite(value := float(text)):
+                    yield name, value, stamp, epoch
+
+
+def prefix_digest(lines: list[str] | tuple[str, ...]) -> str:
+    """Digest of some rows of a history: tells whether a longer one goes on from them."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def read_runs(grid: Grid, runs: Path, work: Path) -> Iterator[RunFiles]:
+    """Every run of the grid that has begun."""
+    for cell in grid.cells:
+        found = _finished(cell, runs / cell) or _in_training(cell, work / cell)
+        if found is not None:
+            yield found
+
+
+def _finished(cell: str, folder: Path) -> RunFiles | None:
+    if not (folder / "summary.json").exists():
+        return None
+    summary = json.loads((folder / "summary.json").read_text())
+    columns, lines = _history(folder)
+    state = "FINISHED" if summary["status"] == "finished" else "FAILED"
+    return RunFiles(cell, state, summary["started"], summary["ended"], lines, columns, summary)
+
+
+def _in_training(cell: str, folder: Path) -> RunFiles | None:
+    try:
+        status = json.loads((folder / "status.json").read_text())
+        columns, lines = _history(folder)
+    except FileNotFoundError:  # not begun, or just finished: the next pass sees it in `runs/`
+        return None
+    running = status["state"] == "running" and alive(status["pid"])
+    return RunFiles(
+        cell, "RUNNING" if running else "KILLED", status["started"], None if running else status["updated"], lines, columns, {}
+    )
+
+
+def _history(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    header, *lines = (folder / "history.csv").read_text().splitlines()
+    return tuple(header.split(",")), tuple(lines)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of this machine runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def signature(grid: Grid, runs: Path, work: Path, reports: Path, store: str) -> str:
+    """Changes when any file that a pass reads does; costs one `stat` per file and no import of mlflow."""
+    files = [runs / cell / name for cell in grid.cells for name in ("summary.json", "history.csv")]
+    files += [work / cell / "status.json" for cell in grid.cells]
+    files += sorted((reports / grid.scale).rglob("*"))
+    text = [store, grid.note, *(f"{name} {cell.experiments}" for name, cell in grid.cells.items())]
+    for path in files:
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            continue
+        text.append(f"{path} {stat.st_mtime_ns} {stat.st_size}")
+    for cell in grid.cells:  # a trainer that dies changes no file
+        if (path := work / cell / "status.json").exists():
+            try:
+                text.append(f"{cell} {alive(json.loads(path.read_text())['pid'])}")
+            except FileNotFoundError:
+                continue
+    return prefix_digest(text)

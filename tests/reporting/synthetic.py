@@ -1,0 +1,215 @@
+"""Made-up runs in the format of real ones: every cell of a grid gets plausible files that depend on its spec alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orderdp.grid import Cell, Grid, load
+
+COLUMNS = (
+    "epoch", "progress", "lr", "momentum", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "kept", "prune_ratio", "steps",
+    "grad_norm_mean", "grad_norm_std", "grad_norm_min", "grad_norm_max", "grad_norm_normalized_mean", "selection_s", "training_s",
+    "evaluation_s", "samples_per_s", "peak_memory_mb", "timestamp",
+)  # fmt: skip
+
+# Accuracy that a method loses at a prune ratio of 1, in points.
+LOSS = {"full": 0.0, "random": 6.0, "epsilon_greedy": 5.0, "ucb": 4.5, "infobatch": 3.0, "orderdp": 2.0, "static": 9.0}
+N = 600
+
+PARAMS = """
+scale: tiny
+data_places: {}
+recipes:
+  paper:
+    epochs: 4
+    batch_size: 100
+    optimizer: {name: sgd, weight_decay: 0.0005, nesterov: false}
+    schedule: {name: onecycle, max_lr: 0.2, pct_start: 0.3, div_factor: 25.0, final_div_factor: 10000.0, base_momentum: 0.85, max_momentum: 0.95}
+    label_smoothing: 0.1
+    augment: {crop_padding: 1, flip: false}
+    precision: fp32
+    evaluate_every: 1
+workloads:
+  digits-resnet8: {dataset: digits, model: resnet8, model_options: {width: 16}, recipe: paper, overrides: {}}
+methods:
+  full: {label: Whole Dataset, name: full, options: {}, ratio_sets: null}
+  full_same_steps: {label: "Whole Dataset, same steps", name: full, options: {}, ratio_sets: match_steps_at}
+  random: {label: Dynamic Random, name: random, options: {rescale: false}, ratio_sets: prune_ratio}
+  infobatch: {label: InfoBatch, name: infobatch, options: {budget: calibrated, annealing: null, min_keep: 0.1}, ratio_sets: prune_ratio}
+  orderdp:
+    label: OrderDP
+    name: orderdp
+    options: {}
+    ratio_sets: prune_ratio
+    at: [{prune_ratio: 0.3, options: {explore: 0.85}}, {prune_ratio: 0.7, options: {explore: 0.5}}]
+experiments:
+  table2:
+    title: Dynamic pruning methods at two prune ratios
+    reproduces: Table 2
+    workloads: [cifar10-resnet18, cifar100-resnet18]
+    grid: [{methods: [full]}, {methods: [random, infobatch, orderdp, full_same_steps], prune_ratios: [0.3, 0.7]}]
+  table9:
+    title: Stability
+    reproduces: Table 9
+    workloads: [cifar100-resnet50-stability]
+    grid: [{methods: [full]}, {methods: [infobatch, orderdp], prune_ratios: [0.7]}]
+  figure1:
+    title: Training dynamics
+    reproduces: Figure 1
+    workloads: [cifar100-resnet18]
+    grid: [{methods: [full]}, {methods: [infobatch, orderdp], prune_ratios: [0.7]}]
+  figure3:
+    title: Accuracy and training time over the prune ratio
+    reproduces: Figure 3
+    workloads: [cifar10-resnet18]
+    grid: [{methods: [full]}, {methods: [infobatch, orderdp], prune_ratios: [0.3, 0.7]}]
+  figure4:
+    title: Explore and exploit
+    reproduces: Figure 4
+    workloads: [cifar10-resnet18]
+    grid:
+      - {methods: [full]}
+      - {panel: fixed ratio, methods: [orderdp], prune_ratios: [0.7], explore: [0.4, 0.5, 1]}
+      - {panel: varying ratio, methods: [orderdp], prune_ratios: [0.3, 0.7]}
+  figures9_11:
+    title: How often each sample is used
+    reproduces: Figures 9, 10 and 11
+    workloads: [cifar10-resnet18]
+    grid: [{methods: [orderdp], prune_ratios: [0.3]}]
+  figures12_13:
+    title: Time to accuracy
+    reproduces: Figures 12 and 13
+    workloads: [cifar10-resnet18]
+    grid: [{methods: [full]}, {methods: [random, orderdp], prune_ratios: [0.7]}]
+scales:
+  tiny:
+    note: "Scaled down: a test with <made-up> runs & nothing else."
+    workloads:
+      cifar10-resnet18: digits-resnet8
+      cifar100-resnet18: digits-resnet8
+      cifar100-resnet50-stability: digits-resnet8
+    seeds: [0, 1, 2]
+    checkpoints: [0.5, 1.0]
+    keep_models: none
+"""
+
+
+def tiny_grid(folder: Path, params: str = PARAMS) -> Grid:
+    """The grid of the small parameters above."""
+    path = folder / "params.yaml"
+    path.write_text(params, encoding="utf-8")
+    return load(path)
+
+
+def write_runs(
+    grid: Grid, runs: Path, *, missing: Callable[[Cell], bool] = lambda cell: False, diverged: Collection[str] = (), n: int = N
+) -> None:
+    """Writes every cell of the grid.
+
+    Args:
+        grid: which cells.
+        runs: folder of runs.
+        missing: cells to leave out.
+        diverged: names of cells that stop in their second epoch.
+        n: number of training samples.
+    """
+    for cell in grid.cells.values():
+        if not missing(cell):
+            write_run(cell, runs, diverged=cell.name in diverged, n=n)
+
+
+def write_run(cell: Cell, runs: Path, *, diverged: bool = False, n: int = N, shift: float = 0.0) -> None:
+    """Writes one run; `shift` is added to its accuracies."""
+    folder = runs / cell.name
+    folder.mkdir(parents=True, exist_ok=True)
+    history, usage, kept = simulate(cell, n, 2 if diverged else None, shift)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    (folder / "spec.json").write_text(json.dumps(cell.record(), indent=1))
+    (folder / "history.csv").write_text(text.getvalue())
+    np.savez_compressed(folder / "selection.npz", usage=usage, checkpoint_epochs=np.array(sorted(kept)), **{f"kept_{e}": i for e, i in kept.items()})
+    (folder / "summary.json").write_text(json.dumps(summarise(cell, history, n, diverged), indent=1))
+
+
+def simulate(cell: Cell, n: int, stop: int | None, shift: float) -> tuple[list[dict[str, Any]], np.ndarray, dict[int, np.ndarray]]:
+    """History rows, usage (n,) int32, and kept indices of the last epoch."""
+    spec = cell.spec
+    options, epochs, batch = spec.method.options, spec.recipe.epochs, spec.recipe.batch_size
+    ratio = float(options.get("prune_ratio", 0.0) or 0.0)
+    realised = {"infobatch": min(ratio, 0.62)}.get(spec.method.name, ratio)
+    # A stream per run, as bytes of its name: no two alike, always the same.
+    rng = np.random.default_rng(list(cell.name.encode()))
+    shared = np.random.default_rng(spec.seed)
+    trained = epochs if spec.recipe.match_steps_at is None else max(1, math.ceil(epochs * (1 - spec.recipe.match_steps_at)))
+    final = 98.0 + 0.4 * shared.standard_normal() - LOSS[spec.method.name] * realised**3 + 0.15 * rng.standard_normal()
+    explore = options.get("explore")
+    if isinstance(explore, float | int):
+        final -= 0.8 * abs(float(explore) - math.sqrt(1 - ratio)) ** 2
+    scale = 2.2 if spec.method.name == "infobatch" and realised else 1.0
+    history, usage, kept = [], np.zeros(n, dtype=np.int32), {}
+    difficulty = rng.standard_normal(n)
+    clock, started = 0.0, 1_700_000_000.0 + 100 * spec.seed
+    for epoch in range(1, (stop or trained) + 1):
+        share = 1 - realised
+        count = max(1, round(share * n))
+        scores = difficulty - 0.8 * usage + rng.gumbel(size=n)
+        indices = np.sort(np.argsort(-scores)[:count]).astype(np.int32)
+        usage[indices] += 1
+        kept = {epoch: indices}
+        progress = epoch / trained
+        noise = (1 - progress) * 3 * rng.standard_normal() * (1 + realised)
+        accuracy = min(100.0, final - 60 * math.exp(-5 * progress * (1 - 0.4 * realised)) + noise + shift)
+        norm = scale * (0.4 + 2.6 * math.exp(-2.2 * progress)) * (1 + 0.08 * rng.standard_normal())
+        training_s, selection_s = 0.002 * count * (1 + 0.03 * rng.standard_normal()), 0.004 if ratio else 0.0004
+        broken = stop == epoch
+        clock += training_s + selection_s
+        history.append(
+            {
+                "epoch": epoch, "progress": progress, "lr": 0.1, "momentum": 0.9,
+                "train_loss": float("nan") if broken else 2 - 1.5 * progress, "train_accuracy": accuracy - 2,
+                "test_loss": 2 - 1.6 * progress, "test_accuracy": accuracy, "kept": count, "prune_ratio": 1 - count / n,
+                "steps": math.ceil(count / batch), "grad_norm_mean": norm, "grad_norm_std": 0.3 * norm, "grad_norm_min": 0.3 * norm,
+                "grad_norm_max": 2.4 * norm, "grad_norm_normalized_mean": norm / scale, "selection_s": selection_s,
+                "training_s": training_s, "evaluation_s": 0.05, "samples_per_s": count / training_s, "peak_memory_mb": 300.0,
+                "timestamp": started + clock,
+            }
+        )  # fmt: skip
+    return history, usage, kept
+
+
+def summarise(cell: Cell, history: list[dict[str, Any]], n: int, diverged: bool) -> dict[str, Any]:
+    """The content of summary.json."""
+    samples = sum(row["kept"] for row in history)
+    return {
+        "cell": cell.name,
+        "status": "diverged" if diverged else "finished",
+        "diverged_at": {"epoch": len(history), "step": 3} if diverged else None,
+        "test_accuracy": history[-1]["test_accuracy"],
+        "best_test_accuracy": max(row["test_accuracy"] for row in history),
+        "test_loss": history[-1]["test_loss"],
+        "train_loss": None if diverged else history[-1]["train_loss"],
+        "epochs": len(history),
+        "steps": sum(row["steps"] for row in history),
+        "samples": samples,
+        "prune_ratio": 1 - samples / (cell.spec.recipe.epochs * n),
+        **{key: sum(row[key] for row in history) for key in ("selection_s", "training_s", "evaluation_s")},
+        "started": history[0]["timestamp"] - 1,
+        "ended": history[-1]["timestamp"],
+        "environment": {
+            "python": "3.13.1", "torch": "2.14.1", "platform": "Linux", "device": "cpu", "device_name": "made up", "threads": 1,
+            "precision": "float32", "git_commit": "0123456789ab",
+        },
+        "n": n,
+        "classes": 10,
+        "parameters": 77000,
+    }  # fmt: skip

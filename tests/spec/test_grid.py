@@ -1,0 +1,126 @@
+"""Parameters: what is refused and how it is said; names and fingerprints."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orderdp import grid as grids
+from orderdp import sources
+from orderdp.spec import RunSpec, SpecError
+from tests.training.conftest import SPEC
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def params():
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def load(tmp_path, params, scale=None):
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params, allow_unicode=True, sort_keys=False))
+    return grids.load(path, scale)
+
+
+def put(params, where, value):
+    *path, last = where.split("/")
+    for key in path:
+        params = params[int(key) if isinstance(params, list) else key]
+    params[int(last) if isinstance(params, list) else last] = value
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        ("recipes/paper/bacth_size", 3, r"workloads\..*bacth_size: Unknown key"),
+        ("experiments/table2/sedes", [1], r"experiments\.table2\.sedes: Unknown key"),
+        ("methods/ucb/name", "ubc", r"methods\.ucb\.name: unknown name 'ubc'\. Known: full, random, .*orderdp"),
+        ("workloads/digits-resnet8/dataset", "digit", r"unknown name 'digit'\. Known: digits, fashion_mnist, cifar10, cifar100"),
+        ("workloads/digits-resnet8/model", "resnet9", r"unknown name 'resnet9'\. Known: resnet8"),
+        ("methods/ucb/options/perod", 3, r"methods\.ucb\.options\.perod: unknown option of UCB\. Known: .*period"),
+        ("experiments/table2/grid/1/prune_ratios", [1.2], r"prune_ratios\.0: Input should be less than 1\. Got 1\.2"),
+        ("experiments/table2/grid/1/prune_ratios", [], r"grid\.1\.prune_ratios: empty"),
+        ("experiments/table2/grid", [], r"experiments\.table2\.grid: empty"),
+        ("experiments/table2/grid/0/methods", ["fulll"], r"unknown name 'fulll'\. Known: full, full_same_steps"),
+        ("experiments/figure4/grid/1/explore", [0.2], r"q > s: 'explore' = 0\.2 draws fewer candidates"),
+        ("scales/quick/seeds", [0, 1.5], r"scales\.quick\.seeds\.1: .*valid integer"),
+        ("scales/quick/seeds", [0, True], r"scales\.quick\.seeds\.1: .*valid integer"),
+        ("scales/quick/seeds", [], r"experiments\.table2\.grid: empty"),
+        ("methods/orderdp/at", [], r"explore"),
+        ("scale", "quikc", r"unknown scale 'quikc'\. Known: quick, fashion, cifar"),
+    ],
+)
+def test_bad_input_is_one_error_that_names_it(tmp_path, params, where, value, message):
+    if where == "methods/orderdp/at":
+        params["methods"]["orderdp"]["at"] = params["methods"]["orderdp"]["at"][:1]
+    else:
+        put(params, where, value)
+    with pytest.raises(SpecError, match=message) as caught:
+        load(tmp_path, params)
+    assert "params.yaml" in str(caught.value)
+
+
+def test_all_problems_are_told_at_once(tmp_path, params):
+    params["methods"]["ucb"]["name"] = "ubc"
+    params["workloads"]["digits-resnet8"]["model"] = "resnet9"
+    with pytest.raises(SpecError, match="2 problems"):
+        load(tmp_path, params)
+
+
+@pytest.mark.parametrize("scale", ["quick", "fashion", "cifar"])
+def test_every_scale_lays_out_every_experiment(params, tmp_path, scale):
+    grid = load(tmp_path, params, scale)
+    assert set(grid.experiments) == set(params["experiments"])
+    for experiment in grid.experiments.values():
+        assert experiment.cells
+        assert set(experiment.cells) <= set(grid.cells)
+    for cell in grid.cells.values():
+        assert cell.experiments
+
+
+def test_tables_share_their_runs(params, tmp_path):
+    grid = load(tmp_path, params)
+    full = [cell for cell in grid.cells.values() if cell.spec.method.name == "full" and cell.spec.recipe.match_steps_at is None]
+    assert len(full) == 6
+    assert {"table2", "table9", "figure1", "figure3"} <= set(full[0].experiments)
+
+
+def test_labels_and_tables_do_not_move_a_fingerprint(params, tmp_path):
+    before = set(load(tmp_path, params).cells)
+    changed = copy.deepcopy(params)
+    changed["methods"]["ucb"]["label"] = "Upper confidence"
+    changed["experiments"]["table2"]["title"] = "Another"
+    assert set(load(tmp_path, changed).cells) == before
+
+
+def test_golden_fingerprint():
+    """A changed value here means that every run in the world is renamed: say so in the changelog."""
+    spec = RunSpec.model_validate(SPEC)
+    assert spec.fingerprint({"a": "1"}) == "f39a72439571"
+    assert spec.stem() == "digits-resnet8w4-orderdp-p70-x50-e4-s0"
+
+
+def test_sources_are_those_that_decide():
+    found = sources.digests(("datasets", "DATASETS", "digits"), ("models", "MODELS", "resnet8"), ("pruning", "PRUNERS", "ucb"))
+    assert {"orderdp.training.engine", "orderdp.pruning.base", "orderdp.pruning.ucb", "orderdp.datasets.digits"} <= set(found)
+    assert not {"orderdp.spec", "orderdp.grid", "orderdp.training.run", "orderdp.pruning.infobatch", "orderdp.datasets.cifar"} & set(found)
+    assert not any(name.startswith(("orderdp.reporting", "orderdp.tracking")) for name in found)
+
+
+@pytest.mark.parametrize(("package", "variable"), [("pruning", "PRUNERS"), ("datasets", "DATASETS"), ("models", "MODELS")])
+def test_the_registry_read_from_text_is_the_one_that_is_imported(package, variable):
+    import importlib
+
+    module = importlib.import_module(f"orderdp.{package}")
+    assert list(sources.registry(package, variable)) == list(getattr(module, variable))
+
+
+def test_schema_is_current():
+    path = ROOT / "workflow/schemas/params.schema.json"
+    assert json.loads(path.read_text()) == grids.Params.model_json_schema(), "run `make schema`"

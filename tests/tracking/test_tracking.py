@@ -1,0 +1,223 @@
+"""MLflow says what the files say: once, live, and after whatever interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orderdp import grid as grids
+from orderdp.tracking import track, watch
+from orderdp.tracking.tracker import _Cache
+from tests.workflow.conftest import tiny_params
+
+ROOT = Path(__file__).parents[2]
+HEADER = "epoch,progress,test_accuracy,grad_norm_mean,timestamp"
+
+
+class Files:
+    """Run files as a trainer leaves them, and a grid that asks for them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "params.yaml").write_text(yaml.safe_dump(tiny_params(), allow_unicode=True))
+        self.grid = grids.load(folder / "params.yaml")
+        self.cells = list(self.grid.cells)
+        self.places = {"runs": folder / "runs", "work": folder / ".work", "reports": folder / "reports"}
+
+    def rows(self, epochs: int, shift: float = 0.0) -> str:
+        lines = [f"{e},{e / 4},{80 + e + shift},{'nan' if e == 3 else 1.5},{1.7e9 + e}" for e in range(1, epochs + 1)]
+        return "\n".join([HEADER, *lines]) + "\n"
+
+    def finish(self, cell: str, status: str = "finished", shift: float = 0.0) -> None:
+        out = self.places["runs"] / cell
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "history.csv").write_text(self.rows(4, shift))
+        summary = {"cell": cell, "status": status, "test_accuracy": 84 + shift, "epochs": 4, "started": 1.7e9, "ended": 1.7e9 + 9}
+        (out / "summary.json").write_text(json.dumps({**summary, "environment": {"git_commit": "abc123"}}))
+        shutil.rmtree(self.places["work"] / cell, ignore_errors=True)
+
+    def train(self, cell: str, epochs: int, pid: int, shift: float = 0.0, state: str = "running") -> None:
+        work = self.places["work"] / cell
+        work.mkdir(parents=True, exist_ok=True)
+        (work / "history.csv").write_text(self.rows(epochs, shift))
+        (work / "status.json").write_text(json.dumps({"pid": pid, "state": state, "started": 1.7e9, "updated": 1.7e9 + epochs}))
+
+    def track(self):
+        return track(self.grid, **self.places)
+
+    def runs(self, query: str = ""):
+        from mlflow import MlflowClient
+
+        self.client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+        self.experiment = self.client.get_experiment_by_name("orderdp-quick")
+        return self.client.search_runs([self.experiment.experiment_id], query, max_results=1000)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A database with MLflow's tables: making them takes seconds."""
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def files(tmp_path, empty_store, monkeypatch):
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+    _Cache.store = None
+    return Files(tmp_path)
+
+
+def points(files: Files, run) -> list[tuple[int, float, int]]:
+    history = files.client.get_metric_history(run.info.run_id, "test_accuracy")
+    return sorted((m.step, m.value, m.timestamp) for m in history)
+
+
+def test_as_many_runs_as_cells_and_a_second_pass_writes_nothing(files):
+    for cell in files.cells:
+        files.finish(cell)
+    assert files.track().written == len(files.cells)
+    assert files.track().text == "MLflow is up to date."
+    (files.places["work"] / "tracked-quick.json").unlink()
+    _Cache.store = None
+    assert files.track().written == 0
+    runs = files.runs()
+    assert sorted(run.data.tags["cell"] for run in runs) == sorted(files.cells)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert [run.data.tags["git_commit"] for run in runs] == ["abc123"] * len(runs)
+    assert len(files.runs("tags.table2 = 'yes'")) == len(files.grid.experiments["table2"].cells)
+    assert "tags.table2 = 'yes'" in files.experiment.tags["mlflow.note.content"]
+    run = files.runs("tags.method = 'ucb'")[0]
+    assert run.data.params["recipe.schedule.max_lr"] == "0.2"
+    assert run.inputs.dataset_inputs[0].dataset.name == "digits"
+    assert points(files, run) == [(e, 80.0 + e, int(1000 * (1.7e9 + e))) for e in range(1, 5)]
+    assert len(files.client.get_metric_history(run.info.run_id, "grad_norm_mean")) == 3  # the one that is not a number is left out
+    assert run.data.metrics["final/test_accuracy"] == 84
+
+
+def test_a_growing_run_is_appended_to_then_finished(files):
+    cell = files.cells[0]
+    files.train(cell, 2, os.getpid())
+    files.track()
+    first = files.runs()[0]
+    assert first.info.status == "RUNNING"
+    assert [step for step, _, _ in points(files, first)] == [1, 2]
+    files.train(cell, 3, os.getpid())
+    files.track()
+    files.finish(cell)
+    files.track()
+    (run,) = files.runs()
+    assert run.info.run_id == first.info.run_id
+    assert run.info.status == "FINISHED"
+    assert [step for step, _, _ in points(files, run)] == [1, 2, 3, 4]
+
+
+def test_a_killed_run_is_marked_and_a_resumed_one_has_no_double_points(files):
+    cell = files.cells[0]
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    files.train(cell, 3, dead.pid)
+    files.track()
+    assert files.runs()[0].info.status == "KILLED"
+    files.train(cell, 2, os.getpid())  # resumed from the checkpoint of epoch 2
+    files.track()
+    assert files.runs()[0].info.status == "RUNNING"
+    files.finish(cell)
+    files.track()
+    (run,) = files.runs()
+    assert [step for step, _, _ in points(files, run)] == [1, 2, 3, 4]
+
+
+def test_a_rewritten_run_replaces_the_old_one(files):
+    files.finish(files.cells[0])
+    files.track()
+    files.finish(files.cells[0], shift=0.5)
+    files.track()
+    (run,) = files.runs()
+    assert run.data.metrics["final/test_accuracy"] == 84.5
+    assert len(points(files, run)) == 4
+
+
+def test_a_diverged_run_is_failed_and_says_why(files):
+    files.finish(files.cells[0], status="diverged")
+    files.track()
+    (run,) = files.runs()
+    assert (run.info.status, run.data.tags["status"]) == ("FAILED", "diverged")
+
+
+def test_the_report_is_one_run_with_its_files(files):
+    page = files.places["reports"] / "quick" / "index.html"
+    page.parent.mkdir(parents=True)
+    for text in ("first", "second"):
+        page.write_text(text)
+        files.track()
+    (run,) = files.runs("tags.kind = 'report'")
+    assert [item.path for item in files.client.list_artifacts(run.info.run_id)] == ["index.html"]
+
+
+def test_a_store_that_is_away_costs_one_line_and_a_later_pass_catches_up(files, monkeypatch):
+    files.finish(files.cells[0])
+    there = os.environ["MLFLOW_TRACKING_URI"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    started = time.monotonic()
+    result = files.track()
+    assert "http://127.0.0.1:9 failed" in result.error
+    assert "\n" not in result.error
+    assert time.monotonic() - started < 60
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", there)
+    assert files.track().written == 1
+
+
+def test_watching_shows_curves_while_a_run_trains(files):
+    cell = files.cells[0]
+    files.train(cell, 1, os.getpid())
+    os_nice, os.nice = os.nice, lambda step: 0
+    try:
+        watcher = threading.Thread(target=watch, args=(files.grid,), kwargs={**files.places, "parent": os.getpid(), "interval_s": 0.1})
+        watcher.start()
+        for epochs in (1, 2):
+            files.train(cell, epochs, os.getpid())
+            for _ in range(200):
+                time.sleep(0.1)
+                runs = files.runs() if (files.places["work"] / "tracked-quick.json").exists() else []
+                if runs and len(points(files, runs[0])) == epochs:
+                    break
+            else:
+                raise AssertionError(f"epoch {epochs} did not appear")
+        files.finish(cell)
+        files.track()  # asks the watcher to end
+        watcher.join(20)
+        assert not watcher.is_alive()
+    finally:
+        os.nice = os_nice
+    assert files.runs()[0].info.status == "FINISHED"
+
+
+def test_eight_trackers_on_a_fresh_store(tmp_path):
+    files = Files(tmp_path)
+    for cell in files.cells:
+        files.finish(cell)
+    env = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "orderdp", "track"]
+    started = [subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True) for _ in range(8)]
+    errors = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0] * 8, errors
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    number = client.get_experiment_by_name("orderdp-quick").experiment_id
+    assert len(client.search_runs([number])) == len(files.cells)

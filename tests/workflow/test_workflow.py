@@ -1,0 +1,214 @@
+"""What runs, what reruns and what does not: the workflow itself at a tiny scale."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.workflow.conftest import Project, copy_project
+
+
+def names(project: Project) -> list[str]:
+    return sorted(path.parent.name for path in project.folder.glob("runs/*/summary.json"))
+
+
+def test_end_to_end(finished):
+    runs = [json.loads(path.read_text()) for path in finished.folder.glob("runs/*/summary.json")]
+    assert len(runs) == 4
+    assert {run["status"] for run in runs} == {"finished"}
+    assert (finished.folder / "reports/quick/index.html").stat().st_size > 5000
+    assert not any((finished.folder / ".work").glob("*/checkpoint.pt"))
+
+
+def test_a_second_run_does_nothing(finished):
+    assert finished.planned() == (set(), set())
+    assert "Nothing to be done" in finished.snakemake().stderr
+
+
+def test_a_new_seed_trains_that_seed_only(project):
+    params = project.params()
+    params["scales"]["quick"]["seeds"] = [0, 1]
+    project.write_params(params)
+    cells, rules = project.planned()
+    assert len(cells) == 4
+    assert all("-s1-" in cell for cell in cells)
+    assert rules == {"artifact_table2", "page"}
+    params["scales"]["quick"]["seeds"] = [0]
+    project.write_params(params)
+    assert project.planned() == (set(), set())
+
+
+def test_a_new_ratio_trains_its_runs_only(project):
+    params = project.params()
+    params["experiments"]["table2"]["grid"][1]["prune_ratios"] = [0.5, 0.7, 0.9]
+    project.write_params(params)
+    cells, _ = project.planned()
+    assert [cell.split("-p")[1][:2] for cell in cells] == ["90"]
+
+
+def test_a_hyper_parameter_of_one_method_retrains_that_method(project):
+    params = project.params()
+    params["methods"]["ucb"]["options"]["variance_weight"] = 2.0
+    project.write_params(params)
+    cells, rules = project.planned()
+    assert len(cells) == 1
+    assert "-ucb-" in cells.pop()
+    assert rules == {"artifact_table2", "page"}
+    why = project.run("python", "-m", "orderdp", "plan").stdout
+    assert "method.options.variance_weight 1.0 -> 2.0" in why
+
+
+@pytest.mark.parametrize(
+    ("file", "methods"),
+    [("pruning/ucb.py", {"ucb"}), ("training/schedule.py", {"full", "orderdp", "ucb"}), ("models/resnet.py", set()), ("plan.py", set())],
+)
+def test_editing_a_source_retrains_what_it_decides(project, file, methods):
+    path = project.folder / "orderdp" / file
+    before = path.read_bytes()
+    path.write_bytes(before + b"\n# edited\n")
+    cells, _ = project.planned()
+    assert {cell.split("-")[2] for cell in cells} == methods
+    path.write_bytes(before)
+    assert project.planned() == (set(), set())
+
+
+def test_editing_reports_retrains_nothing(project):
+    path = project.folder / "orderdp/reporting/tables.py"
+    path.write_text(path.read_text() + "\n# edited\n")
+    cells, rules = project.planned()
+    assert cells == set()
+    assert rules == {"artifact_table2", "page"}
+
+
+def test_lost_runs_are_trained_again_and_their_tables_remade(project):
+    """Though the tables are there, as they are in a fresh clone: they were made from other runs."""
+    shutil.rmtree(project.folder / "runs" / names(project)[0])
+    cells, rules = project.planned()
+    assert len(cells) == 1
+    assert rules == {"artifact_table2", "page"}
+
+
+def test_a_copy_with_other_file_times_has_nothing_to_do(project):
+    shutil.rmtree(project.folder / ".snakemake")
+    files = [path for part in ("data", "runs", "reports", "orderdp") for path in (project.folder / part).rglob("*") if path.is_file()]
+    for seed in range(2):
+        random.Random(seed).shuffle(files)
+        for age, path in enumerate(files):
+            os.utime(path, (1.6e9 + 100 * age, 1.6e9 + 100 * age))
+        assert project.planned() == (set(), set())
+
+
+def test_clone_and_pull_has_nothing_to_do_and_experiments_train_what_changed(project, tmp_path):
+    def git(folder, *arguments):
+        Project(folder).run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments)
+
+    git(project.folder, "init", "-q", "-b", "main")
+    project.run("dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
+    git(project.folder, "add", "-A")
+    git(project.folder, "commit", "-qm", "params")
+    before = names(project)
+    project.run("dvc", "repro")
+    assert names(project) == before
+    again = project.run("dvc", "repro").stdout
+    assert again.count("didn't change, skipping") == 3
+    git(project.folder, "add", "-A")
+    git(project.folder, "commit", "-qm", "runs")
+    project.run("dvc", "push")
+    clone = Project(tmp_path / "clone")
+    project.run("git", "clone", "-q", str(project.folder), str(clone.folder))
+    clone.run("dvc", "pull")
+    assert clone.planned() == (set(), set())
+    clone.run("git", "config", "user.name", "t")
+    clone.run("git", "config", "user.email", "t@example.org")
+    clone.run("dvc", "exp", "run", "-S", "scales.quick.seeds=[0,7]")
+    assert len(set(names(clone)) - set(before)) == 4
+    assert all("-s7-" in name for name in set(names(clone)) - set(before))
+
+
+def test_kill_9_of_snakemake_then_the_same_command(tmp_path):
+    project = copy_project(tmp_path / "project")
+    params = project.params()
+    params["workloads"]["digits-resnet8"]["overrides"]["epochs"] = 40
+    project.write_params(params)
+    path = f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"
+    first = subprocess.Popen(
+        ["snakemake", "runs", "--cores", "2"], cwd=project.folder, start_new_session=True, stderr=subprocess.DEVNULL,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(project.folder), "ORDERDP_NO_TRACKING": "1"},
+    )  # fmt: skip
+    for _ in range(600):
+        if any(project.folder.glob(".work/*/status.json")):
+            break
+        time.sleep(0.1)
+    os.kill(first.pid, signal.SIGKILL)  # its trainers live on as orphans
+    first.wait()
+    project.snakemake("runs")
+    assert len(names(project)) == 4
+    assert project.planned("runs") == (set(), set())
+
+
+def test_a_diverging_run_is_recorded_and_the_rest_goes_on(project):
+    params = project.params()
+    params["workloads"]["digits-resnet8"]["overrides"]["schedule"] = {"max_lr": 1e30}
+    project.write_params(params)
+    project.snakemake()
+    status = [json.loads(path.read_text())["status"] for path in project.folder.glob("runs/*/summary.json")]
+    assert status.count("diverged") == 4
+    assert "diverged" in (project.folder / "reports/quick/index.html").read_text()
+
+
+def test_a_damaged_data_file_is_refused_by_name(project):
+    path = project.folder / "data/digits/train_images.npy"
+    path.write_bytes(path.read_bytes()[:-10])
+    shutil.rmtree(project.folder / "runs" / names(project)[0])
+    done = project.snakemake("runs", check=False)
+    assert done.returncode != 0
+    assert "train_images.npy is damaged" in done.stdout + done.stderr
+
+
+def test_trainer_refuses_a_cell_that_is_not_in_the_grid(finished):
+    done = finished.run("python", "-m", "orderdp", "train", "--cell", "digits-nothing-000", check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "is not in the grid" in done.stderr
+
+
+def test_config_takes_only_the_scale(finished):
+    done = finished.run("snakemake", "-n", "--config", "seeds=3", check=False)
+    assert "--config takes only 'scale'" in done.stdout + done.stderr
+    done = finished.run("snakemake", "-n", "--config", "scale=huge", check=False)
+    assert "unknown scale 'huge'. Known: quick, fashion, cifar" in done.stdout + done.stderr
+
+
+def test_gc_lists_then_removes_what_no_grid_asks_for(project):
+    stray = project.folder / "runs/digits-old-000000000000"
+    stray.mkdir()
+    (stray / "spec.json").write_text("{}")
+    assert "digits-old" in project.run("python", "-m", "orderdp", "gc").stdout
+    assert stray.exists()
+    project.run("python", "-m", "orderdp", "gc", "--delete")
+    assert not stray.exists()
+    assert len(names(project)) == 4
+
+
+def test_verify_notices_a_changed_run(project):
+    assert project.run("python", "-m", "orderdp", "verify").returncode == 0
+    path = next(project.folder.glob("runs/*/history.csv"))
+    path.write_text(path.read_text() + "\n")
+    done = project.run("python", "-m", "orderdp", "verify", check=False)
+    assert done.returncode == 1
+    assert path.parent.name in done.stdout
+
+
+def test_selection_files_hold_every_checkpoint(finished):
+    for path in finished.folder.glob("runs/*/selection.npz"):
+        stored = np.load(path)
+        assert stored["checkpoint_epochs"].tolist() == [1, 2]
