@@ -80,8 +80,13 @@ def draw_figure1(data: pd.DataFrame, footer: str) -> Figure:
             _draw_method(str(method), runs, (a, b, c))
         _label(a, "(a) Test accuracy", "Epoch", "Test accuracy (%)")
         _label(b, "(b) Gradient norm, ± spread over steps", "Epoch", "Gradient norm")
-        # The first steps of a training have norms that would flatten all that follows.
-        _label(c, f"(c) Deviation over {window:.0f} epochs" if window == window else "(c) Rolling deviation", "Epoch", "Std of gradient norm")
+        over = f" over {window:.0f} epochs" if window == window else ""
+        _label(c, f"(c) Rolling deviation of the norm{over}", "Epoch", "Std of gradient norm")
+        for ax in (a, b, c):
+            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.set_xlim(a.get_xlim())
+        for ax in (b, c):
+            ax.set_ylim(bottom=0)
         _draw_joint(d, part)
     return style.finish(figure, axes, footer)
 
@@ -112,7 +117,7 @@ def _draw_method(method: str, runs: pd.DataFrame, axes: tuple[Axes, Axes, Axes])
 
 def _draw_joint(ax: Axes, part: pd.DataFrame) -> None:
     """Joint distribution: density contours where there are points enough, and every point."""
-    _label(ax, "(d) Accuracy and gradient norm, one point per epoch", "Test accuracy (%)", "Gradient norm")
+    _label(ax, "(d) Joint distribution over epochs", "Test accuracy (%)", "Gradient norm")
     if "pearson_r" not in part or part["pearson_r"].notna().sum() == 0:
         style.nothing(ax)
         return
@@ -128,10 +133,12 @@ def _draw_joint(ax: Axes, part: pd.DataFrame) -> None:
         ax.scatter(runs["test_accuracy"], runs["grad_norm"], s=13, color=look.color, marker=look.marker, alpha=0.6, lw=0.3)
         each = runs.drop_duplicates("seed")
         lines.append((f"R = {each['pearson_r'].mean():+.2f} ({len(each)} × {each['points'].max():.0f} points)".replace("-", "−"), look.color))
+    # Norms fall while accuracy rises: the upper right is where the points are not.
     for index, (text, color) in enumerate(lines):
-        ax.text(0.03, 0.97 - 0.075 * index, text, transform=ax.transAxes, color=color, fontsize=8, va="top", fontweight="bold")
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high + 0.09 * len(lines) * (high - low))
+        ax.text(0.98, 0.98 - 0.075 * index, text, transform=ax.transAxes, color=color, fontsize=8, ha="right", va="top", fontweight="bold")
+    for values, limit in ((part["test_accuracy"], ax.set_xlim), (part["grad_norm"], ax.set_ylim)):
+        margin = 0.04 * (values.max() - values.min())
+        limit(values.min() - margin, values.max() + margin)
 
 
 def time_to_accuracy(ratio: float) -> Any:
@@ -181,7 +188,7 @@ def draw_time_to_accuracy(data: pd.DataFrame, footer: str) -> Figure:
         best = part["test_accuracy"].max()
         # From where the slowest finisher ends its second half: the part in which methods differ.
         low = part.groupby("method")["test_accuracy"].apply(lambda a: a.iloc[len(a) // 2 :].min()).min()
-        row[1].set_ylim(low - 0.05 * (best - low) - 0.1, best + 0.25 * (best - low) + 0.1)
+        row[1].set_ylim(low - 0.05 * (best - low) - 0.1, min(best + 0.15 * (best - low) + 0.1, 100.4))
         title = f"Prune ratio {100 * float(part.iloc[0]['prune_ratio']):.6g} %"
         title += f", {workload}" if len(workloads) > 1 else ""
         _label(row[0], title, f"Selection and training time ({unit})", "Test accuracy (%)")

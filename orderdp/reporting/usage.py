@@ -67,18 +67,18 @@ def _draw_histogram(ax: Axes, part: pd.DataFrame, workload: str) -> None:
         error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": "#333333"},
     )  # fmt: skip
     expected = first["expected_uses"]
-    ax.axvline(expected, color="#D55E00", linestyle="--", lw=1.2, label=f"Mean: {expected:.2f} uses")
+    ax.axvline(expected, color="#D55E00", linestyle="--", lw=1.2, label=f"Mean: {expected:.4g} uses")
     ax.set_title(f"{first['label']} at {100 * first['prune_ratio']:.6g} % pruned, {workload}")
     ax.set_xlabel("Times used in training")
     ax.set_ylabel("Samples")
     ax.set_xlim(-0.8, part["uses"].max() + 0.8)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(axis="x", visible=False)
-    ax.plot([], [], " ", label=never_used(part))
+    ax.set_title(never_used(part), loc="right", fontweight="normal", fontsize=8)
 
 
 def never_used(part: pd.DataFrame) -> str:
     """The share of samples that no epoch used: mean over seeds, and the seed with the most."""
     zero, total = part[part["uses"] == 0], part.iloc[0]["total"]
     mean, worst = (0.0, 0.0) if zero.empty else (zero.iloc[0]["samples"], zero.iloc[0]["samples_max"])
-    return f"Never used: {mean:.1f} of {total:,} samples ({100 * mean / total:.2f} %); at most {worst:.0f} in a seed"
+    return f"Never used: {mean:.3g} of {total:,} samples ({100 * mean / total:.2g} %), at most {worst:.0f} in a seed"

@@ -7,21 +7,57 @@ import inspect
 import io
 import pickle
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 import orderdp.pruning
 from orderdp.pruning import PRUNERS, FullData, Indexed, Pruner
-from tests.pruning.building import KEEP_ALL, RATIO, N, build, losses_of, train, walk
+from tests.pruning.conftest import BATCH, RATIO, WITH_REPETITIONS, N, make
 
-DRAWS_BATCHES = {"orderdp_batches"}  # a batch sampler: a sample may return in a later step, and there is no order of the epoch
+KEEP_ALL = {"full"}  # has no ratio
 VARYING = {"infobatch"}  # how many it keeps depends on the losses
 
 every = pytest.mark.parametrize("name", PRUNERS)
-every_epochwise = pytest.mark.parametrize("name", [name for name in PRUNERS if name not in DRAWS_BATCHES])
+every_epochwise = pytest.mark.parametrize("name", [name for name in PRUNERS if name not in WITH_REPETITIONS])
+
+
+def losses_of(indices: Tensor, epoch: int, n: int = N) -> Tensor:
+    """Losses that depend on sample and epoch only, skewed as in training: most are small."""
+    drawn = torch.rand(n, generator=torch.Generator().manual_seed(1000 + epoch))
+    return (drawn**3 * 4)[indices]
+
+
+def walk(pruner: Pruner) -> Iterator[Tensor]:
+    """One iteration in batches, whether the pruner yields indices or batches."""
+    batch: list[int] = []
+    for item in pruner:
+        if isinstance(item, list):
+            yield torch.tensor(item)
+            continue
+        batch.append(item)
+        if len(batch) == BATCH:
+            yield torch.tensor(batch)
+            batch = []
+    if batch:
+        yield torch.tensor(batch)
+
+
+def train(pruner: Pruner, epochs: range) -> list[list[int]]:
+    """Walks the epochs and observes; the indices of each, in order."""
+    seen = []
+    for epoch in epochs:
+        pruner.set_epoch(epoch)
+        trained: list[int] = []
+        for indices in walk(pruner):
+            pruner.observe(indices, losses_of(indices, epoch, pruner.n))
+            trained += indices.tolist()
+        seen.append(trained)
+    return seen
 
 
 class Squares(Dataset):
@@ -34,13 +70,13 @@ class Squares(Dataset):
 
 @every
 def test_equal_pruners_train_the_same_and_seeds_differ(name):
-    assert train(build(name), range(4)) == train(build(name), range(4))
-    assert train(build(name), range(1)) != train(build(name, seed=1), range(1))
+    assert train(make(name), range(4)) == train(make(name), range(4))
+    assert train(make(name), range(1)) != train(make(name, seed=1), range(1))
 
 
 @every
 def test_selecting_is_pure(name):
-    pruner = build(name)
+    pruner = make(name)
     train(pruner, range(2))
     before = {key: repr(value) for key, value in pruner.state_dict().items()}
     first, again = pruner.select(7), pruner.select(7)
@@ -51,19 +87,19 @@ def test_selecting_is_pure(name):
 
 @every
 def test_epochs_differ_in_order(name):
-    pruner = build(name)
+    pruner = make(name)
     assert not torch.equal(pruner.select(0).indices, pruner.select(1).indices)
 
 
 @every
 def test_indices_and_weights_are_well_formed(name):
-    pruner = build(name)
+    pruner = make(name)
     for epoch in range(5):
         train(pruner, range(epoch, epoch + 1))
         indices, weights = pruner.select(epoch + 1)
         assert indices.dtype == torch.int64 and indices.dim() == 1 and len(indices) > 0
-        assert 0 <= int(indices.min()) and int(indices.max()) < N
-        for part in indices.split(pruner.batch_size) if name in DRAWS_BATCHES else [indices]:
+        assert int(indices.min()) >= 0 and int(indices.max()) < N
+        for part in indices.split(pruner.batch_size) if name in WITH_REPETITIONS else [indices]:
             assert len(part.unique()) == len(part)
         if weights is not None:
             assert weights.dtype == torch.float32 and weights.shape == indices.shape
@@ -72,7 +108,7 @@ def test_indices_and_weights_are_well_formed(name):
 
 @every_epochwise
 def test_order_is_the_full_datas_order_without_the_others(name):
-    pruner = build(name)
+    pruner = make(name)
     train(pruner, range(2))
     kept = pruner.select(2).indices
     order = FullData(N, seed=0).select(2).indices
@@ -81,18 +117,18 @@ def test_order_is_the_full_datas_order_without_the_others(name):
 
 @every
 def test_budget(name):
-    pruner = build(name)
+    pruner = make(name)
     train(pruner, range(3))
     if name in KEEP_ALL:
         assert pruner.prune_ratio == 0
     elif name not in VARYING:
-        step = pruner.batch_size if name in DRAWS_BATCHES else 0
+        step = pruner.batch_size if name in WITH_REPETITIONS else 0
         assert abs(len(pruner.select(3).indices) - round((1 - RATIO) * N)) <= step / 2
 
 
 @every
 def test_length_is_as_announced_before_and_after(name):
-    pruner = build(name)
+    pruner = make(name)
     for epoch in range(4):
         pruner.set_epoch(epoch)
         announced, count = len(pruner), 0
@@ -110,7 +146,7 @@ def test_global_random_states_stay_untouched(name):
         return torch.get_rng_state().tolist(), repr(np.random.get_state()), random.getstate()
 
     before = states()
-    pruner = build(name)
+    pruner = make(name)
     train(pruner, range(3))
     pruner.load_state_dict(pruner.state_dict())
     assert states() == before
@@ -125,13 +161,13 @@ def test_state_goes_on_in_the_middle_of_an_epoch(name):
                 return
             pruner.observe(indices, losses_of(indices, 3))
 
-    whole, first = build(name), build(name)
+    whole, first = make(name), make(name)
     train(whole, range(3)), train(first, range(3))
     half(whole), half(first)
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)
-    resumed = build(name)
+    resumed = make(name)
     resumed.load_state_dict(torch.load(file, weights_only=True))
     assert train(resumed, range(3, 7)) == train(whole, range(3, 7))
     assert torch.equal(resumed.usage, whole.usage) and resumed.prune_ratio == whole.prune_ratio
@@ -139,7 +175,7 @@ def test_state_goes_on_in_the_middle_of_an_epoch(name):
 
 @every
 def test_state_is_a_copy(name):
-    pruner, other = build(name), build(name)
+    pruner, other = make(name), make(name)
     train(pruner, range(2))
     state = pruner.state_dict()
     expected = pickle.dumps(state)
@@ -152,22 +188,22 @@ def test_state_is_a_copy(name):
 
 @every
 def test_state_of_another_is_refused(name):
-    state = build(name).state_dict()
-    with pytest.raises(ValueError, match="n = 1000"):
-        build(name, n=999).load_state_dict(state)
+    state = make(name).state_dict()
+    with pytest.raises(ValueError, match=f"n = {N}"):
+        make(name, n=N - 1).load_state_dict(state)
     with pytest.raises(ValueError, match="seed"):
-        build(name, seed=1).load_state_dict(state)
+        make(name, seed=1).load_state_dict(state)
     other = next(key for key in PRUNERS if key != name)
     with pytest.raises(ValueError, match="method"):
-        build(other).load_state_dict(state)
+        make(other).load_state_dict(state)
     with pytest.raises(ValueError, match="method"):
-        build(name).load_state_dict({})
+        make(name).load_state_dict({})
 
 
 @every
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda pruner: pickle.loads(pickle.dumps(pruner))], ids=["deepcopy", "pickle"])
 def test_copies_go_on_alike(name, copied):
-    pruner = build(name)
+    pruner = make(name)
     train(pruner, range(2))
     twin = copied(pruner)
     assert train(twin, range(2, 4)) == train(pruner, range(2, 4))
@@ -175,7 +211,7 @@ def test_copies_go_on_alike(name, copied):
 
 @every
 def test_repr_rebuilds(name):
-    pruner = build(name, seed=3)
+    pruner = make(name, seed=3)
     twin = eval(repr(pruner), vars(orderdp.pruning))
     assert repr(twin) == repr(pruner)
     assert train(twin, range(3)) == train(pruner, range(3))
@@ -183,7 +219,7 @@ def test_repr_rebuilds(name):
 
 @every
 def test_usage_and_ratio_equal_a_count(name):
-    pruner = build(name)
+    pruner = make(name)
     pruner.select(0), len(pruner), pruner.prune_ratio
     assert int(pruner.usage.sum()) == 0, "an epoch that was not trained counts"
     count, kept = [0] * N, 0
@@ -198,7 +234,7 @@ def test_usage_and_ratio_equal_a_count(name):
 
 @every
 def test_a_named_epoch_is_repeated_and_counted_once(name):
-    pruner = build(name)
+    pruner = make(name)
     first = train(pruner, range(1))
     usage = pruner.usage.clone()
     assert train(pruner, range(1)) == first, "observations changed an epoch that had begun"
@@ -208,7 +244,7 @@ def test_a_named_epoch_is_repeated_and_counted_once(name):
 
 @every
 def test_without_names_each_pass_is_an_epoch(name):
-    named, free = build(name), build(name)
+    named, free = make(name), make(name)
     expected = train(named, range(3))
     for epoch in range(3):
         next(iter(free))
@@ -223,7 +259,7 @@ def test_without_names_each_pass_is_an_epoch(name):
 
 @every
 def test_an_epoch_left_early_after_training_is_over(name):
-    pruner, expected = build(name), build(name)
+    pruner, expected = make(name), make(name)
     indices = next(walk(pruner))
     pruner.observe(indices, losses_of(indices, 0))
     expected.begin_epoch(0)
@@ -235,14 +271,14 @@ def test_an_epoch_left_early_after_training_is_over(name):
 @every
 @pytest.mark.parametrize("workers", [0, 2])
 def test_data_loader_visits_each_kept_sample_once(name, workers):
-    pruner = build(name)
-    if name in DRAWS_BATCHES:
+    pruner = make(name)
+    if name in WITH_REPETITIONS:
         loader = DataLoader(Indexed(Squares()), batch_sampler=pruner, num_workers=workers, persistent_workers=workers > 0)
     elif workers:
-        sampler = BatchSampler(pruner, batch_size=64, drop_last=False)
+        sampler = BatchSampler(pruner, batch_size=BATCH, drop_last=False)
         loader = DataLoader(Indexed(Squares()), batch_sampler=sampler, num_workers=workers, persistent_workers=True)
     else:
-        loader = DataLoader(Indexed(Squares()), batch_size=64, sampler=pruner)
+        loader = DataLoader(Indexed(Squares()), batch_size=BATCH, sampler=pruner)
     for epoch in range(3):
         pruner.set_epoch(epoch)
         steps, visited = len(loader), []
@@ -258,15 +294,15 @@ def test_data_loader_visits_each_kept_sample_once(name, workers):
 @every
 @pytest.mark.parametrize("world_size", [2, 3, 7])
 def test_ranks_share_without_overlap(name, world_size):
-    ranks = [build(name) for _ in range(world_size)]
+    ranks = [make(name) for _ in range(world_size)]
     for rank, pruner in enumerate(ranks):
         pruner.set_epoch(0)
         pruner.shard(rank, world_size)
     assert len({len(pruner) for pruner in ranks}) == 1
     shares = [list(pruner) for pruner in ranks]
     assert len({len(share) for share in shares}) == 1 and len(shares[0]) == len(ranks[0])
-    if name in DRAWS_BATCHES:
-        wholes = build(name).begin_epoch(0).indices.split(ranks[0].batch_size)
+    if name in WITH_REPETITIONS:
+        wholes = make(name).begin_epoch(0).indices.split(ranks[0].batch_size)
         pairs = [(whole.tolist(), [share[step] for share in shares]) for step, whole in enumerate(wholes)]
     else:
         pairs = [(ranks[0].begin_epoch(0).indices.tolist(), shares)]
@@ -275,37 +311,37 @@ def test_ranks_share_without_overlap(name, world_size):
         interleaved = [part[position] for position in range(len(parts[0])) for part in parts]
         assert interleaved == whole + whole[: len(interleaved) - len(whole)], "padding repeats from the start"
     assert all(torch.equal(pruner.usage, ranks[0].usage) for pruner in ranks)
-    if name not in DRAWS_BATCHES:
+    if name not in WITH_REPETITIONS:
         assert int(ranks[0].usage.max()) == 1, "padding is not counted"
 
 
 @every
 def test_more_ranks_than_samples(name):
-    if name in DRAWS_BATCHES:
+    if name in WITH_REPETITIONS:
         pytest.skip("shares are of a batch")
-    pruner = build(name, n=5)
+    pruner = make(name, n=5)
     pruner.shard(11, 12)
     assert len(list(pruner)) == len(pruner) == 1
 
 
 @every
 def test_update_is_the_weighted_mean_and_carries_gradients(name):
-    pruner = build(name)
+    pruner = make(name)
     train(pruner, range(2))
     indices, weights = pruner.begin_epoch(2)
-    batch = indices[:64]
-    losses = torch.rand(64, requires_grad=True)
+    batch = indices[:BATCH]
+    losses = torch.rand(BATCH, requires_grad=True)
     loss = pruner.update(batch, losses)
-    factors = torch.ones(64) if weights is None else weights[:64]
+    factors = torch.ones(BATCH) if weights is None else weights[:BATCH]
     assert torch.equal(pruner.weights(batch), factors)
     torch.testing.assert_close(loss, (factors * losses).mean())
     loss.backward()
-    torch.testing.assert_close(losses.grad, factors / 64)
+    torch.testing.assert_close(losses.grad, factors / BATCH)
 
 
 @every
 def test_observations_are_copies(name):
-    pruner, expected = build(name), build(name)
+    pruner, expected = make(name), make(name)
     indices, losses = torch.arange(N), losses_of(torch.arange(N), 0)
     for one in (pruner, expected):
         one.begin_epoch(0)
@@ -318,12 +354,12 @@ def test_observations_are_copies(name):
 @every
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
 def test_losses_that_are_not_finite_never_poison_the_ranking(name, bad):
-    pruner = build(name)
+    pruner = make(name)
     train(pruner, range(2))
     pruner.observe(torch.arange(20), torch.full((20,), bad))
     selection = pruner.select(2)
     assert selection.weights is None or bool(selection.weights.isfinite().all())
-    for part in selection.indices.split(pruner.batch_size) if name in DRAWS_BATCHES else [selection.indices]:
+    for part in selection.indices.split(pruner.batch_size) if name in WITH_REPETITIONS else [selection.indices]:
         assert len(part.unique()) == len(part)
     indices = torch.arange(20)
     pruner.observe(indices, losses_of(indices, 3))
@@ -348,7 +384,7 @@ def test_losses_that_are_not_finite_never_poison_the_ranking(name, bad):
 )
 def test_misuse_of_observe_is_named(name, indices, losses, error, says):
     with pytest.raises(error, match=says):
-        build(name).observe(indices, losses)
+        make(name).observe(indices, losses)
 
 
 @every
@@ -361,12 +397,12 @@ def test_wrong_sizes_and_seeds_are_named(name):
             PRUNERS[name](N, seed=seed) if name in KEEP_ALL else PRUNERS[name](N, seed=seed, **_needed(name))
     for epoch in (-1, 0.5, None):
         with pytest.raises(ValueError, match="epoch"):
-            build(name).set_epoch(epoch)
+            make(name).set_epoch(epoch)
 
 
 def _needed(name: str) -> dict:
     """Arguments without default, taken from a pruner that has them."""
-    pruner = build(name)
+    pruner = make(name)
     return {key: getattr(pruner, "target_ratio" if key == "prune_ratio" else key) for key in _options(name) if key != "seed"}
 
 
@@ -391,12 +427,12 @@ def test_a_ratio_that_keeps_nothing_is_named(name):
 @every
 def test_shard_checks(name):
     with pytest.raises(ValueError, match="rank"):
-        build(name).shard(2, 2)
+        make(name).shard(2, 2)
 
 
 @every
 def test_losses_may_come_in_any_float_type_and_twice(name):
-    pruner = build(name)
+    pruner = make(name)
     pruner.begin_epoch(0)
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
         loss = pruner.update([3, 3, 5], torch.tensor([1.0, 2.0, 3.0], dtype=dtype))

@@ -37,7 +37,7 @@ def on_rank(rank: int, folder: str, names: list[str]) -> None:
                 unexchanged = str(error)
             records[name].append((whole, share, unexchanged))
             if rank == 0:  # one rank alone may ask, without waiting for the other
-                pruner.prune_ratio, pruner.select(epoch + 1), len(pruner)  # noqa: B018
+                pruner.prune_ratio, pruner.select(epoch + 1), len(pruner)
         pruner.synchronize()
         state = pruner.state_dict()
         records[f"{name} end"] = (state["memory"], pruner.usage, pruner.prune_ratio, pruner.select(EPOCHS).indices)

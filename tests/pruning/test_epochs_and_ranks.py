@@ -11,7 +11,8 @@ import torch
 from orderdp.pruning import PRUNERS
 from orderdp.pruning import base as base_module
 from orderdp.pruning import orderdp_batches as batches_module
-from tests.pruning.conftest import LOSSES, N, RATIO, SAMPLERS, WITH_REPETITIONS, loss_table, make, train, walked
+from orderdp.pruning.observations import joined
+from tests.pruning.conftest import LOSSES, RATIO, SAMPLERS, WITH_REPETITIONS, N, loss_table, make, train, walked
 
 every_method = pytest.mark.parametrize("name", PRUNERS)
 every_sampler = pytest.mark.parametrize("name", SAMPLERS)
@@ -97,10 +98,9 @@ def test_ranks_deal_out_every_epoch_of_a_training(name, world, monkeypatch):
     for module in (base_module, batches_module):
         monkeypatch.setattr(module, "placement", lambda: tuple(place))
     # What the ranks exchange is what all of them reported, in rank order.
-    monkeypatch.setattr(base_module, "gather", lambda *_: tuple(map(torch.cat, zip(*observed, strict=True))))
+    monkeypatch.setattr(base_module, "gather", lambda *_: joined(observed))
     ranks = [OnRank(make(name), place, rank, world) for rank in range(world)]
     for epoch in range(5):
-        observed = observed or [(torch.empty(0, dtype=torch.int64), torch.empty(0))]
         for one in ranks:
             one.set_epoch(epoch)
         observed.clear()
@@ -121,6 +121,8 @@ def test_ranks_deal_out_every_epoch_of_a_training(name, world, monkeypatch):
             one.observe(indices, LOSSES[epoch, indices])
             observed.append((indices, LOSSES[epoch, indices]))
             assert one.usage.tolist() == ranks[0].usage.tolist(), "padding is not counted"
+        if name not in WITH_REPETITIONS:
+            assert len(set(selections[0].tolist())) == len(selections[0])
 
 
 def nearest_multiple(wanted, step):

@@ -7,7 +7,16 @@ import torch
 from torch.utils.data import IterableDataset
 
 from orderdp.pruning import (
-    PRUNERS, UCB, EpsilonGreedy, FullData, Indexed, InfoBatch, OrderDP, OrderDPBatches, RandomPruning, StaticSubset
+    PRUNERS,
+    UCB,
+    EpsilonGreedy,
+    FullData,
+    Indexed,
+    InfoBatch,
+    OrderDP,
+    OrderDPBatches,
+    RandomPruning,
+    StaticSubset,
 )  # fmt: skip
 from tests.pruning.conftest import N, make, train
 

@@ -10,12 +10,10 @@ import pytest
 import torch
 from scipy.stats import hypergeom
 
-from orderdp.pruning import (
-    UCB, EpsilonGreedy, FullData, InfoBatch, OrderDP, OrderDPBatches, RandomPruning, StaticSubset
-)  # fmt: skip
+from orderdp.pruning import UCB, EpsilonGreedy, FullData, InfoBatch, OrderDP, OrderDPBatches, RandomPruning, StaticSubset  # fmt: skip
 from orderdp.pruning.observations import without_repetition
 from orderdp.pruning.streams import numpy_generator, permutation
-from tests.pruning.conftest import LOSSES, N, SAMPLERS, loss_table, make, scores, train
+from tests.pruning.conftest import LOSSES, SAMPLERS, N, loss_table, make, scores, train
 
 
 def observed(pruner, losses):
@@ -157,11 +155,7 @@ def test_a_constant_initial_score_below_the_losses_starves_samples():
 
 
 def test_orderdp_candidates_depend_on_seed_and_epoch():
-    sets = {
-        frozenset(kept(OrderDP(N, explore=0.5, exploit=1.0, seed=seed), epoch))
-        for seed in range(4)
-        for epoch in range(4)
-    }
+    sets = {frozenset(kept(OrderDP(N, explore=0.5, exploit=1.0, seed=seed), epoch)) for seed in range(4) for epoch in range(4)}
     assert len(sets) == 16
 
 
@@ -359,9 +353,7 @@ def test_moving_averages_equal_those_of_a_loop(alpha):
     mean, variance = twin_averages(observations, alpha)
     memory = pruner.state_dict()["memory"]
     assert memory["_mean"].tolist() == pytest.approx([mean.get(i, math.inf) for i in range(12)], rel=1e-4)
-    assert memory["_variance"].tolist() == pytest.approx(
-        [variance.get(i, 0.0) for i in range(12)], rel=1e-3, abs=1e-5
-    )
+    assert memory["_variance"].tolist() == pytest.approx([variance.get(i, 0.0) for i in range(12)], rel=1e-3, abs=1e-5)
 
 
 def test_a_loss_that_is_not_finite_is_forgotten_at_the_next_one():
