@@ -81,7 +81,7 @@ def draw_figure1(data: pd.DataFrame, footer: str) -> Figure:
         _label(a, "(a) Test accuracy", "Epoch", "Test accuracy (%)")
         _label(b, "(b) Gradient norm, ± spread over steps", "Epoch", "Gradient norm")
         over = f" over {window:.0f} epochs" if window == window else ""
-        _label(c, f"(c) Rolling deviation of the norm{over}", "Epoch", "Std of gradient norm")
+        _label(c, f"(c) Rolling deviation{over}", "Epoch", "Std of gradient norm")
         for ax in (a, b, c):
             ax.xaxis.get_major_locator().set_params(integer=True)
             ax.set_xlim(a.get_xlim())

@@ -72,7 +72,7 @@ def _html(grid: Grid, runs: Runs, reports: Path, table2: pd.DataFrame | None) ->
 def _header(grid: Grid) -> str:
     return (
         "<header>\n<h1>OrderDP reproduced</h1>\n"
-        "<p>Tables and figures of “OrderDP: ordered data pruning” made again from training runs of this project, with the published "
+        "<p>Tables and figures of “OrderDP: A Theoretically Guaranteed Lossless Dynamic Data Pruning Framework” made again from training runs of this project, with the published "
         f"numbers beside them. Scale: <b>{sections.escape(grid.scale)}</b>.</p>\n"
         f'<p class="note">{sections.escape(grid.note)}</p>\n</header>\n'
     )

@@ -136,7 +136,7 @@ def runs_section(grid: Grid, results: pd.DataFrame) -> str:
         f"{(cells['status'] == NOT_RUN).sum()} not run. A run that several tables and figures show was trained once. Total "
         f"{_duration(compute.sum())}: training {_duration(compute['training_s'])}, selection {_duration(compute['selection_s'])}, "
         f"evaluation {_duration(compute['evaluation_s'])}.</p>\n"
-        '<div class="sheet" tabindex="0"><table><thead><tr><th></th><th>Finished</th><th>Diverged</th><th>Not run</th><th>Seeds</th></tr></thead>'
+        '<div class="sheet" tabindex="0"><table><thead><tr><th></th><th>Finished</th><th>Diverged</th><th>Not run</th><th class="text">Seeds</th></tr></thead>'
         f"<tbody>\n{''.join(rows)}</tbody></table></div>\n"
         + (f"<p>Diverged, that is, the training loss became infinite or undefined:</p><ul>{listed}</ul>\n" if listed else "<p>No run diverged.</p>\n")
         + "</section>\n"

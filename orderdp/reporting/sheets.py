@@ -131,7 +131,7 @@ def to_html(sheet: Sheet) -> str:
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in sheet.notes)
     title = html.escape(sheet.title)
     return (
-        f'<div class="sheet" role="region" aria-label="{title}" tabindex="0"><table><caption>{title}</caption>\n'
+        f'<div class="sheet" role="region" aria-label="{title}" tabindex="0"><table><caption><span>{title}</span></caption>\n'
         f'<thead>{head}</thead>\n{body}</table></div>\n<div class="notes">{notes}</div>\n'
     )
 

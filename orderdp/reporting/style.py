@@ -101,13 +101,12 @@ def finish(figure: Figure, axes: list[list[Axes]], footer: str) -> Figure:
     entries = {}
     for ax in (ax for row in axes for ax in row):
         entries |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True) if label not in entries}
-    # The footer has the lowest strip to itself: the layout, and the legend "outside" of it, begin above.
+    # The footer has the lowest strip to itself: the layout ends above it, and so does the legend that hangs outside of the layout.
     strip = 0.17 / figure.get_figheight()
     figure.get_layout_engine().set(rect=(0, strip, 1, 1 - strip))  # type: ignore[union-attr]
     if entries:
-        box = (0, strip, 1, 1 - strip)
-        columns = _legend_columns(list(entries))
-        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, bbox_to_anchor=box)
+        columns, pad = _legend_columns(list(entries)), 0.17 * 72 / RC["legend.fontsize"]
+        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, borderaxespad=pad)
     figure.text(0.993, 0.05 / figure.get_figheight(), footer, ha="right", va="bottom", fontsize=6.5, color="#666666")
     return figure
 

@@ -67,7 +67,7 @@ def _draw_histogram(ax: Axes, part: pd.DataFrame, workload: str) -> None:
         error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": "#333333"},
     )  # fmt: skip
     expected = first["expected_uses"]
-    ax.axvline(expected, color="#D55E00", linestyle="--", lw=1.2, label=f"Mean: {expected:.4g} uses")
+    ax.axvline(expected, color="#D55E00", linestyle="--", lw=1.2, label=f"Mean: {expected:.2f} uses")
     ax.set_title(f"{first['label']} at {100 * first['prune_ratio']:.6g} % pruned, {workload}")
     ax.set_xlabel("Times used in training")
     ax.set_ylabel("Samples")

@@ -38,10 +38,10 @@ class Cell(Protocol):
     """What is needed of a cell of the grid (`orderdp.grid.Cell`)."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str: ...
     @property
-    def spec(self) -> RunSpec: ...  # noqa: D102
-    def record(self) -> dict[str, Any]: ...  # noqa: D102
+    def spec(self) -> RunSpec: ...
+    def record(self) -> dict[str, Any]: ...
 
 
 class Interrupted(Exception):
