@@ -141,8 +141,11 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         return COMMANDS[args.command](args)
-    except (SpecError, ValueError, OSError) as error:
-        print(f"orderdp {args.command}: {error}", file=sys.stderr)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        return 0
+    except (SpecError, ValueError, KeyError, OSError, RuntimeError) as error:
+        print(f"orderdp {args.command}: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
 
 

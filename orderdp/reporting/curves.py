@@ -9,6 +9,7 @@ import pandas as pd
 from orderdp.reporting import style
 from orderdp.reporting.measures import pearson, rolling_window, spread
 from orderdp.reporting.results import FINISHED
+from orderdp.reporting.sheets import signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,10 +84,13 @@ def draw_figure1(data: pd.DataFrame, footer: str) -> Figure:
         over = f" over {window:.0f} epochs" if window == window else ""
         _label(c, f"(c) Rolling deviation{over}", "Epoch", "Std of gradient norm")
         for ax in (a, b, c):
+            if not ax.has_data():
+                style.nothing(ax)
+                continue
             ax.xaxis.get_major_locator().set_params(integer=True)
             ax.set_xlim(a.get_xlim())
-        for ax in (b, c):
-            ax.set_ylim(bottom=0)
+            if ax is not a:
+                ax.set_ylim(bottom=0)
         _draw_joint(d, part)
     return style.finish(figure, axes, footer)
 
@@ -100,7 +104,7 @@ def _label(ax: Axes, title: str, x: str, y: str) -> None:
 def _draw_method(method: str, runs: pd.DataFrame, axes: tuple[Axes, Axes, Axes]) -> None:
     look, legend = style.look(method), runs.iloc[0]["legend"]
     if "epoch" not in runs or runs["epoch"].isna().all():
-        axes[0].plot([], [], color=look.color, linestyle=look.line, marker=look.marker, label=legend)
+        axes[0].plot([], [], color=look.color, linestyle=look.line, marker=look.marker, label=legend)  # in the legend all the same
         return
     every = max(1, int(runs["epoch"].max()) // 10)
     bands = (over_seeds(runs, "test_accuracy"), over_seeds(runs, "grad_norm"), over_seeds(runs, "rolling_std"))
@@ -126,16 +130,21 @@ def _draw_joint(ax: Axes, part: pd.DataFrame) -> None:
     lines = []
     for method, runs in part.dropna(subset=["test_accuracy", "grad_norm"]).groupby("method", sort=False):
         look = style.look(str(method))
+        many = len(runs) > 100
+        ax.scatter(
+            runs["test_accuracy"], runs["grad_norm"], s=5 if many else 13, color=look.color, marker=look.marker, alpha=0.25 if many else 0.6, lw=0.3
+        )  # fmt: skip
         if len(runs) >= 20:
             seaborn.kdeplot(
-                data=runs, x="test_accuracy", y="grad_norm", ax=ax, color=look.color, levels=(0.25, 0.5, 0.75), linewidths=0.7, cut=0, bw_adjust=1.2
-            )
-        ax.scatter(runs["test_accuracy"], runs["grad_norm"], s=13, color=look.color, marker=look.marker, alpha=0.6, lw=0.3)
+                data=runs, x="test_accuracy", y="grad_norm", ax=ax, color=look.color, levels=(0.25, 0.5, 0.75), linewidths=0.8, cut=0,
+                bw_adjust=1.2, gridsize=80,
+            )  # fmt: skip
         each = runs.drop_duplicates("seed")
-        lines.append((f"R = {each['pearson_r'].mean():+.2f} ({len(each)} × {each['points'].max():.0f} points)".replace("-", "−"), look.color))
+        r = signed(each["pearson_r"].mean(), 2)
+        lines.append((f"R = {r} ({len(each)} × {each['points'].max():.0f} points)", look.color))
     # Norms fall while accuracy rises: the upper right is where the points are not.
     for index, (text, color) in enumerate(lines):
-        ax.text(0.98, 0.98 - 0.075 * index, text, transform=ax.transAxes, color=color, fontsize=8, ha="right", va="top", fontweight="bold")
+        style.remark(ax, 0.98, 0.98 - 0.075 * index, text, color, ha="right", va="top")
     for values, limit in ((part["test_accuracy"], ax.set_xlim), (part["grad_norm"], ax.set_ylim)):
         margin = 0.04 * (values.max() - values.min())
         limit(values.min() - margin, values.max() + margin)
@@ -165,7 +174,9 @@ def time_to_accuracy(ratio: float) -> Any:
                 records.append(base | {"epoch": epoch, **point, "seeds": accuracy.count})
             if not cells:
                 records.append(base)
-        columns = ["workload", "stands_for", "method", "label", "legend", "prune_ratio", "epoch", "time_s", "test_accuracy", "test_accuracy_std", "seeds"]
+        columns = [
+            "workload", "stands_for", "method", "label", "legend", "prune_ratio", "epoch", "time_s", "test_accuracy", "test_accuracy_std", "seeds",
+        ]  # fmt: skip
         return pd.DataFrame(records, columns=columns)
 
     return data

@@ -30,7 +30,7 @@ def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
         title=f"Test accuracy on {workload}, mean ± standard deviation over seeds",
         columns=("Method", *ours, *(workload_label(where) for where in papers)),
         blocks=tuple(blocks),
-        spans=(("", 1), (f"Measured here, on {workload}", len(ours)), (_published_heading(workload, table), len(papers))),
+        spans=(("", 1), ("Here", len(ours)), (_published_heading(workload, table), len(papers))),
         notes=(
             "Bold: highest mean at this ratio among the paper's pruning methods, however small its lead.",
             "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval "

@@ -25,8 +25,8 @@ DEVIATIONS = Path(__file__).with_name("deviations.csv")
 
 
 def escape(text: object) -> str:
-    """Text for HTML."""
-    return html.escape(str(text))
+    """Text for HTML; a number and its percent sign stay on one line."""
+    return html.escape(str(text)).replace(" %", "\u00a0%")
 
 
 def caption(experiment: str) -> str:

@@ -61,15 +61,16 @@ def with_error(value: float, error: float, digits: int) -> str:
 
 
 def markdown(sheet: Sheet) -> str:
-    """GitHub's tables: one header line, so that a group heading is repeated in front of each of its columns."""
-    groups = [text for text, span in sheet.spans for _ in range(span)] or [""] * len(sheet.columns)
+    """GitHub's tables: one header line, so that a group heading's first words are repeated in front of each of its columns."""
+    groups = [text.split(" (")[0] for text, span in sheet.spans for _ in range(span)] or [""] * len(sheet.columns)
     header = [f"{group}: {column}" if group else column for group, column in zip(groups, sheet.columns, strict=True)]
     lines = [f"**{_pipe(sheet.title)}**", "", _line(header), _line(["---", *["---:"] * (len(header) - 1)])]
     for block in sheet.blocks:
         if block.heading:
             lines.append(_line([f"*{block.heading}*", *[""] * (len(header) - 1)]))
         lines += [_line([f"**{e.text}**" if e.best else e.text for e in row]) for row in block.rows]
-    return "\n".join([*lines, *(line for note in sheet.notes for line in ("", note))]) + "\n"
+    notes = [*(f"{text}." for text, _ in sheet.spans if " (" in text), *sheet.notes]
+    return "\n".join([*lines, *(line for note in notes for line in ("", note))]) + "\n"
 
 
 def _pipe(text: str) -> str:

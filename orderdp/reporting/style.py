@@ -118,11 +118,17 @@ def _legend_columns(labels: list[str]) -> int:
     return math.ceil(len(labels) / rows)
 
 
-def nothing(ax: Axes, text: str = "not run") -> None:
+def nothing(ax: Axes, text: str = "no finished run") -> None:
     """Says in an empty panel why it is empty."""
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color="#666666")
     ax.set_xticks([])
     ax.set_yticks([])
+
+
+def remark(ax: Axes, x: float, y: float, text: str, color: str = "#666666", **alignment: str) -> None:
+    """A line of text inside a panel, readable above points and lines; x and y in [0, 1] of the panel."""
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.0}
+    ax.text(x, y, text, transform=ax.transAxes, color=color, fontsize=8, fontweight="bold", bbox=box, zorder=5, **alignment)
 
 
 def footer(frame: pd.DataFrame, scale: str) -> str:

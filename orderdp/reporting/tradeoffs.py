@@ -50,7 +50,11 @@ def _settings(results: pd.DataFrame) -> pd.DataFrame:
         summary = summarise(runs, full)
         named = {key: summary[key] for key in ("stands_for", "label", "status", "planned", "seeds", "diverged")}
         records.append(here | named | {key: summary[key] for key in MEASURED})
-    return pd.DataFrame(records)
+    frame = pd.DataFrame(records)
+    lost = (frame["planned"] - frame["seeds"]).groupby(frame["method"]).transform("sum")
+    planned = frame["planned"].groupby(frame["method"]).transform("sum")
+    missing = " (" + lost.astype(str) + " of " + planned.astype(str) + " runs missing or diverged)"
+    return frame.assign(legend=frame["label"] + missing.where(lost > 0, ""))
 
 
 def draw_figure3(data: pd.DataFrame, footer: str) -> Figure:
@@ -67,7 +71,7 @@ def draw_figure3(data: pd.DataFrame, footer: str) -> Figure:
         for position, (_, mark) in enumerate(part[part["lossless"]].iterrows()):
             _mark_lossless(row[0], mark, position)
         if not part["lossless"].any() and part["accuracy"].notna().any():
-            row[0].text(0.03, 0.05, f"no ratio within {LOSSLESS_TOLERANCE:g} points of full data", transform=row[0].transAxes, fontsize=8, color="#666666")
+            style.remark(row[0], 0.03, 0.05, f"no ratio within {LOSSLESS_TOLERANCE:g} points of full data")
     return style.finish(figure, axes, footer)
 
 
@@ -75,7 +79,7 @@ def _mark_lossless(ax: Axes, row: pd.Series, position: int) -> None:
     look, x = style.look(row["method"]), 100 * row["realised_prune_ratio"]
     ax.axvline(x, color=look.color, linestyle=":", lw=1)
     text = f"{row['label']} lossless up to {x:.1f} %"
-    ax.text(0.03, 0.05 + 0.075 * position, text, transform=ax.transAxes, fontsize=8, color=look.color, fontweight="bold")
+    style.remark(ax, 0.03, 0.05 + 0.075 * position, text, look.color)
 
 
 def figure4(results: pd.DataFrame) -> pd.DataFrame:
@@ -104,14 +108,14 @@ def draw_figure4(data: pd.DataFrame, footer: str) -> Figure:
             x = "explore" if panel == "fixed ratio" else "realised_prune_ratio"
             _draw_row(row, pd.concat([full, mine]), [(str(m), p) for m, p in mine.groupby("method", sort=False)], x)
             for ax, what in zip(row, ("Accuracy", "Time"), strict=True):
-                ax.set_title(f"{what}, {_panel_title(panel, mine)}" + (f", {workload}" if len(workloads) > 1 else ""))
+                ax.set_title(what + _panel_title(panel, mine) + (f", {workload}" if len(workloads) > 1 else ""))
                 ax.set_xlabel("Explored share s/n (%)" if x == "explore" else "Realised prune ratio (%)")
     return style.finish(figure, axes, footer)
 
 
 def _panel_title(panel: str, rows: pd.DataFrame) -> str:
     ratios = rows["prune_ratio"].dropna().unique()
-    return f"{100 * ratios[0]:.6g} % pruned, by explored share" if panel == "fixed ratio" and len(ratios) == 1 else "varying prune ratio"
+    return f" at {100 * ratios[0]:.6g} % pruned" if panel == "fixed ratio" and len(ratios) == 1 else f", {panel}"
 
 
 def _draw_row(row: list[Axes], part: pd.DataFrame, methods: list[tuple[str, pd.DataFrame]], x: str = "realised_prune_ratio") -> None:
@@ -134,17 +138,14 @@ def _draw_full(ax: Axes, full: pd.DataFrame, column: str, scale: float) -> None:
     look = style.look(FULL)
     for _, row in full.dropna(subset=column).iterrows():
         mean, std = row[column] / scale, row[f"{column}_std"] / scale
-        ax.axhline(mean, color=look.color, linestyle="--", lw=1.2, label=row["label"])
+        ax.axhline(mean, color=look.color, linestyle="--", lw=1.2, label=row["legend"])
         if std == std:
             ax.axhspan(mean - std, mean + std, color=look.color, alpha=0.08, lw=0)
 
 
 def _draw_line(ax: Axes, method: str, rows: pd.DataFrame, x: str, column: str, scale: float) -> None:
-    look, label = style.look(method), rows.iloc[0]["label"]
-    done = rows.dropna(subset=column)
-    if lost := int((rows["planned"] - rows["seeds"]).sum()):
-        label += f" ({lost} of {int(rows['planned'].sum())} runs missing or diverged)"
+    look, done = style.look(method), rows.dropna(subset=column)
     ax.errorbar(
         100 * done[x], done[column] / scale, yerr=done[f"{column}_std"].fillna(0.0) / scale, color=look.color, linestyle=look.line,
-        marker=look.marker, markersize=7 if look.marker == "*" else 5, capsize=2, elinewidth=0.9, label=label,
+        marker=look.marker, markersize=7 if look.marker == "*" else 5, capsize=2, elinewidth=0.9, label=rows.iloc[0]["legend"],
     )  # fmt: skip

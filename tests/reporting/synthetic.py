@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from orderdp.grid import Cell, Grid, load
 
@@ -23,89 +24,64 @@ COLUMNS = (
 # Accuracy that a method loses at a prune ratio of 1, in points.
 LOSS = {"full": 0.0, "random": 6.0, "epsilon_greedy": 5.0, "ucb": 4.5, "infobatch": 3.0, "orderdp": 2.0, "static": 9.0}
 N = 600
+ROOT = Path(__file__).parents[2]
 
-PARAMS = """
-scale: tiny
-data_places: {}
-recipes:
-  paper:
-    epochs: 4
-    batch_size: 100
-    optimizer: {name: sgd, weight_decay: 0.0005, nesterov: false}
-    schedule: {name: onecycle, max_lr: 0.2, pct_start: 0.3, div_factor: 25.0, final_div_factor: 10000.0, base_momentum: 0.85, max_momentum: 0.95}
-    label_smoothing: 0.1
-    augment: {crop_padding: 1, flip: false}
-    precision: fp32
-    evaluate_every: 1
-workloads:
-  digits-resnet8: {dataset: digits, model: resnet8, model_options: {width: 16}, recipe: paper, overrides: {}}
-methods:
-  full: {label: Whole Dataset, name: full, options: {}, ratio_sets: null}
-  full_same_steps: {label: "Whole Dataset, same steps", name: full, options: {}, ratio_sets: match_steps_at}
-  random: {label: Dynamic Random, name: random, options: {rescale: false}, ratio_sets: prune_ratio}
-  infobatch: {label: InfoBatch, name: infobatch, options: {budget: calibrated, annealing: null, min_keep: 0.1}, ratio_sets: prune_ratio}
-  orderdp:
-    label: OrderDP
-    name: orderdp
-    options: {}
-    ratio_sets: prune_ratio
-    at: [{prune_ratio: 0.3, options: {explore: 0.85}}, {prune_ratio: 0.7, options: {explore: 0.5}}]
-experiments:
-  table2:
-    title: Dynamic pruning methods at two prune ratios
-    reproduces: Table 2
-    workloads: [cifar10-resnet18, cifar100-resnet18]
-    grid: [{methods: [full]}, {methods: [random, infobatch, orderdp, full_same_steps], prune_ratios: [0.3, 0.7]}]
-  table9:
-    title: Stability
-    reproduces: Table 9
-    workloads: [cifar100-resnet50-stability]
-    grid: [{methods: [full]}, {methods: [infobatch, orderdp], prune_ratios: [0.7]}]
-  figure1:
-    title: Training dynamics
-    reproduces: Figure 1
-    workloads: [cifar100-resnet18]
-    grid: [{methods: [full]}, {methods: [infobatch, orderdp], prune_ratios: [0.7]}]
-  figure3:
-    title: Accuracy and training time over the prune ratio
-    reproduces: Figure 3
-    workloads: [cifar10-resnet18]
-    grid: [{methods: [full]}, {methods: [infobatch, orderdp], prune_ratios: [0.3, 0.7]}]
-  figure4:
-    title: Explore and exploit
-    reproduces: Figure 4
-    workloads: [cifar10-resnet18]
-    grid:
-      - {methods: [full]}
-      - {panel: fixed ratio, methods: [orderdp], prune_ratios: [0.7], explore: [0.4, 0.5, 1]}
-      - {panel: varying ratio, methods: [orderdp], prune_ratios: [0.3, 0.7]}
-  figures9_11:
-    title: How often each sample is used
-    reproduces: Figures 9, 10 and 11
-    workloads: [cifar10-resnet18]
-    grid: [{methods: [orderdp], prune_ratios: [0.3]}]
-  figures12_13:
-    title: Time to accuracy
-    reproduces: Figures 12 and 13
-    workloads: [cifar10-resnet18]
-    grid: [{methods: [full]}, {methods: [random, orderdp], prune_ratios: [0.7]}]
-scales:
-  tiny:
-    note: "Scaled down: a test with <made-up> runs & nothing else."
-    workloads:
-      cifar10-resnet18: digits-resnet8
-      cifar100-resnet18: digits-resnet8
-      cifar100-resnet50-stability: digits-resnet8
-    seeds: [0, 1, 2]
-    checkpoints: [0.5, 1.0]
-    keep_models: none
+EXPERIMENTS = """
+table2:
+  title: Dynamic pruning methods at two prune ratios
+  reproduces: Table 2
+  workloads: [cifar10-resnet18, cifar100-resnet18]
+  grid: [{methods: [full]}, {methods: [random, infobatch, orderdp, full_same_steps], prune_ratios: [0.3, 0.7]}]
+table9:
+  title: Stability
+  reproduces: Table 9
+  workloads: [cifar100-resnet50-stability]
+  grid: [{methods: [full]}, {methods: [infobatch, orderdp], prune_ratios: [0.7]}]
+figure1:
+  title: Training dynamics
+  reproduces: Figure 1
+  workloads: [cifar100-resnet18]
+  grid: [{methods: [full]}, {methods: [infobatch, orderdp], prune_ratios: [0.7]}]
+figure3:
+  title: Accuracy and training time over the prune ratio
+  reproduces: Figure 3
+  workloads: [cifar10-resnet18]
+  grid: [{methods: [full]}, {methods: [infobatch, orderdp], prune_ratios: [0.3, 0.7]}]
+figure4:
+  title: Explore and exploit
+  reproduces: Figure 4
+  workloads: [cifar10-resnet18]
+  grid:
+    - {methods: [full]}
+    - {panel: fixed ratio, methods: [orderdp], prune_ratios: [0.7], explore: [0.4, 0.5, 1]}
+    - {panel: varying ratio, methods: [orderdp], prune_ratios: [0.3, 0.7]}
+figures9_11:
+  title: How often each sample is used
+  reproduces: Figures 9, 10 and 11
+  workloads: [cifar10-resnet18]
+  grid: [{methods: [orderdp], prune_ratios: [0.3]}]
+figures12_13:
+  title: Time to accuracy
+  reproduces: Figures 12 and 13
+  workloads: [cifar10-resnet18]
+  grid: [{methods: [full]}, {methods: [random, orderdp], prune_ratios: [0.7]}]
 """
 
 
-def tiny_grid(folder: Path, params: str = PARAMS) -> Grid:
-    """The grid of the small parameters above."""
+def tiny_params() -> dict[str, Any]:
+    """The real parameters, with four epochs and small experiments at a scale of their own."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["workloads"]["digits-resnet8"]["overrides"] = {"epochs": 4, "precision": "fp32"}
+    params["experiments"] = yaml.safe_load(EXPERIMENTS)
+    quick = params["scales"]["quick"]
+    tiny = {"note": "Scaled down: a test with <made-up> runs & nothing else.", "seeds": [0, 1, 2], "experiments": {}}
+    return params | {"scale": "tiny", "scales": {"tiny": quick | tiny}}
+
+
+def tiny_grid(folder: Path, params: dict[str, Any] | None = None) -> Grid:
+    """The grid of these parameters, written to a folder and read from there."""
     path = folder / "params.yaml"
-    path.write_text(params, encoding="utf-8")
+    path.write_text(yaml.safe_dump(params or tiny_params(), sort_keys=False, allow_unicode=True), encoding="utf-8")
     return load(path)
 
 
