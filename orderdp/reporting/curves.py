@@ -84,7 +84,7 @@ def draw_figure1(data: pd.DataFrame, footer: str) -> Figure:
         over = f" over {window:.0f} epochs" if window == window else ""
         _label(c, f"(c) Rolling deviation{over}", "Epoch", "Std of gradient norm")
         for ax in (a, b, c):
-            if not ax.has_data():
+            if not any(len(line.get_xdata()) for line in ax.lines):
                 style.nothing(ax)
                 continue
             ax.xaxis.get_major_locator().set_params(integer=True)

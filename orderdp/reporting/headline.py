@@ -28,7 +28,11 @@ def headline_sheets(table2: pd.DataFrame) -> list[Sheet]:
 def _headline_sheet(workload: str, rows: pd.DataFrame) -> Sheet:
     others = rows[(rows["group"] == "paper") & (rows["method"] != OURS) & (rows["status"] == FINISHED)]
     best = others.nlargest(1, "accuracy")
-    chosen = [*rows[rows["method"] == "full"].to_dict("records"), *rows[rows["method"] == OURS].to_dict("records"), *best.to_dict("records")]
+    chosen = [
+        *rows[rows["method"] == "full"].to_dict("records"),
+        *rows[rows["method"] == OURS].to_dict("records"),
+        *best.to_dict("records"),
+    ]
     return Sheet(
         title=f"At a prune ratio of {100 * RATIO:.0f} % on {workload}",
         columns=("", "Accuracy (%)", "Δ to full data", "Really pruned (%)", "Time saved (%)", "Runs"),

@@ -139,7 +139,8 @@ def published_sheet(table: str, title: str) -> Sheet:
     frame = frame[frame["table"] == table]
     columns, rows = list(dict.fromkeys(frame["column"])), list(dict.fromkeys(frame["row"]))
     texts = {
-        (r, c): text + ("" if std != std else f" ± {std:g}") for r, c, text, std in frame[["row", "column", "printed", "std"]].itertuples(index=False)
+        (r, c): text + ("" if std != std else f" ± {std:g}")
+        for r, c, text, std in frame[["row", "column", "printed", "std"]].itertuples(index=False)
     }
     # A table reads best with its longer side down the page.
     if len(columns) > len(rows):

@@ -69,7 +69,9 @@ class Runs:
             elif name == "summary.json":
                 self._parsed[key] = None
             else:
-                raise FileNotFoundError(f"{path} is missing, though the run's summary.json exists. Remove that folder and run the cell again")
+                raise FileNotFoundError(
+                    f"{path} is missing, though the run's summary.json exists. Remove that folder and run the cell again"
+                )
         return self._parsed[key]
 
 

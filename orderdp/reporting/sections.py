@@ -88,7 +88,9 @@ def not_run_section(grid: Grid) -> str:
         if item.published:
             sheet = to_html(published_sheet(item.published, f"{item.name} as published"))
             published = f"<details><summary>Published numbers</summary>{sheet}</details>"
-        rows.append(f"<li><b>{item.name}</b>: {escape(item.title)}. <span class='reason'>Not run: not implemented yet.</span>{published}</li>\n")
+        rows.append(
+            f"<li><b>{item.name}</b>: {escape(item.title)}. <span class='reason'>Not run: not implemented yet.</span>{published}</li>\n"
+        )
     if not rows:
         return ""
     return f'<section id="not-run">\n<h2>Not run at this scale</h2>\n<ul class="items">\n{"".join(rows)}</ul>\n</section>\n'
@@ -128,7 +130,10 @@ def runs_section(grid: Grid, results: pd.DataFrame) -> str:
         title = escape(heading(grid.experiments[str(name)]).split(":")[0])
         rows.append(f'<tr><th scope="row">{title}</th>{counts}<td class="text">{seeds}</td></tr>\n')
     diverged = cells[cells["status"] == DIVERGED]
-    listed = "".join(f"<li><code>{escape(cell)}</code>, epoch {epoch:.0f}</li>" for cell, epoch in zip(diverged["cell"], diverged["diverged_epoch"], strict=True))
+    listed = "".join(
+        f"<li><code>{escape(cell)}</code>, epoch {epoch:.0f}</li>"
+        for cell, epoch in zip(diverged["cell"], diverged["diverged_epoch"], strict=True)
+    )
     compute = cells[["selection_s", "training_s", "evaluation_s"]].sum()
     return (
         '<section id="runs">\n<h2>Runs</h2>\n'
@@ -138,7 +143,11 @@ def runs_section(grid: Grid, results: pd.DataFrame) -> str:
         f"evaluation {_duration(compute['evaluation_s'])}.</p>\n"
         '<div class="sheet" tabindex="0"><table><thead><tr><th></th><th>Finished</th><th>Diverged</th><th>Not run</th><th class="text">Seeds</th></tr></thead>'
         f"<tbody>\n{''.join(rows)}</tbody></table></div>\n"
-        + (f"<p>Diverged, that is, the training loss became infinite or undefined:</p><ul>{listed}</ul>\n" if listed else "<p>No run diverged.</p>\n")
+        + (
+            f"<p>Diverged, that is, the training loss became infinite or undefined:</p><ul>{listed}</ul>\n"
+            if listed
+            else "<p>No run diverged.</p>\n"
+        )
         + "</section>\n"
     )
 
@@ -161,5 +170,7 @@ def environment_section(runs: Runs, cells: list[str]) -> str:
     for key, counts in values.items():
         texts = [escape(value) + (f" ({count} runs)" if len(counts) > 1 else "") for value, count in sorted(counts.items())]
         rows.append(f'<tr><th scope="row">{escape(key.replace("_", " "))}</th><td class="text">{"<br>".join(texts)}</td></tr>\n')
-    body = f'<div class="sheet text" tabindex="0"><table><tbody>\n{"".join(rows)}</tbody></table></div>\n' if rows else "<p>No run yet.</p>\n"
+    body = (
+        f'<div class="sheet text" tabindex="0"><table><tbody>\n{"".join(rows)}</tbody></table></div>\n' if rows else "<p>No run yet.</p>\n"
+    )
     return f'<section id="environment">\n<h2>Environment of the runs</h2>\n{body}</section>\n'

@@ -34,8 +34,14 @@ def usage_at(ratio: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
         for values, runs in chosen.groupby(keys, sort=False):
             # A count that one seed has and another has not is 0 there.
             wide = runs.pivot(index="uses", columns="seed", values="samples").fillna(0)
-            part = pd.DataFrame({"samples": wide.mean(axis=1), "samples_min": wide.min(axis=1), "samples_max": wide.max(axis=1)}).reset_index()
-            found = {"expected_uses": runs.drop_duplicates("seed")["expected_uses"].mean(), "total": int(wide.iloc[:, 0].sum()), "seeds": wide.shape[1]}
+            part = pd.DataFrame(
+                {"samples": wide.mean(axis=1), "samples_min": wide.min(axis=1), "samples_max": wide.max(axis=1)}
+            ).reset_index()
+            found = {
+                "expected_uses": runs.drop_duplicates("seed")["expected_uses"].mean(),
+                "total": int(wide.iloc[:, 0].sum()),
+                "seeds": wide.shape[1],
+            }
             parts.append(part.assign(**dict(zip(keys, values, strict=True)), **found))
         columns = [*keys, "uses", "samples", "samples_min", "samples_max", "expected_uses", "total", "seeds"]
         return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

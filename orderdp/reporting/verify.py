@@ -71,7 +71,9 @@ def _cells(
             if (cell, name) not in known:
                 known[cell, name] = sha256_of(runs / cell / name)
             if (now := known[cell, name]) != read[cell][name]:
-                problems.append(f"{experiment}: {name} of the run {cell} " + ("is missing" if now is None else "has changed since it was read"))
+                problems.append(
+                    f"{experiment}: {name} of the run {cell} " + ("is missing" if now is None else "has changed since it was read")
+                )
     extra = [cell for cell in read if cell not in wanted]
     return problems + [f"{experiment}: made with the run {cell}, which the parameters no longer ask for" for cell in extra]
 

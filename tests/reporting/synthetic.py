@@ -113,7 +113,9 @@ def write_run(cell: Cell, runs: Path, *, diverged: bool = False, n: int = N, shi
     writer.writerows(history)
     (folder / "spec.json").write_text(json.dumps(cell.record(), indent=1))
     (folder / "history.csv").write_text(text.getvalue())
-    np.savez_compressed(folder / "selection.npz", usage=usage, checkpoint_epochs=np.array(sorted(kept)), **{f"kept_{e}": i for e, i in kept.items()})
+    np.savez_compressed(
+        folder / "selection.npz", usage=usage, checkpoint_epochs=np.array(sorted(kept)), **{f"kept_{e}": i for e, i in kept.items()}
+    )
     (folder / "summary.json").write_text(json.dumps(summarise(cell, history, n, diverged), indent=1))
 
 

@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def digests(folder):
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()
+    }
 
 
 @pytest.fixture
@@ -211,7 +213,10 @@ def test_page_shows_what_it_must(page, made):
         "orderdp.reporting.tables.table2", "python -m orderdp report --scale tiny --only figure4", "made up", "2.14.1",
     ):  # fmt: skip
         assert text in page.whole, text
-    order = [page.source.index(f'<section id="{name}">') for name in ("headline", "figure1", "table2", "figure3", "figure4", "figures9_11", "table9")]
+    order = [
+        page.source.index(f'<section id="{name}">')
+        for name in ("headline", "figure1", "table2", "figure3", "figure4", "figures9_11", "table9")
+    ]
     assert order == sorted(order)
     for name in ("Table 1", "Table 3", "Figure 5", "Table 8", "Table 11"):
         assert f"{name} :" in page.whole

@@ -52,6 +52,14 @@ def settled(path):
     return ancient(path) if Path(path).exists() else path
 
 
+def settled_runs(experiment):
+    """Whether all runs of an experiment are here. If not, its record will be made again, and with it the page that shows it."""
+    return all(
+        Path(f"runs/{cell}/summary.json").exists()
+        for cell in GRID.experiments[experiment].cells
+    )
+
+
 def run_tracker(*arguments, wait):
     if TRACKING:
         command = [

@@ -8,5 +8,7 @@ rule prepare:
         "data/{dataset}/manifest.json",
     log:
         "logs/prepare/{dataset}.log",
+    conda:
+        "../envs/orderdp.yaml"
     shell:
         "python -m orderdp prepare --dataset {wildcards.dataset} > {log} 2>&1"

@@ -28,18 +28,28 @@ for name, record in RECORD.items():
             record,
         log:
             f"logs/report/{SCALE}-{name}.log",
+        conda:
+            "../envs/orderdp.yaml"
         params:
             experiment=name,
+            scale=SCALE,
         shell:
-            "python -m orderdp report --scale {SCALE} --only {params.experiment} > {log} 2>&1"
+            "python -m orderdp report --scale {params.scale} --only {params.experiment} > {log} 2>&1"
 
 
 rule page:
     input:
-        [settled(record) for record in RECORDS],
+        [
+            settled(record) if settled_runs(name) else record
+            for name, record in RECORD.items()
+        ],
     output:
         PAGE_RECORD,
     log:
         f"logs/report/{SCALE}-page.log",
+    conda:
+        "../envs/orderdp.yaml"
+    params:
+        scale=SCALE,
     shell:
-        "python -m orderdp report --scale {SCALE} --page > {log} 2>&1"
+        "python -m orderdp report --scale {params.scale} --page > {log} 2>&1"

@@ -16,10 +16,14 @@ rule train:
     log:
         "logs/train/{cell}.log",
     retries: 1
+    conda:
+        "../envs/orderdp.yaml"
     threads: 1
     resources:
         gpu=1,
         runtime=1440,
+    params:
+        scale=SCALE,
     shell:
-        "python -m orderdp.gpu_slot -- python -m orderdp train --scale {SCALE} --cell {wildcards.cell} "
+        "python -m orderdp.gpu_slot -- python -m orderdp train --scale {params.scale} --cell {wildcards.cell} "
         "--threads {threads} > {log} 2>&1"
