@@ -201,7 +201,7 @@ def test_gc_lists_then_removes_what_no_grid_asks_for(project):
 
 def test_verify_notices_a_changed_run(project):
     assert project.run("python", "-m", "orderdp", "verify").returncode == 0
-    path = next(project.folder.glob("runs/*/history.csv"))
+    path = next(project.folder.glob("runs/*/summary.json"))
     path.write_text(path.read_text() + "\n")
     done = project.run("python", "-m", "orderdp", "verify", check=False)
     assert done.returncode == 1
