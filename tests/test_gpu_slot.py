@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def test_no_device_is_shared(tmp_path):
     assert set(spans) == {"0", "1"}
     for used in spans.values():
         ordered = sorted(used)
-        assert all(first[1] <= second[0] for first, second in zip(ordered, ordered[1:], strict=False))
+        assert all(first[1] <= second[0] for first, second in itertools.pairwise(ordered))
 
 
 def test_one_device_needs_no_slot():

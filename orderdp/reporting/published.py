@@ -87,6 +87,23 @@ def load_published() -> pd.DataFrame:
     return frame.join(parts)
 
 
+def lookup(table: str, row: str, column: str) -> tuple[float, float | None] | None:
+    """One published number with its deviation, for a caller that can do without.
+
+    Args:
+        table: for example `table2`.
+        row: for example `OrderDP`.
+        column: for example `CIFAR10/ResNet-18/30`.
+
+    Returns:
+        (value, std), std None where the paper prints none; None where the paper has no such number.
+    """
+    line = _index().get((table, row, column))
+    if line is None:
+        return None
+    return _number(line["value"]), _number(line["std"]) if line["std"] else None
+
+
 def value(table: str, row: str, column: str) -> float:
     """One published number.
 
@@ -99,9 +116,9 @@ def value(table: str, row: str, column: str) -> float:
         KeyError: the paper has no such number; the message lists the names there are at the first level that
             does not match.
     """
-    found = _index().get((table, row, column))
+    found = lookup(table, row, column)
     if found is not None:
-        return _number(found)
+        return found[0]
     lines = _lines()
     for level, key, lines_here in (
         ("table", table, lines),
@@ -127,5 +144,5 @@ def _lines() -> tuple[dict[str, str], ...]:
 
 
 @cache
-def _index() -> dict[tuple[str, str, str], str]:
-    return {(line["table"], line["row"], line["column"]): line["value"] for line in _lines()}
+def _index() -> dict[tuple[str, str, str], dict[str, str]]:
+    return {(line["table"], line["row"], line["column"]): line for line in _lines()}

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from orderdp.reporting.published import load_published, parse_column, value
+from orderdp.reporting.published import load_published, lookup, parse_column, value
 
 STATIC = [
     *("Static Random", "CD", "Herding", "K-Center", "Least Confidence", "Margin", "Forgetting", "GraNd-4"),
@@ -173,6 +173,14 @@ def test_values_can_be_asked_for_by_name():
     assert value("table2", "OrderDP", "CIFAR100/ResNet-50/50/gap") == 0.8
     assert value("figure1", "Whole Dataset", "CIFAR100/ResNet-18/0/pearson-r") == -0.93
     assert value("table10", "OrderDP", "toy/gradients-1-to-5/80/kept=3/probability") == pytest.approx(0.12)
+
+
+def test_a_number_is_looked_up_with_its_deviation_or_is_absent():
+    assert lookup("table2", "Whole Dataset", "CIFAR10/ResNet-18/0") == (95.6, 0.1)
+    assert lookup("table9", "InfoBatch", "CIFAR100/ResNet-50/61/progress=50-70/gradient-norm") == (4.35, 9.48)
+    assert lookup("table2", "UCB", "CIFAR10/ResNet-18/30") == (95.3, None)
+    assert lookup("table10", "OrderDP", "toy/gradients-1-to-5/80/kept=5/probability") == (0.6, None)
+    assert lookup("table1", "DP", "CIFAR100/ResNet-18/70") is None
 
 
 def test_std_is_read_only_where_the_paper_prints_one(numbers):
