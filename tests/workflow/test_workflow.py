@@ -212,3 +212,15 @@ def test_selection_files_hold_every_checkpoint(finished):
     for path in finished.folder.glob("runs/*/selection.npz"):
         stored = np.load(path)
         assert stored["checkpoint_epochs"].tolist() == [1, 2]
+
+
+def test_runs_without_their_data_stay_when_a_seed_is_added(project):
+    """As after pulling `runs/` alone: the data is made again, and only the new seed trains."""
+    shutil.rmtree(project.folder / "data")
+    assert project.planned() == (set(), set())
+    params = project.params()
+    params["scales"]["quick"]["seeds"] = [0, 1]
+    project.write_params(params)
+    cells, rules = project.planned()
+    assert all("-s1-" in cell for cell in cells)
+    assert rules == {"prepare", "artifact_table2", "page"}

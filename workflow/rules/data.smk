@@ -1,6 +1,12 @@
+# Downloads belong on the machine that has the internet, not on a cluster's node.
+localrules:
+    data,
+    prepare,
+
+
 rule data:
     input:
-        [settled(f"data/{name}/manifest.json") for name in GRID.datasets],
+        [f"data/{name}/manifest.json" for name in GRID.datasets],
 
 
 rule prepare:

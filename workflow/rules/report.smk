@@ -1,4 +1,6 @@
+# Seconds of work each: not worth a place in a cluster's queue.
 localrules:
+    page,
     report,
     tables,
 
@@ -28,6 +30,7 @@ for name, record in RECORD.items():
             record,
         log:
             f"logs/report/{SCALE}-{name}.log",
+        localrule: True
         conda:
             "../envs/orderdp.yaml"
         params:

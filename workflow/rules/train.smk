@@ -5,9 +5,7 @@ rule runs:
 
 rule train:
     input:
-        manifest=lambda wildcards: settled(
-            f"data/{GRID.cells[wildcards.cell].spec.dataset.name}/manifest.json"
-        ),
+        data_of_run,
     output:
         spec="runs/{cell}/spec.json",
         history="runs/{cell}/history.csv",
