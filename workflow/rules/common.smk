@@ -52,6 +52,13 @@ def settled(path):
     return ancient(path) if Path(path).exists() else path
 
 
+def data_of_run(wildcards):
+    """What a run trains on. A finished run asks for no data that is not here: getting them, for another run, would train it again."""
+    path = f"data/{GRID.cells[wildcards.cell].spec.dataset.name}/manifest.json"
+    finished = Path(f"runs/{wildcards.cell}/summary.json").exists()
+    return [] if finished and not Path(path).exists() else settled(path)
+
+
 def settled_runs(experiment):
     """Whether all runs of an experiment are here. If not, its record will be made again, and with it the page that shows it."""
     return all(
