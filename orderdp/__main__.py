@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from pathlib import Path
 
 from orderdp import grid as grids
@@ -144,9 +145,17 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
         return 0
-    except (SpecError, ValueError, KeyError, OSError, RuntimeError) as error:
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
+        if not told_on_purpose(error):
+            raise
         print(f"orderdp {args.command}: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
+
+
+def told_on_purpose(error: Exception) -> bool:
+    """Whether a `raise` of ours made the error: then its message says all. A slip of ours or of a library needs its traceback."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return Path(last.filename).is_relative_to(Path(__file__).parent) and (last.line or "").startswith("raise ")
 
 
 if __name__ == "__main__":

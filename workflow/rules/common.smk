@@ -1,4 +1,6 @@
+import fcntl
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +34,11 @@ RECORDS = list(RECORD.values())
 PAGE_RECORD = f"{REPORT}/provenance/page-{page_stamp(GRID)}.json"
 TRACKING = os.environ.get("ORDERDP_NO_TRACKING", "") != "1"
 
+# Jobs call `python`: the one that runs Snakemake, also where its environment was not activated.
+os.environ.update(
+    PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.getenv('PATH', '')}"
+)
+
 # One thread per run, also in libraries that never ask torch.
 shell.prefix(
     "set -euo pipefail; export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; "
@@ -39,8 +46,8 @@ shell.prefix(
 
 
 wildcard_constraints:
-    cell="[a-z0-9_.-]+",
-    experiment="[a-z0-9_]+",
+    cell="|".join(map(re.escape, GRID.cells)),
+    dataset="|".join(GRID.datasets),
 
 
 def settled(path):
@@ -52,19 +59,33 @@ def settled(path):
     return ancient(path) if Path(path).exists() else path
 
 
-def data_of_run(wildcards):
-    """What a run trains on. A finished run asks for no data that is not here: getting them, for another run, would train it again."""
-    path = f"data/{GRID.cells[wildcards.cell].spec.dataset.name}/manifest.json"
-    finished = Path(f"runs/{wildcards.cell}/summary.json").exists()
-    return [] if finished and not Path(path).exists() else settled(path)
+def finished(cell):
+    return Path(f"runs/{cell}/summary.json").exists()
 
 
 def settled_runs(experiment):
     """Whether all runs of an experiment are here. If not, its record will be made again, and with it the page that shows it."""
-    return all(
-        Path(f"runs/{cell}/summary.json").exists()
-        for cell in GRID.experiments[experiment].cells
-    )
+    return all(finished(cell) for cell in GRID.experiments[experiment].cells)
+
+
+def data_of_run(wildcards):
+    """What a run trains on. A finished run asks for no data that is not here: getting them, for another run, would train it again."""
+    path = f"data/{GRID.cells[wildcards.cell].spec.dataset.name}/manifest.json"
+    if finished(wildcards.cell) and not Path(path).exists():
+        return []
+    return settled(path)
+
+
+def claim_folder():
+    """Refuses to work beside another Snakemake. The kernel drops this lock with its process; Snakemake's own outlives a kill."""
+    Path(".work").mkdir(exist_ok=True)
+    descriptor = os.open(f".work/snakemake-{SCALE}.lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise WorkflowError(
+            f"Another snakemake is at work on scale '{SCALE}' in this folder. Wait for it, or stop it"
+        ) from None
 
 
 def run_tracker(*arguments, wait):
@@ -87,6 +108,7 @@ def run_tracker(*arguments, wait):
 
 
 onstart:
+    claim_folder()
     run_tracker("--watch", "--parent", str(os.getpid()), wait=False)
 
 

@@ -1,0 +1,36 @@
+"""What the command line says when something goes wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from orderdp import __main__ as command_line
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["plan", "--params", "nowhere.yaml"], "orderdp plan: nowhere.yaml does not exist"),
+        (["plan", "--scale", "huge"], "unknown scale 'huge'. Known: quick, fashion, cifar"),
+        (["train", "--cell", "digits-nothing"], "'digits-nothing' is not in the grid of scale 'quick'"),
+        (["report", "--only", "table99"], "no experiment 'table99'. Known: table2,"),
+        (["prepare", "--dataset", "mnist"], "Unknown data set 'mnist'. Known: digits,"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(capsys, command, said):
+    assert command_line.main(command) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_slip_of_the_code_keeps_its_traceback(monkeypatch):
+    monkeypatch.setitem(command_line.COMMANDS, "plan", lambda args: {}["missing"])
+    with pytest.raises(KeyError, match="missing"):
+        command_line.main(["plan"])
+
+
+def test_every_command_has_help(capsys):
+    for name in command_line.COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            command_line.main([name, "--help"])
+        assert ended.value.code == 0
+        assert "--params" in capsys.readouterr().out
