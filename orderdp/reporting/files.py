@@ -1,32 +1,18 @@
-"""Writing report files: whole or not at all, and the same bytes for the same content."""
+"""Report files: data frames, and digests."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from orderdp.files import write, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def write(path: Path, content: bytes | str) -> None:
-    """Writes under a temporary name in the same folder and renames into place. Text is UTF-8 with LF line ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Writes a mapping as indented JSON."""
-    write(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+__all__ = ["sha256", "sha256_of", "write", "write_csv", "write_json"]
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

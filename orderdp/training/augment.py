@@ -58,6 +58,10 @@ class Images:
         """Images start..stop, normalised: float32 (stop - start, C, H, W), channels last."""
         return self._normalise(self.images[start:stop])
 
+    def at(self, indices: Tensor) -> Tensor:
+        """The images of these samples, normalised, without augmentation: float32 (B, C, H, W), channels last."""
+        return self._normalise(self.images[indices])
+
     def augmented(self, indices: Tensor, draws: Draws) -> Tensor:
         """A training batch: float32 (B, C, H, W), channels last.
 

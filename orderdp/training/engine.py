@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from orderdp.datasets import ImageData
+from orderdp.diagnostics.selection import coverage, jaccard
 from orderdp.models import MODELS
 from orderdp.pruning import PRUNERS
 from orderdp.pruning.base import Pruner
@@ -27,6 +28,7 @@ from orderdp.pruning.streams import generator, stream_seed
 from orderdp.spec import RunSpec
 from orderdp.training.augment import Images, draw
 from orderdp.training.device import choose_dtype
+from orderdp.training.diagnosis import Diagnosis
 from orderdp.training.optim import build_optimizer
 from orderdp.training.schedule import one_cycle
 
@@ -95,7 +97,12 @@ class Training:
         self.steps_left = self._step_limit()
         self.history: list[dict[str, float | int | None]] = []
         self.usage = torch.zeros(self.n, dtype=torch.int32)
+        self.previous: Tensor | None = None
         self.kept: dict[int, Tensor] = {}
+        self.diagnosis: Diagnosis | None = None
+        if "gradients" in spec.diagnostics:
+            smoothing = spec.recipe.label_smoothing
+            self.diagnosis = Diagnosis(self.model, self.train_images, self.train_labels, data.classes, smoothing)
 
     @property
     def done(self) -> bool:
@@ -122,6 +129,8 @@ class Training:
             after_epoch(self)
             if broken is not None:
                 raise Diverged(self.epoch, broken + 1)
+        if self.diagnosis is not None:
+            self.diagnosis.measure(self.epoch + 1, 1.0, self.pruner.select(self.epoch), self.usage)
 
     def _train_epoch(self) -> tuple[dict[str, float | int | None], int | None]:
         """One epoch over the kept samples; returns its row of the history and the first step with a loss that is not finite."""
@@ -131,6 +140,9 @@ class Training:
         t0 = time.perf_counter()
         batches, planned_steps = self._begin_epoch()
         selection_s = time.perf_counter() - t0
+        if self.diagnosis is not None and self.epoch + 1 in checkpoint_epochs(self.spec):
+            self.diagnosis.measure(self.epoch + 1, self._progress(0, planned_steps), self.pruner.select(self.epoch), self.usage)
+        t0 = time.perf_counter()
         draws = draw(self.n, recipe.augment, generator(seed, "augment", self.epoch)).to(self.device)
         record, kept = Steps(), []
         self.model.train()
@@ -142,9 +154,8 @@ class Training:
                 kept.append(indices)
         indices = torch.cat(kept)
         row = self._row(record, indices, self._progress(planned_steps, planned_steps))
-        training_s = time.perf_counter() - t0 - selection_s  # reading the row has waited for the device
-        self.usage.index_add_(0, indices, torch.ones(len(indices), dtype=torch.int32))
-        self._record_kept(indices)
+        training_s = time.perf_counter() - t0  # reading the row has waited for the device
+        row |= self._record_kept(indices)
         if self.steps_left is not None:
             self.steps_left -= planned_steps
         row |= {
@@ -240,12 +251,17 @@ class Training:
         kept = round((1 - recipe.match_steps_at) * self.n)
         return recipe.epochs * math.ceil(kept / recipe.batch_size)
 
-    def _record_kept(self, indices: Tensor) -> None:
-        """Keeps this epoch's set if it, or the next epoch, is a checkpoint: pairs of neighbours give their similarity."""
+    def _record_kept(self, indices: Tensor) -> dict[str, float | int | None]:
+        """Counts this epoch's samples; keeps its set if it, or the next epoch, is a checkpoint: neighbours can then be compared."""
+        self.usage.index_add_(0, indices, torch.ones(len(indices), dtype=torch.int32))
         epoch = self.epoch + 1
         wanted = checkpoint_epochs(self.spec)
         if epoch in wanted or epoch + 1 in wanted:
             self.kept[epoch] = indices.to(torch.int32).sort().values
+        now, before = torch.zeros(self.n, dtype=torch.bool), self.previous
+        now[indices] = True
+        self.previous = now
+        return {"jaccard": None if before is None else float(jaccard(before, now)), "coverage": float(coverage(self.usage))}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on. Random streams are functions of (seed, purpose, epoch): none to store."""
@@ -257,7 +273,9 @@ class Training:
             "steps_left": self.steps_left,
             "history": self.history,
             "usage": self.usage,
+            "previous": self.previous,
             "kept": self.kept,
+            "diagnosis": None if self.diagnosis is None else self.diagnosis.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -266,7 +284,9 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.pruner.load_state_dict(state["pruner"])
         self.epoch, self.steps_left = state["epoch"], state["steps_left"]
-        self.history, self.usage, self.kept = state["history"], state["usage"], state["kept"]
+        self.history, self.usage, self.previous, self.kept = (state[key] for key in ("history", "usage", "previous", "kept"))
+        if self.diagnosis is not None:
+            self.diagnosis.load_state_dict(state["diagnosis"])
 
 
 def checkpoint_epochs(spec: RunSpec) -> list[int]:

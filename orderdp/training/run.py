@@ -20,15 +20,20 @@ import numpy as np
 import torch
 
 from orderdp.datasets import load
+from orderdp.files import write, write_json, write_rows
 from orderdp.spec import RunSpec
 from orderdp.training.device import choose_device
 from orderdp.training.engine import Diverged, Training, checkpoint_epochs
-from orderdp.training.files import owned, write, write_csv, write_json
+from orderdp.training.owner import owned
 
 COLUMNS = (
     "epoch", "progress", "lr", "momentum", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "kept", "prune_ratio", "steps",
-    "grad_norm_mean", "grad_norm_std", "grad_norm_min", "grad_norm_max", "grad_norm_normalized_mean", "selection_s", "training_s",
-    "evaluation_s", "samples_per_s", "peak_memory_mb", "timestamp",
+    "grad_norm_mean", "grad_norm_std", "grad_norm_min", "grad_norm_max", "grad_norm_normalized_mean", "jaccard", "coverage",
+    "selection_s", "training_s", "evaluation_s", "samples_per_s", "peak_memory_mb", "timestamp",
+)  # fmt: skip
+DIAGNOSTICS = (
+    "epoch", "progress", "kept", "cosine", "norm_full", "norm_pruned", "norm_normalized", "loss_all", "loss_kept", "loss_dropped",
+    "accuracy_kept", "accuracy_dropped", "forgotten_kept", "forgotten_dropped", "label_tv",
 )  # fmt: skip
 
 CHECKPOINT_EVERY_S = 10.0
@@ -179,7 +184,7 @@ class _Run:
 
     def status(self, training: Training, state: str) -> None:
         """Lets the tracker follow: the history so far, and who is at work."""
-        write_csv(self.work / "history.csv", COLUMNS, training.history)
+        write_rows(self.work / "history.csv", COLUMNS, training.history)
         write_json(
             self.work / "status.json",
             {
@@ -197,7 +202,8 @@ class _Run:
         """The run's outputs, summary last: its presence says that the others are complete."""
         summary = self.summary(training, data, diverged)
         write_json(self.out / "spec.json", self.cell.record())
-        write_csv(self.out / "history.csv", COLUMNS, training.history)
+        write_rows(self.out / "history.csv", COLUMNS, training.history)
+        write_rows(self.out / "diagnostics.csv", DIAGNOSTICS, [] if training.diagnosis is None else training.diagnosis.rows)
         write(self.out / "selection.npz", lambda file: _save_selection(file, training))
         if self.keep_models != "none":
             self.save_model(training, self.out / "model.pt")
@@ -243,7 +249,14 @@ class _Run:
 def _save_selection(file: IO[bytes], training: Training) -> None:
     kept = {f"kept_{epoch}": indices.numpy() for epoch, indices in sorted(training.kept.items())}
     reached = [epoch for epoch in checkpoint_epochs(training.spec) if epoch in training.kept]
-    np.savez_compressed(file, usage=training.usage.numpy(), checkpoint_epochs=np.array(reached, dtype=np.int32), **kept)
+    profile: dict[str, Any] = {}
+    if (diagnosis := training.diagnosis) is not None and diagnosis.rows:
+        profile = {
+            "diagnosed_epochs": np.array([row["epoch"] for row in diagnosis.rows], dtype=np.int32),
+            "kept_by_loss": np.stack([share.numpy() for share in diagnosis.by_loss]),
+            "kept_by_label": np.stack([share.numpy() for share in diagnosis.by_label]),
+        }
+    np.savez_compressed(file, usage=training.usage.numpy(), checkpoint_epochs=np.array(reached, dtype=np.int32), **kept, **profile)
 
 
 def environment(training: Training) -> dict[str, Any]:

@@ -38,6 +38,7 @@ SPEC: dict[str, Any] = {
         "match_steps_at": None,
     },
     "checkpoints": [0.5, 1.0],
+    "diagnostics": [],
     "seed": 0,
 }
 
