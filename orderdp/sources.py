@@ -12,6 +12,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 ENGINE = "orderdp.training.engine"
+STUDY = "orderdp.theory.experiments"
 
 # Their effect reaches the fingerprint by another way (the resolved spec), so that an edit of a docstring retrains nothing.
 NOT_DECIDING = {"orderdp.spec"}
@@ -132,8 +133,17 @@ def digests(*entries: tuple[str, str, str]) -> dict[str, str]:
 
 
 @cache
+def study_digests(dataset: tuple[str, str, str]) -> dict[str, str]:
+    """The same for a study of theorems, on a data set given as in :func:`digests`."""
+    modules = closure(STUDY) | closure(registry(*dataset[:2])[dataset[2]][0])
+    return {module: _digest(module) for module in sorted(modules)}
+
+
+@cache
 def reporting_digest() -> str:
-    """One digest over the reporting code, the published numbers and the captions' templates: what decides a report beside the runs."""
-    files = [p for p in sorted((PACKAGE / "reporting").rglob("*")) if p.suffix in {".py", ".csv", ".css", ".html", ".js"}]
+    """One digest over the reporting code, the theory that it computes with and the published numbers: what decides a report beside the
+    runs."""
+    folders = [PACKAGE / "reporting", PACKAGE / "theory"]
+    files = [p for folder in folders for p in sorted(folder.rglob("*")) if p.suffix in {".py", ".csv", ".css", ".html", ".js"}]
     text = b"\0".join(p.read_bytes().replace(b"\r\n", b"\n") for p in files)
     return hashlib.sha256(text).hexdigest()[:16]

@@ -18,12 +18,32 @@ Scalar = StrictBool | StrictInt | float | str | None
 Fraction = Annotated[float, Field(gt=0, le=1)]
 PruneRatio = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[StrictInt, Field(ge=0)]
+Count = Annotated[StrictInt, Field(ge=1)]
+Diagnostic = Literal["gradients"]
 
 
 class Strict(BaseModel):
     """Base of all configuration: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, ser_json_inf_nan="strings")
+
+    def canonical(self) -> str:
+        """The spec as canonical JSON: the text that is hashed."""
+        return json.dumps(self.plain(), sort_keys=True, separators=(",", ":"))
+
+    def plain(self) -> dict[str, Any]:
+        """The spec as plain values of strict JSON; infinity is the text "Infinity"."""
+        return json.loads(self.model_dump_json())
+
+    def fingerprint(self, sources: dict[str, str]) -> str:
+        """First 12 hex digits of sha256 over the spec and the digests of the sources that decide its result.
+
+        Args:
+            sources: file (relative to the project) -> digest, from :func:`orderdp.sources.digests`. The data set's pinned
+                digests are part of its source file.
+        """
+        text = self.canonical() + json.dumps(sources, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class DatasetSpec(Strict):
@@ -140,26 +160,10 @@ class RunSpec(Strict):
     recipe: RecipeSpec
     checkpoints: tuple[Fraction, ...]
     """Positions in training, as fractions of its epochs, at which the kept set is recorded."""
+    diagnostics: tuple[Diagnostic, ...]
+    """What the run measures of itself at the checkpoints. "gradients": gradients, losses and labels of what is kept, against all data."""
     seed: Seed
     """Decides initial weights, order, augmentation and selection, each from a stream of its own."""
-
-    def canonical(self) -> str:
-        """The spec as canonical JSON: the text that is hashed."""
-        return json.dumps(self.plain(), sort_keys=True, separators=(",", ":"))
-
-    def plain(self) -> dict[str, Any]:
-        """The spec as plain values of strict JSON; infinity is the text "Infinity"."""
-        return json.loads(self.model_dump_json())
-
-    def fingerprint(self, sources: dict[str, str]) -> str:
-        """First 12 hex digits of sha256 over the spec and the digests of the sources that decide its result.
-
-        Args:
-            sources: file (relative to the project) -> digest, from :func:`orderdp.sources.digests`. The data set's pinned
-                digests are part of its source file.
-        """
-        text = self.canonical() + json.dumps(sources, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def stem(self) -> str:
         """Readable part of the cell's name, for example `digits-resnet8w16-orderdp-p70-x50-e10-s0`."""
@@ -178,6 +182,33 @@ class RunSpec(Strict):
         if recipe.match_steps_at is not None:
             parts.append(f"steps{percent(1 - recipe.match_steps_at)}")
         return "-".join([*parts, f"e{recipe.epochs}", f"s{self.seed}"])
+
+
+class StudySpec(Strict):
+    """Theorems 1, 3 and 4 checked by experiment: logistic regression under Algorithm 1, see `orderdp.theory.experiments`."""
+
+    dataset: Name
+    """A name in `orderdp.datasets.DATASETS`."""
+    candidates: Count
+    """s: samples drawn per step."""
+    kept: Count
+    """q: samples kept of them."""
+    ridge: Annotated[float, Field(gt=0)]
+    """Weight of the penalty that gives the loss a finite minimiser."""
+    draws: Count
+    """Selections drawn to estimate the expected gradient."""
+    warm_steps: Count
+    """Steps of Algorithm 1 before that estimate."""
+    steps: tuple[Count, ...]
+    """Lengths T of the runs that are held against the bound of Theorem 3."""
+    seeds: tuple[Seed, ...]
+    """One run of each length for each."""
+
+    @model_validator(mode="after")
+    def _sizes_are_possible(self) -> StudySpec:
+        if self.kept > self.candidates:
+            raise ValueError(f"'kept' must be at most 'candidates' = {self.candidates}")
+        return self
 
 
 class SpecError(ValueError):

@@ -46,7 +46,11 @@ def put(params, where, value):
         ("methods/ucb/options/perod", 3, r"methods\.ucb\.options\.perod: unknown option of UCB\. Known: .*period"),
         ("experiments/table2/grid/1/prune_ratios", [1.2], r"prune_ratios\.0: Input should be less than 1\. Got 1\.2"),
         ("experiments/table2/grid/1/prune_ratios", [], r"grid\.1\.prune_ratios: empty"),
-        ("experiments/table2/grid", [], r"experiments\.table2\.grid: empty"),
+        ("experiments/table2/grid", [], r"experiments\.table2: needs exactly one of 'grid', 'settings' and 'study'\. Got none"),
+        ("experiments/table2/settings", {"n": 1}, r"experiments\.table2: needs exactly one of .* Got grid, settings"),
+        ("experiments/theory/study/kept", 101, r"experiments\.theory\.study: 'kept' must be at most 'candidates' = 100"),
+        ("experiments/theory/study/dataset", "digit", r"experiments\.theory\.study\.dataset: unknown name 'digit'\. Known: digits"),
+        ("experiments/table11/diagnostics", ["gradient"], r"experiments\.table11\.diagnostics\.0: .*'gradients'"),
         ("experiments/table2/grid/0/methods", ["fulll"], r"unknown name 'fulll'\. Known: full, full_same_steps"),
         ("experiments/figure4/grid/1/explore", [0.2], r"q > s: 'explore' = 0\.2 draws fewer candidates"),
         ("scales/quick/seeds", [0, 1.5], r"scales\.quick\.seeds\.1: .*valid integer"),
@@ -78,7 +82,7 @@ def test_every_scale_lays_out_every_experiment(params, tmp_path, scale):
     grid = load(tmp_path, params, scale)
     assert set(grid.experiments) == set(params["experiments"])
     for experiment in grid.experiments.values():
-        assert experiment.cells
+        assert bool(experiment.cells) + bool(experiment.settings) + (experiment.study is not None) == 1
         assert set(experiment.cells) <= set(grid.cells)
     for cell in grid.cells.values():
         assert cell.experiments
@@ -102,7 +106,7 @@ def test_labels_and_tables_do_not_move_a_fingerprint(params, tmp_path):
 def test_golden_fingerprint():
     """A changed value here means that every run in the world is renamed: say so in the changelog."""
     spec = RunSpec.model_validate(SPEC)
-    assert spec.fingerprint({"a": "1"}) == "f39a72439571"
+    assert spec.fingerprint({"a": "1"}) == "08dffeaedfce"
     assert spec.stem() == "digits-resnet8w4-orderdp-p70-x50-e4-s0"
 
 

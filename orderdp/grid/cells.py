@@ -1,0 +1,95 @@
+"""What a grid consists of: runs, their uses by tables and figures, and experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orderdp.spec import RunSpec, StudySpec
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run: `name` is its folder under `runs/`."""
+
+    name: str
+    fingerprint: str
+    spec: RunSpec
+    sources: Mapping[str, str]
+    experiments: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """The content of the run's `spec.json`."""
+        return {
+            "cell": self.name,
+            "fingerprint": self.fingerprint,
+            "spec": self.spec.plain(),
+            "sources": dict(self.sources),
+        }
+
+
+@dataclass(frozen=True)
+class Row:
+    """One use of a cell: the coordinates by which a table or figure looks it up."""
+
+    experiment: str
+    cell: str
+    workload: str
+    stands_for: tuple[str, ...]
+    method: str
+    label: str
+    prune_ratio: float | None
+    explore: float | None
+    panel: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """Theorems checked by experiment: `name` is the folder of its results under `runs/`."""
+
+    name: str
+    fingerprint: str
+    spec: StudySpec
+    sources: Mapping[str, str]
+
+    def record(self) -> dict[str, Any]:
+        """The content of the study's `spec.json`."""
+        return {"study": self.name, "fingerprint": self.fingerprint, "spec": self.spec.plain(), "sources": dict(self.sources)}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table or figure at the present scale: made from runs (`rows`), from a study, or computed from `settings` alone."""
+
+    name: str
+    title: str
+    reproduces: str
+    rows: tuple[Row, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    study: Study | None = None
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Its cells, each once, in the order of the grid."""
+        return tuple(dict.fromkeys(row.cell for row in self.rows))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All runs of one scale."""
+
+    scale: str
+    scales: tuple[str, ...]
+    note: str
+    keep_models: str
+    cells: Mapping[str, Cell]
+    experiments: Mapping[str, Experiment]
+    datasets: tuple[str, ...]
+    data_places: Mapping[str, tuple[str, ...]]
+
+    @property
+    def studies(self) -> tuple[Study, ...]:
+        """All studies, in the order of the experiments."""
+        return tuple(experiment.study for experiment in self.experiments.values() if experiment.study is not None)

@@ -1,0 +1,127 @@
+"""What `params.yaml` may hold. Field docstrings feed its JSON schema."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from orderdp.spec import Diagnostic, Name, PruneRatio, Scalar, Seed, Strict, StudySpec
+
+
+class Workload(Strict):
+    """A data set, a network and how the network is trained on it."""
+
+    dataset: Name
+    """A name in `orderdp.datasets.DATASETS`."""
+    model: Name
+    """A name in `orderdp.models.MODELS`."""
+    model_options: dict[Name, Scalar]
+    """Keyword arguments of the model's builder."""
+    recipe: str
+    """A name under `recipes`."""
+    overrides: dict[str, Any]
+    """What differs from that recipe."""
+
+
+class SplitAt(Strict):
+    """The options that a method takes at one prune ratio."""
+
+    prune_ratio: PruneRatio
+    """The ratio that these options belong to."""
+    options: dict[Name, Scalar]
+    """For example `explore` of OrderDP."""
+
+
+class Method(Strict):
+    """A row of the tables: a pruner with its options."""
+
+    label: str
+    """Name in tables and legends."""
+    name: Name
+    """A name in `orderdp.pruning.PRUNERS`."""
+    options: dict[Name, Scalar]
+    """Keyword arguments of the pruner."""
+    ratio_sets: Literal["prune_ratio", "match_steps_at"] | None
+    """What a table's prune ratio sets: the pruner's own ratio, the recipe's number of steps, or nothing."""
+    at: tuple[SplitAt, ...] = ()
+    """Options that depend on the prune ratio."""
+
+
+class GridEntry(Strict):
+    """A product of methods, prune ratios and explore ratios."""
+
+    methods: tuple[str, ...]
+    """Names under `methods`."""
+    prune_ratios: tuple[PruneRatio, ...] | None = None
+    """Shares of the data that every epoch leaves out; none for full data."""
+    explore: tuple[PruneRatio | Literal[1], ...] | None = None
+    """Candidate shares s/n to try instead of the method's own."""
+    options: dict[Name, Scalar] = {}
+    """Options of the pruner for this entry only."""
+    epochs: int | None = None
+    """Epochs instead of the workload's."""
+    panel: str = ""
+    """Which part of a figure these cells are for."""
+
+
+class ExperimentEntry(Strict):
+    """One table or figure, and what it needs: runs (`grid`), a study, or nothing but settings of a computation."""
+
+    title: str
+    """Heading in the report."""
+    reproduces: str
+    """Where in the paper."""
+    workloads: tuple[str, ...] = ()
+    """The paper's workloads; a scale names what stands in for each."""
+    seeds: tuple[Seed, ...] | None = None
+    """Instead of the scale's seeds."""
+    grid: tuple[GridEntry, ...] = ()
+    """The runs."""
+    diagnostics: tuple[Diagnostic, ...] = ()
+    """What its runs measure of themselves, off the training clock. A run that several experiments use measures what any asks for."""
+    settings: dict[str, Any] = {}
+    """Of a table or figure that is computed without runs."""
+    study: StudySpec | None = None
+    """Of theorems checked by experiment."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ExperimentEntry:
+        given = [key for key in ("grid", "settings", "study") if getattr(self, key)]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of 'grid', 'settings' and 'study'. Got {', '.join(given) or 'none'}")
+        return self
+
+
+class Scale(Strict):
+    """How far the paper's experiments are scaled down."""
+
+    note: str
+    """Shown wherever numbers of this scale stand."""
+    workloads: dict[str, str]
+    """The paper's workload -> the name under `workloads` that stands in for it."""
+    seeds: tuple[Seed, ...]
+    """Seeds of every experiment that states none."""
+    checkpoints: tuple[float, ...]
+    """Positions in training, as fractions, at which kept sets are recorded."""
+    keep_models: Literal["none", "last", "all"]
+    """Which trained weights stay in `runs/`: none, those at the end, or those at every checkpoint too."""
+    methods: dict[str, dict[Name, Scalar]] = {}
+    """Options of methods that differ at this scale."""
+    experiments: dict[str, dict[str, Any]] = {}
+    """Fields of experiments that differ at this scale."""
+
+
+class Params(Strict):
+    """The whole of `params.yaml`."""
+
+    scale: str
+    """The scale that runs unless the command line names another."""
+    data_places: dict[Name, tuple[str, ...]]
+    """Data set -> folders that are searched for its files before any other place."""
+    recipes: dict[str, dict[str, Any]]
+    """Named, complete training recipes."""
+    workloads: dict[str, Workload]
+    methods: dict[str, Method]
+    experiments: dict[str, ExperimentEntry]
+    scales: dict[str, Scale]
