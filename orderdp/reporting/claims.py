@@ -1,0 +1,130 @@
+"""The paper's claims, one row of `claims.csv` each, decided on whatever runs there are."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from orderdp.reporting.evidence import NOT_RUN, STATISTICS, Finding, NotRun
+
+CLAIMS = Path(__file__).with_name("claims.csv")
+FIELDS = ("id", "topic", "where", "statement", "experiments", "rule", "statistic", "arguments")
+BY_EXPERIMENT = ("results", "histories", "diagnostics")
+"""Frames that are limited to a claim's experiments before its statistic sees them."""
+
+COLUMNS = (
+    "id", "topic", "where", "statement", "rule", "experiments", "verdict", "statistic", "value", "low", "high", "unit", "claimed", "decided_from",
+    "reason", "comparisons",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row of `claims.csv`."""
+
+    id: str
+    topic: str
+    where: str
+    """In the paper."""
+    statement: str
+    """In our words."""
+    experiments: tuple[str, ...]
+    """Names in `params.yaml`; empty for claims that arithmetic decides."""
+    rule: str
+    """In words: which number, which interval, what makes it supported or contradicted."""
+    statistic: str
+    """Name in STATISTICS."""
+    arguments: dict[str, Any]
+
+
+def load_claims(path: Path = CLAIMS) -> list[Claim]:
+    """Reads and checks the claims.
+
+    Raises:
+        ValueError: naming every problem found: columns, ids, statistics or arguments that do not fit.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != FIELDS:
+            raise ValueError(f"{path} must have the columns {', '.join(FIELDS)}. Got {', '.join(reader.fieldnames or ())}.")
+        rows = list(reader)
+    problems: list[str] = []
+    claims = [_claim(row, problems) for row in rows]
+    ids = [claim.id for claim in claims]
+    problems += [f"the id {name!r} occurs {ids.count(name)} times" for name in dict.fromkeys(ids) if ids.count(name) > 1]
+    if problems:
+        raise ValueError(f"{path}: " + "; ".join(problems) + ".")
+    return claims
+
+
+def _claim(row: dict[str, str], problems: list[str]) -> Claim:
+    name = row["id"]
+    problems += [
+        f"{name!r} has no {field}" for field in FIELDS if field not in ("experiments", "arguments") and not (row[field] or "").strip()
+    ]
+    try:
+        arguments = yaml.safe_load(row["arguments"] or "{}")
+    except yaml.YAMLError as error:
+        problems.append(f"the arguments of {name!r} are not YAML: {error}")
+        arguments = {}
+    if not isinstance(arguments, dict):
+        problems.append(f"the arguments of {name!r} must be a mapping {{name: value}}. Got {row['arguments']!r}")
+        arguments = {}
+    if row["statistic"] not in STATISTICS:
+        problems.append(f"{name!r} names an unknown statistic {row['statistic']!r}. Known: {', '.join(STATISTICS)}")
+    else:
+        try:
+            inspect.signature(STATISTICS[row["statistic"]]).bind({}, **arguments)
+        except TypeError as error:
+            problems.append(f"the arguments of {name!r} do not fit {row['statistic']}: {error}")
+    fields = {key: row[key] for key in ("id", "topic", "where", "statement", "rule", "statistic")}
+    return Claim(**fields, experiments=tuple(row["experiments"].split()), arguments=arguments)
+
+
+def evaluate(frames: Mapping[str, Any], claims: Sequence[Claim] | None = None) -> pd.DataFrame:
+    """Decides every claim.
+
+    Args:
+        frames: "results", "histories" and "diagnostics" over all experiments of the grid, as `results` gives them; "study", the tables of
+            the study of the theorems by name (empty: not run). Others are passed on.
+        claims: from `load_claims`; those of the project when None.
+
+    Returns:
+        One row per claim, in their order: COLUMNS. `verdict` is one of VERDICTS; `value`, `low` and `high` are NaN where there are none;
+        `comparisons` are separated by "; ".
+    """
+    records = []
+    for claim in load_claims() if claims is None else claims:
+        finding = decide(claim, frames)
+        record = {key: getattr(claim, key) for key in ("id", "topic", "where", "statement", "rule")}
+        record["experiments"] = " ".join(claim.experiments)
+        record |= {key: getattr(finding, key) for key in COLUMNS[6:-1]} | {"comparisons": "; ".join(finding.comparisons)}
+        records.append(record)
+    return pd.DataFrame(records, columns=list(COLUMNS))
+
+
+def decide(claim: Claim, frames: Mapping[str, Any]) -> Finding:
+    """One claim's finding."""
+    limited = dict(frames)
+    for name in BY_EXPERIMENT:
+        frame = frames.get(name)
+        if frame is not None and "experiment" in frame:
+            limited[name] = frame[frame["experiment"].isin(claim.experiments)]
+    try:
+        return STATISTICS[claim.statistic](limited, **claim.arguments)
+    except NotRun as missing:
+        return Finding(NOT_RUN, "", reason=_because(str(missing), claim, frames))
+
+
+def _because(reason: str, claim: Claim, frames: Mapping[str, Any]) -> str:
+    results = frames.get("results")
+    known = set() if results is None else set(results["experiment"])
+    absent = [name for name in claim.experiments if name not in known and name != "theory"]
+    return f"this scale asks for no runs of {' or '.join(absent)}" if absent and len(absent) == len(claim.experiments) else reason

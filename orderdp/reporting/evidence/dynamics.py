@@ -1,0 +1,176 @@
+"""Claims about the course of training: gradient norms, fluctuation, stability over runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from orderdp.reporting.evidence.accuracy import ACCURACY
+from orderdp.reporting.evidence.deciding import FEWEST, INCONCLUSIVE, Context, Finding, beyond
+from orderdp.reporting.evidence.intervals import Estimate, correlation, geometric_mean, mean, share, spread_ratio
+from orderdp.reporting.evidence.runs import (
+    FULL,
+    Frames,
+    by_seed,
+    measured,
+    name_of,
+    opponents,
+    pairs,
+    pick,
+    quotients,
+    settings,
+)  # fmt: skip
+from orderdp.reporting.measures import in_phase, pearson, pooled, rolling_window
+from orderdp.reporting.results import DIVERGED
+
+NORMS = {"raw": "grad_norm_mean", "normalised": "grad_norm_normalized_mean"}
+"""What a norm is -> its column: as recorded, or divided by the mean weight of the batch."""
+
+
+def norm_accuracy(frames: Frames, *, threshold: float, of: str = FULL) -> Finding:
+    """Pearson's R of test accuracy and mean gradient norm over the epochs of each run, averaged by Fisher's z; below a threshold?"""
+    rows = measured(pick(frames, [of]), frames["histories"], _pearson)
+    estimates = [correlation(list(by_seed(runs, "value").values()), f"on {here['workload']}") for here, runs in settings(rows)]
+    statistic = f"Pearson's R of accuracy and gradient norm, {name_of(rows, of)}"
+    return beyond(estimates, Context(statistic, "R", runs=rows, favours=of), threshold=threshold, side=-1)
+
+
+def norm_accuracy_weaker(frames: Frames, *, ours: str, than: str = FULL) -> Finding:
+    """|Fisher's z| of that correlation under `ours` less that under `than`, paired by seed: below 0 if the relation is weaker."""
+    rows = measured(pick(frames, [ours, than]), frames["histories"], _fisher)
+    estimates = [_difference(label, mine, theirs) for label, mine, theirs in opponents(rows, ours, [than])]
+    statistic = f"|z| of the correlation, {name_of(rows, ours)} less {name_of(rows, than)}"
+    return beyond(estimates, Context(statistic, "z", runs=rows, favours=ours), side=-1)
+
+
+def norm_ratio(frames: Frames, *, ours: str, than: str, norm: str) -> Finding:
+    """Gradient norm over the whole training, ratio of the means over steps, paired by seed: above 1?"""
+    rows = measured(pick(frames, [ours, than]), frames["histories"], _mean_norm(norm))
+    return _ratio(rows, ours, than, f"{norm} gradient norm", above=True)
+
+
+def norm_shift_larger(frames: Frames, *, ours: str, than: str, norm: str) -> Finding:
+    """|log of the norm over the full data's|, of `ours` less that of `than`, paired by seed: above 0?"""
+    rows = measured(pick(frames, [ours, than, FULL]), frames["histories"], _mean_norm(norm))
+    estimates = []
+    for workload, part in rows.groupby("workload", sort=False):
+        mine, theirs, full = (part[part["method"] == method] for method in (ours, than, FULL))
+        a, b = quotients(mine, full, "value"), quotients(theirs, full, "value")
+        estimates.append(mean([abs(math.log(x)) - abs(math.log(y)) for x, y in pairs(a, b)], f"on {workload}"))
+    statistic = f"shift of the {norm} norm (log, from full data), {name_of(rows, ours)} less {name_of(rows, than)}"
+    return beyond(estimates, Context(statistic, runs=rows, favours=ours))
+
+
+def rolling_ratio(frames: Frames, *, ours: str, than: str, norm: str, above: bool = True) -> Finding:
+    """Mean rolling standard deviation of the norm over epochs (the window of Figure 1c), ratio paired by seed: above (or below) 1?"""
+
+    def measure(history: pd.DataFrame) -> float:
+        return float(history[NORMS[norm]].rolling(rolling_window(len(history))).std().mean())
+
+    rows = measured(pick(frames, [ours, than]), frames["histories"], measure)
+    return _ratio(rows, ours, than, f"rolling deviation of the {norm} norm", above)
+
+
+def jitter_ratio(frames: Frames, *, ours: str, than: str) -> Finding:
+    """Mean absolute second difference of the test accuracy over epochs, ratio paired by seed: above 1?
+
+    Second differences are blind to a steady rise, and see what goes up and down.
+    """
+
+    def measure(history: pd.DataFrame) -> float:
+        return float(history[ACCURACY].dropna().diff().diff().abs().mean())
+
+    rows = measured(pick(frames, [ours, than]), frames["histories"], measure)
+    return _ratio(rows, ours, than, "fluctuation of the accuracy from epoch to epoch", above=True)
+
+
+def oscillation_ratio(frames: Frames, *, ours: str, than: str, start: float, end: float, relative: bool) -> Finding:
+    """Standard deviation of the gradient norm over the steps of a phase of training, ratio paired by seed: below 1?
+
+    Args:
+        frames: limited to the claim's experiments.
+        ours: the method that is claimed to oscillate less.
+        than: the other.
+        start: of the phase, as a share of the training.
+        end: of the phase.
+        relative: divide by the mean over the same steps: blind to a common factor on all gradients.
+    """
+
+    def measure(history: pd.DataFrame) -> float:
+        part = history[in_phase(history["progress"], start, end)]
+        if part.empty:
+            return float("nan")
+        center, deviation = pooled(part["grad_norm_mean"], part["grad_norm_std"], part["steps"])
+        return deviation / center if relative else deviation
+
+    rows = measured(pick(frames, [ours, than]), frames["histories"], measure)
+    what = f"{'relative ' if relative else ''}deviation of the gradient norm over steps at {100 * start:g}–{100 * end:g} % of training"
+    return _ratio(rows, ours, than, what, above=False, any_ratio=True)
+
+
+def spread_smaller(frames: Frames, *, ours: str, than: str) -> Finding:
+    """Standard deviation of the final accuracy over runs, ours over theirs (Pitman and Morgan's paired test): below 1?"""
+    rows = pick(frames, [ours, than])
+    estimates = []
+    for label, mine, theirs in opponents(rows, ours, [than], any_ratio=True):
+        both = pairs(by_seed(mine, ACCURACY), by_seed(theirs, ACCURACY))
+        estimates.append(spread_ratio([a for a, _ in both], [b for _, b in both], label))
+    statistic = f"std of the final accuracy over runs, {name_of(rows, ours)} over {name_of(rows, than)}"
+    return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours), threshold=1.0, side=-1)
+
+
+def diverges(frames: Frames, *, of: Sequence[str], never: bool, most: float = 0.1) -> Finding:
+    """Share of some methods' runs that diverged, with Clopper and Pearson's interval.
+
+    Args:
+        frames: limited to the claim's experiments.
+        of: methods.
+        never: the claim is that none does: contradicted by any that did, supported if the interval stays below `most`. Otherwise that some
+            do: supported by any that did, contradicted if the interval stays below `most` and none did.
+        most: share.
+    """
+    rows = pick(frames, of)
+    lost, seeds = int((rows["status"] == DIVERGED).sum()), rows["seed"].nunique()
+    estimate = share(lost, len(rows))
+    context = Context(
+        f"share of the runs of {name_of(rows, of[0])} that diverged", "%", 100, rows, trials="runs", claimed="0" if never else "above 0"
+    )
+    threshold = 0.0 if lost else most
+    finding = beyond([estimate], context, threshold, side=-1 if never else 1)
+    if seeds < FEWEST:
+        return replace(finding, verdict=INCONCLUSIVE, reason=f"too few seeds: {seeds}, at least {FEWEST} are needed")
+    return finding
+
+
+def _ratio(rows: pd.DataFrame, ours: str, than: str, what: str, above: bool, any_ratio: bool = False) -> Finding:
+    """Ratio of the `value` of two methods, paired by seed, against 1."""
+    estimates = [
+        geometric_mean(list(quotients(mine, theirs, "value").values()), label)
+        for label, mine, theirs in opponents(rows, ours, [than], any_ratio)
+    ]
+    statistic = f"{what}, {name_of(rows, ours)} over {name_of(rows, than)}"
+    return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours), threshold=1.0, side=1 if above else -1)
+
+
+def _difference(label: str, mine: pd.DataFrame, theirs: pd.DataFrame) -> Estimate:
+    return mean([a - b for a, b in pairs(by_seed(mine, "value"), by_seed(theirs, "value"))], label)
+
+
+def _pearson(history: pd.DataFrame) -> float:
+    return pearson(history[ACCURACY], history["grad_norm_mean"])[0]
+
+
+def _fisher(history: pd.DataFrame) -> float:
+    """|artanh R|, with R = 1 as `correlation` takes it."""
+    return abs(math.atanh(max(-1 + 1e-12, min(1 - 1e-12, _pearson(history)))))
+
+
+def _mean_norm(norm: str) -> Callable[[pd.DataFrame], float]:
+    def measure(history: pd.DataFrame) -> float:
+        known = history.dropna(subset=[NORMS[norm]])
+        return float((known[NORMS[norm]] * known["steps"]).sum() / known["steps"].sum())
+
+    return measure
