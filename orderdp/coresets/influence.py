@@ -1,0 +1,151 @@
+"""How much the parameters, or the validation loss, would move if a sample were left out; and samples whose moves cancel."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from orderdp.coresets.base import Evidence, ordered, residuals, scored
+from orderdp.coresets.curvature import Kind, gauss_newton, norms, sketch
+from orderdp.coresets.last_layer import Gradients, gradients, with_one
+
+COLDEST = 1e-4  # last temperature of the annealing, relative to the first
+
+
+@scored(needs=("logits", "features"), family="influence")
+def influence(
+    evidence: Evidence,
+    members: Tensor,
+    rng: np.random.Generator,
+    *,
+    target: Literal["parameters", "loss"] = "parameters",
+    curvature: Kind = "auto",
+    damping: float = 0.01,
+    projection: int = 256,
+) -> Tensor:
+    """Influence functions: the samples whose removal would move the last layer's parameters most, ||H^-1 g_i|| (Koh & Liang 2017).
+
+    Args:
+        evidence: with logits and features; for the target "loss" with a validation split too.
+        members: all samples.
+        rng: unused.
+        target: "parameters"; or "loss": the samples whose larger weight would lower the validation loss most, grad L_val^T H^-1 g_i.
+        curvature: H as "exact", "kronecker" or by "cg"; "auto" is exact up to an order k(d + 1) of 6,000, else Kronecker.
+        damping: added to H's diagonal.
+        projection: with "cg" the norm is estimated from so many random directions, each a system to solve.
+    """
+    if target not in ("parameters", "loss"):
+        raise ValueError(f"The 'target' of influence must be 'parameters' or 'loss'. Got {target!r}.")
+    parts = gradients(evidence, members, dtype=torch.float64)
+    form = gauss_newton(evidence, curvature, damping)
+    if target == "parameters":
+        return norms(form, parts, lambda: sketch(evidence, curvature, damping, members, projection))
+    evidence.check("influence", ("validation_logits", "validation_features", "validation_labels"))
+    labels = evidence.held("validation_labels")
+    errors = residuals(evidence.held("validation_logits").double(), labels)
+    slope = Gradients(errors, with_one(evidence.held("validation_features").double())).total() / len(labels)
+    return parts.dot(form.solve(slope.unsqueeze(0))[0])
+
+
+@ordered(needs=("logits", "features"), family="influence", nested=False)
+def dataset_pruning(
+    evidence: Evidence,
+    members: Tensor,
+    budget: int,
+    rng: np.random.Generator,
+    *,
+    curvature: Kind = "auto",
+    damping: float = 0.01,
+    projection: int = 256,
+    sweeps: int = 50,
+    temperature: float = 1.0,
+) -> Tensor:
+    """Dataset pruning: drops samples that together move the parameters least, min ||sum_dropped H^-1 g_i / n|| (Yang et al. 2023).
+
+    The cardinality-guaranteed form. The vectors are projected to a few random directions; a simulated annealing swaps a dropped sample with a
+    kept one, from a random start, and the best set that it visits is the answer.
+
+    Args:
+        evidence: with logits and features.
+        members: of one class, or all.
+        budget: how many to keep.
+        rng: proposes and accepts swaps.
+        curvature: as in `influence`.
+        damping: added to H's diagonal.
+        projection: random directions.
+        sweeps: swaps proposed, per member.
+        temperature: of the start, relative to the mean squared distance between two of the vectors.
+    """
+    for name, value in (("projection", projection), ("sweeps", sweeps)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"The '{name}' of dataset_pruning must be an integer of at least 1. Got {value!r}.")
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"The 'temperature' of dataset_pruning must be positive and finite. Got {temperature!r}.")
+    if budget == len(members):
+        return members
+    shifts = sketch(evidence, curvature, damping, members, projection).cpu().numpy() / evidence.n
+    kept, _ = anneal(shifts, budget, rng, steps=sweeps * len(members), temperature=temperature)
+    return members[torch.from_numpy(kept).to(members.device)]
+
+
+def anneal(
+    shifts: NDArray[np.float64], budget: int, rng: np.random.Generator, *, steps: int, temperature: float
+) -> tuple[NDArray[np.int64], list[float]]:
+    """Minimises ||sum of the dropped rows|| over all sets that keep `budget` of them.
+
+    A swap that lets in a and takes out b changes the square by 2 v.(S_a - S_b) + ||S_a - S_b||^2, v being the sum: r operations.
+
+    Args:
+        shifts: (m, r).
+        budget: 1..m-1; the first so many rows are kept at the start.
+        rng: proposes swaps and accepts bad ones.
+        steps: swaps proposed.
+        temperature: of the start, relative to the mean squared distance of two rows; it falls geometrically.
+
+    Returns:
+        (int64 (budget,) rows kept, the best squared norm so far: at the start and after each time it fell).
+    """
+    m = len(shifts)
+    place = np.arange(m)  # rows kept, then rows dropped
+    total = shifts[budget:].sum(0)
+    energy = float(total @ total)
+    best = [energy]
+    scale = 2 * float(shifts.var(0).sum())
+    if scale == 0:
+        return place[:budget], best
+    swaps: list[tuple[int, int]] = []
+    best_swaps = 0
+    cooling = COLDEST ** (1 / steps)
+    heat = temperature * scale
+    for stay, leave, luck in _proposals(m, budget, steps, rng):
+        change = shifts[place[stay]] - shifts[place[leave]]
+        rise = float(change @ (2 * total + change))
+        if rise < heat * luck:
+            total += change
+            energy += rise
+            place[stay], place[leave] = place[leave], place[stay]
+            swaps.append((stay, leave))
+            if energy < best[-1]:
+                best.append(energy)
+                best_swaps = len(swaps)
+        heat *= cooling
+    for stay, leave in reversed(swaps[best_swaps:]):
+        place[stay], place[leave] = place[leave], place[stay]
+    return place[:budget], best
+
+
+def _proposals(m: int, budget: int, steps: int, rng: np.random.Generator) -> Any:
+    """Pairs of a place kept and a place dropped, with -log of a uniform number, in which Metropolis' rule is `rise < heat * luck`."""
+    for first in range(0, steps, 65536):
+        count = min(65536, steps - first)
+        pairs = zip(
+            rng.integers(budget, size=count).tolist(),
+            rng.integers(budget, m, size=count).tolist(),
+            rng.exponential(size=count).tolist(),
+            strict=True,
+        )
+        yield from pairs

@@ -1,0 +1,160 @@
+"""From evidence to coresets: checks, budgets, classes, and one answer for each budget."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from numbers import Integral
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from orderdp.coresets.base import Evidence, Method, Selection
+from orderdp.coresets.quotas import quotas
+
+Balance = bool | Literal["equal"]
+
+
+def select(
+    name: str, evidence: Evidence, budgets: Sequence[int], rng: np.random.Generator, *, balance: Balance = True, **options: Any
+) -> list[Selection]:
+    """Coresets of one method, one for each budget.
+
+    A budget's answer is the same whatever other budgets are asked for with it, and a function of the evidence, the options and `rng`;
+    it uses no other randomness. If the samples are renumbered, other samples may win where a method is indifferent, and no others.
+
+    Args:
+        name: a key of `CORESETS`.
+        evidence: what the proxy left, with everything that the method `needs`.
+        budgets: sizes of the coresets, each from 1 (with `balance` from the number of classes) to n.
+        rng: is advanced by the same amount whatever the method.
+        balance: True selects from each class in proportion to its size, "equal" as many from each (small classes whole), and the classes
+            take turns in the result; False selects from all samples at once.
+        options: keyword-only arguments of the method.
+
+    Raises:
+        ValueError: an unknown method or option, a budget out of range, or evidence that is missing or broken.
+    """
+    function, method = _find(name)
+    _check_options(name, function, options)
+    evidence.check(name, method.needs)
+    if balance not in (True, False, "equal"):
+        raise ValueError(f"'balance' must be True, False or 'equal'. Got {balance!r}.")
+    present = int(evidence.labels.bincount().count_nonzero()) if balance else 1
+    for budget in budgets:
+        _check_budget(budget, present, evidence.n)
+
+    seed, everyone, keys = int(rng.integers(2**63)), rng.permutation(evidence.n), rng.permutation(evidence.classes)
+    shuffled = torch.from_numpy(everyone).to(evidence.labels.device)
+    groups = _by_class(shuffled, evidence.labels) if balance else [shuffled]
+    turns = keys[[int(evidence.labels[group[0]]) for group in groups]] if balance else keys[:1]
+    shares = [quotas([len(group) for group in groups], int(budget), turns, equal=balance == "equal") for budget in budgets]
+    answer = _answers(partial(function, evidence, **options), method, shuffled, groups, shares, seed)
+
+    selections = []
+    for share in shares:
+        chosen = [answer(group, int(quota)) for group, quota in enumerate(share)]
+        order = _take_turns(share, turns)
+        weights = None
+        if method.weigh is not None:
+            weights = _weights(method.weigh, evidence, groups, chosen, options)[order]
+        selections.append(Selection(torch.cat(chosen).cpu()[order], weights))
+    return selections
+
+
+def _answers(
+    function: Callable[..., Tensor],
+    method: Method,
+    shuffled: Tensor,
+    groups: Sequence[Tensor],
+    shares: Sequence[NDArray[np.int64]],
+    seed: int,
+) -> Callable[[int, int], Tensor]:
+    """(group, quota) -> the members chosen, best first. Whatever serves all budgets is computed here, once."""
+
+    def ask(group: int, quota: int) -> Tensor:
+        # A generator of its own for each call: no answer depends on which others were asked for before it.
+        members = function(groups[group], quota, np.random.default_rng([seed, group]))
+        assert len(members) == quota, f"a method gave {len(members)} of {quota} samples"
+        return members
+
+    if method.scored:
+        scores = function(shuffled, np.random.default_rng([seed, 0]))
+        ranked = shuffled[_descending(scores)]
+        place = torch.empty_like(ranked)
+        place[ranked] = torch.arange(len(ranked), device=ranked.device)
+        longest = [group[place[group].argsort()] for group in groups]
+    elif method.nested and shares:
+        longest = [ask(group, int(quota)) for group, quota in enumerate(np.max(shares, axis=0))]
+    else:
+        return ask
+    return lambda group, quota: longest[group][:quota]
+
+
+def _descending(scores: Tensor) -> Tensor:
+    """Positions from the largest score to the smallest; equal ones in the order given. Rows are compared column by column."""
+    assert not bool(scores.isnan().any()), "a method scored a sample NaN"
+    columns = scores.reshape(len(scores), -1)
+    order = torch.arange(len(scores), device=scores.device)
+    for column in reversed(range(columns.shape[1])):
+        order = order[columns[order, column].argsort(descending=True, stable=True)]
+    return order
+
+
+def _by_class(shuffled: Tensor, labels: Tensor) -> list[Tensor]:
+    """The members of each class that has any, in the shuffled order."""
+    drawn = labels[shuffled]
+    by_label = shuffled[drawn.argsort(stable=True)]
+    sizes = drawn.bincount()
+    return list(torch.split(by_label, sizes[sizes > 0].tolist()))
+
+
+def _take_turns(share: NDArray[np.int64], turns: NDArray[np.int64]) -> Tensor:
+    """Merges the classes' answers, concatenated, so that any beginning of the result holds them in about their proportions."""
+    place = np.concatenate([(np.arange(quota) + 0.5) / quota for quota in share])
+    return torch.from_numpy(np.lexsort((np.repeat(turns, share), place)))
+
+
+def _weights(
+    weigh: Callable[..., Tensor], evidence: Evidence, groups: Sequence[Tensor], chosen: Sequence[Tensor], options: Mapping[str, Any]
+) -> Tensor:
+    """float32: the chosen ones' weights, concatenated, with mean 1."""
+    known = {key: value for key, value in options.items() if key in _options(weigh)}
+    parts = [weigh(evidence, group, some, **known).double().cpu() for group, some in zip(groups, chosen, strict=True)]
+    weights = torch.cat(parts)
+    assert bool((weights.isfinite() & (weights > 0)).all()), f"{weigh.__name__} gave a weight that is not positive and finite"
+    return (weights / weights.mean()).float()
+
+
+def _find(name: str) -> tuple[Callable[..., Tensor], Method]:
+    from orderdp.coresets import CORESETS  # the registry imports the methods, and they import this package
+
+    if name not in CORESETS:
+        raise ValueError(f"Unknown coreset method {name!r}. Known: {', '.join(CORESETS)}.")
+    function = CORESETS[name]
+    return function, function.method  # type: ignore[attr-defined]
+
+
+def _options(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(function).parameters
+    return {key: parameter for key, parameter in parameters.items() if parameter.kind is parameter.KEYWORD_ONLY}
+
+
+def _check_options(name: str, function: Callable[..., Tensor], options: Mapping[str, Any]) -> None:
+    known = _options(function)
+    unknown = [key for key in options if key not in known]
+    if unknown:
+        raise ValueError(f"Unknown option {unknown[0]!r} of '{name}'. Known: {', '.join(known) or 'none'}.")
+    missing = [key for key, parameter in known.items() if parameter.default is parameter.empty and key not in options]
+    if missing:
+        raise ValueError(f"'{name}' needs the option '{missing[0]}'.")
+
+
+def _check_budget(budget: Any, least: int, n: int) -> None:
+    if isinstance(budget, bool) or not isinstance(budget, Integral) or not least <= int(budget) <= n:
+        why = f"{least}, one for each class," if least > 1 else "1"
+        raise ValueError(f"A budget must be an integer from {why} to n = {n}. Got {budget!r}.")
