@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import traceback
 from pathlib import Path
@@ -60,6 +61,34 @@ def train(args: argparse.Namespace) -> int:
     return 0
 
 
+def study(args: argparse.Namespace) -> int:
+    """Check the theorems by experiment."""
+    from orderdp.study import run_study
+
+    grid = grids.load(args.params, args.scale)
+    studies = {study.name: study for study in grid.studies}
+    if args.study not in studies:
+        raise SpecError(f"--study: {args.study!r} is not in the grid of scale {grid.scale!r}. Known: {', '.join(studies) or 'none'}.")
+    run_study(studies[args.study], data=DATA, runs=RUNS)
+    return 0
+
+
+def theory(args: argparse.Namespace) -> int:
+    """Say what a choice of s and q does, or which choices reach a prune ratio."""
+    from orderdp.theory.command import run
+
+    return run(args)
+
+
+def select(args: argparse.Namespace) -> int:
+    """Select a coreset from features, logits and labels of your own, or from a run's usage counts."""
+    from orderdp.coresets.command import run
+    from orderdp.files import write
+
+    print(run(args, write))
+    return 0
+
+
 def report(args: argparse.Namespace) -> int:
     """Make tables, figures and the page from the runs."""
     from orderdp.reporting.artifacts import report as make_report
@@ -109,25 +138,32 @@ def schema(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "plan": plan, "prepare": prepare, "train": train, "report": report, "track": track, "verify": verify, "gc": gc, "schema": schema,
+    "plan": plan, "prepare": prepare, "train": train, "study": study, "report": report, "track": track, "verify": verify, "gc": gc,
+    "schema": schema, "theory": theory, "select": select,
 }  # fmt: skip
+GRAMMARS = {"theory": "orderdp.theory.command", "select": "orderdp.coresets.command"}
+"""Commands that stand alone, without params.yaml -> the module whose `add_arguments` knows their options; imported only for them."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The command line's grammar; of the commands in `GRAMMARS`, the options of the given one alone."""
     top = argparse.ArgumentParser(prog="orderdp", description="OrderDP: dynamic data pruning, reproduced.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     sub = {}
     for name, function in COMMANDS.items():
         text = (function.__doc__ or "").strip()
         sub[name] = commands.add_parser(name, help=text, description=text)
-        sub[name].add_argument("--params", type=Path, default=Path("params.yaml"), help="the parameter file")
-        sub[name].add_argument("--scale", help="a scale of the parameter file, instead of the one it names")
+        if name not in GRAMMARS:
+            sub[name].add_argument("--params", type=Path, default=Path("params.yaml"), help="the parameter file")
+            sub[name].add_argument("--scale", help="a scale of the parameter file, instead of the one it names")
+        elif name == command:
+            importlib.import_module(GRAMMARS[name]).add_arguments(sub[name])
     sub["prepare"].add_argument("--dataset", required=True)
     sub["prepare"].add_argument("--out", type=Path, help="folder to make; data/<dataset> unless given")
     sub["train"].add_argument("--cell", required=True, help="a name that `plan` and `snakemake -n` show")
     sub["train"].add_argument("--device", help="cuda, mps or cpu; the best present unless given")
     sub["train"].add_argument("--threads", type=int, help="CPU threads")
+    sub["study"].add_argument("--study", required=True, help="a name that `snakemake -n` shows")
     sub["report"].add_argument("--only", help="one experiment; all of them and the page unless given")
     sub["report"].add_argument("--page", action="store_true", help="the page alone, from tables and figures made before")
     sub["track"].add_argument("--watch", action="store_true", help="follow the files until the parent ends")
@@ -139,7 +175,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; a mistake of the user's is one message and exit code 2."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = parser(words[0] if words else None).parse_args(words)
     try:
         return COMMANDS[args.command](args)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough

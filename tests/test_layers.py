@@ -12,18 +12,25 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "orderdp"
 MAY_IMPORT = {
     "spec": set(),
+    "files": set(),
     "sources": set(),
+    "theory": set(),
     "datasets": set(),
     "models": set(),
     "pruning": {"theory"},
+    "coresets": set(),
+    "diagnostics": set(),
     "grid": {"spec", "sources"},
     "stamps": {"grid", "sources"},
     "plan": {"grid"},
     "progress": set(),
     "gpu_slot": set(),
-    "training": {"spec", "datasets", "models", "pruning"},
+    "training": {"spec", "files", "datasets", "models", "pruning", "diagnostics"},
     "tracking": {"spec", "grid", "stamps"},
-    "reporting": {"spec", "grid", "theory", "stamps"},
+    "reporting": {"spec", "files", "grid", "theory", "stamps"},
+    "study": {"files", "datasets", "grid", "theory"},
+    "warm": {"warm_server"},
+    "warm_server": {"warm"},
 }
 
 
