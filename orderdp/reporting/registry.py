@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orderdp.reporting import curves, layouts, sheets, style, tables, tradeoffs, usage
+from orderdp.reporting import curves, layouts, sheets, style, tables, tradeoffs, usage, variants
 from orderdp.reporting.files import write, write_csv
 from orderdp.reporting.results import collect, histories, selections
 
@@ -77,6 +77,10 @@ ARTIFACTS: dict[str, tuple[Table | Figure, ...]] = {
         _usage("figure11", "Figure 11", 0.99),
     ),
     "figures12_13": (_time("figure12", "Figure 12", 0.4), _time("figure13", "Figure 13", 0.7)),
+    "beyond": (
+        Table("beyond", "Table of variants", ("results",), variants.beyond, variants.beyond_sheets),
+        Figure("beyond_accuracy", "Figure of variants", ("results",), variants.beyond, variants.draw_beyond),
+    ),
 }
 """Experiment of `params.yaml` -> what is made of it."""
 
