@@ -215,7 +215,7 @@ def test_page_shows_what_it_must(page, made):
         assert text in page.whole, text
     order = [
         page.source.index(f'<section id="{name}">')
-        for name in ("headline", "figure1", "table2", "figure3", "figure4", "figures9_11", "table9")
+        for name in ("headline", "figure1", "table2", "figure3", "figure4", "figures9_11", "table9", "beyond")
     ]
     assert order == sorted(order)
     for name in ("Table 1", "Table 3", "Figure 5", "Table 8", "Table 11"):
