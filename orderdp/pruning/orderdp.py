@@ -108,8 +108,8 @@ class OrderDP(Pruner):
         """A sample's score is its newest loss, or the moving average; all others keep theirs (Eq. 2)."""
         if self.smoothing < 1:
             scores = self._scores[indices]
-            known = scores.isfinite() & losses.isfinite()
-            losses = torch.where(known, (1 - self.smoothing) * scores + self.smoothing * losses, losses)
+            moved = (1 - self.smoothing) * scores + self.smoothing * losses
+            losses = torch.where(scores.isfinite(), moved, losses)  # no average to move yet, or an infinite loss broke it
         self._scores[indices] = losses
 
     def memory(self) -> dict[str, Any]:
