@@ -11,7 +11,17 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Scalar = StrictBool | StrictInt | float | str | None
@@ -20,6 +30,8 @@ PruneRatio = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[StrictInt, Field(ge=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Diagnostic = Literal["gradients"]
+LabelNoise = Annotated[float, Field(ge=0, lt=1)]
+Score = Literal["loss", "gradient_norm", "margin"]
 
 
 class Strict(BaseModel):
@@ -46,11 +58,25 @@ class Strict(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-class DatasetSpec(Strict):
+class Sparse(Strict):
+    """Configuration whose options beyond the paper stand in it, and in what is hashed, only where they are in force.
+
+    They have neutral defaults, so that they need not be stated everywhere: absent means as in the paper.
+    """
+
+    @model_serializer(mode="wrap")
+    def _without_neutral(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        neutral = {name: field.default for name, field in type(self).model_fields.items() if not field.is_required()}
+        return {key: value for key, value in handler(self).items() if key not in neutral or value != neutral[key]}
+
+
+class DatasetSpec(Sparse):
     """The data set of a run."""
 
     name: Name
     """A name in `orderdp.datasets.DATASETS`."""
+    label_noise: LabelNoise = 0.0
+    """Share of the training labels that are wrong on purpose, as `orderdp.datasets.noise` draws them."""
 
 
 class ModelSpec(Strict):
@@ -62,13 +88,15 @@ class ModelSpec(Strict):
     """Keyword arguments of its builder, for example `width`."""
 
 
-class MethodSpec(Strict):
+class MethodSpec(Sparse):
     """The pruning method of a run."""
 
     name: Name
     """A name in `orderdp.pruning.PRUNERS`."""
     options: dict[Name, Scalar]
     """Keyword arguments of its constructor (or of `at_ratio`, where `prune_ratio` is given)."""
+    score: Score | None = None
+    """What it ranks by, a name in `orderdp.pruning.scores.SCORES`; none for the loss."""
 
     @model_validator(mode="after")
     def _ratios_are_possible(self) -> MethodSpec:
@@ -83,6 +111,18 @@ class MethodSpec(Strict):
                 f"q > s: 'explore' = {explore:g} draws fewer candidates than the {1 - float(ratio):g} of the data that "
                 f"'prune_ratio' = {ratio:g} keeps. Raise 'explore' to at least {1 - float(ratio):g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _variants_are_possible(self) -> MethodSpec:
+        ratio, explore, trim, rise = (self.options.get(key) for key in ("prune_ratio", "explore", "trim", "rise"))
+        if ratio and explore and trim and 1 - float(ratio) > float(explore) * (1 - float(trim)) + 1e-9:
+            raise ValueError(
+                f"'trim' = {trim:g} of 'explore' = {explore:g} leaves fewer candidates than the {1 - float(ratio):g} of the data that "
+                f"'prune_ratio' = {ratio:g} keeps. Lower 'trim' to at most {1 - (1 - float(ratio)) / float(explore):.4g}"
+            )
+        if ratio and rise and not abs(float(rise)) / 2 < min(float(ratio), 1 - float(ratio)):
+            raise ValueError(f"'rise' = {rise:g} around 'prune_ratio' = {ratio:g} leaves (0, 1). Lower 'rise'")
         return self
 
 
@@ -151,6 +191,10 @@ class RecipeSpec(Strict):
     """Stop after as many optimiser steps as a run takes that prunes this share of every epoch (a baseline on full data)."""
 
 
+NEUTRAL = {"hardest": 1, "trim": 0, "smoothing": 1, "rise": 0}
+"""Shares among a method's options that stand in a run's name where they are in force -> their value where they are not."""
+
+
 class RunSpec(Strict):
     """One training run, fully resolved."""
 
@@ -170,6 +214,10 @@ class RunSpec(Strict):
         recipe, method = self.recipe, self.method
         width = self.model.options.get("width")
         parts = [self.dataset.name, self.model.name + (f"w{width}" if width is not None else ""), method.name]
+        if self.dataset.label_noise > 0:
+            parts.insert(1, f"noise{percent(self.dataset.label_noise)}")
+        if method.score is not None:
+            parts.append(method.score)
         for key, value in method.options.items():
             if key == "prune_ratio" and value is not None:
                 parts.append(f"p{percent(value)}")
@@ -177,6 +225,8 @@ class RunSpec(Strict):
                 parts.append(f"x{percent(value)}")
             elif isinstance(value, str):
                 parts.append(value)
+            elif key in NEUTRAL and value != NEUTRAL[key]:
+                parts.append(f"{key}{percent(value)}")
             elif value is True:
                 parts.append(key)
         if recipe.match_steps_at is not None:

@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from orderdp.datasets import ImageData
+from orderdp.datasets.noise import with_label_noise
 from orderdp.diagnostics.selection import coverage, jaccard
 from orderdp.models import MODELS
 from orderdp.pruning import PRUNERS
 from orderdp.pruning.base import Pruner
+from orderdp.pruning.scores import SCORES
 from orderdp.pruning.streams import generator, stream_seed
 from orderdp.spec import RunSpec
 from orderdp.training.augment import Images, draw
@@ -47,7 +49,7 @@ def build_pruner(spec: RunSpec, n: int) -> Pruner:
     """The pruner of a run over n samples; options that hold a `prune_ratio` go through `at_ratio`."""
     cls = PRUNERS[spec.method.name]
     options: dict[str, Any] = dict(spec.method.options)
-    if options.get("annealing") is not None:
+    if options.get("annealing") is not None or "schedule" in options:
         options["epochs"] = spec.recipe.epochs
     if "prune_ratio" in options:
         return cls.at_ratio(n, options.pop("prune_ratio"), seed=spec.seed, **options)
@@ -83,7 +85,9 @@ class Training:
     """
 
     def __init__(self, spec: RunSpec, data: ImageData, device: torch.device) -> None:
+        data, self.wrong = with_label_noise(data, spec.dataset.label_noise)
         self.spec, self.data, self.device = spec, data, device
+        self.score = None if spec.method.score is None else SCORES[spec.method.score]
         self.n = len(data.train_labels)
         self.dtype = choose_dtype(spec.recipe.precision, device)
         self.model = build_model(spec, data).to(device, memory_format=torch.channels_last)
@@ -184,7 +188,8 @@ class Training:
             logits = self.model(images)
         logits = logits.float()
         losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.spec.recipe.label_smoothing)
-        loss = self.pruner.update(indices, losses)
+        scores = None if self.score is None else self.score(logits.detach(), labels, losses.detach())
+        loss = self.pruner.update(indices, losses, scores)
         loss.backward()
         record.norms.append(torch.stack(torch._foreach_norm(self.optimizer.gradients())).norm())
         self.optimizer.step(*rates)
@@ -261,7 +266,9 @@ class Training:
         now, before = torch.zeros(self.n, dtype=torch.bool), self.previous
         now[indices] = True
         self.previous = now
-        return {"jaccard": None if before is None else float(jaccard(before, now)), "coverage": float(coverage(self.usage))}
+        wrong = float(self.wrong[indices].float().mean()) if self.spec.dataset.label_noise > 0 else None
+        similarity = None if before is None else float(jaccard(before, now))
+        return {"jaccard": similarity, "coverage": float(coverage(self.usage)), "wrong_labels": wrong}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on. Random streams are functions of (seed, purpose, epoch): none to store."""
