@@ -1,0 +1,99 @@
+"""That each benchmark runs, at a setting which measures nothing, and writes its columns; and that ratios are what they are called."""
+
+from __future__ import annotations
+
+import csv
+from importlib import import_module
+
+import pytest
+import torch
+
+from benchmarks import accuracy, memory, methods
+from benchmarks.__main__ import main
+from benchmarks.figures import FIGURES
+from benchmarks.measuring import MACHINE, MEASURED, Took, compared, in_turn, machine, one_core
+from benchmarks.selection import SortedOrderDP
+from benchmarks.workload import spec
+from orderdp.pruning import PRUNERS, OrderDP
+from orderdp.pruning.streams import numpy_generator
+
+WRITTEN = {"memory": {"ratio"}, "accuracy": set(MEASURED) - {"cpu_ratio", "goal"}}
+"""Columns of what is not compared repeat by repeat."""
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_benchmark_writes_its_columns_and_its_figure(name, tmp_path):
+    main([name, "--tiny", "--out", str(tmp_path)])
+    with (tmp_path / f"{name}.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    keys, measured = import_module(f"benchmarks.{name}").KEYS, WRITTEN.get(name, MEASURED)
+    assert list(rows[0]) == [*keys, *(column for column in MEASURED if column in measured), *MACHINE]
+    for row in rows:
+        assert row["cpu"] and row["torch"] == torch.__version__ and row["threads"] == "1"
+        if row["ratio"] and row.get("ratio_low"):
+            assert 0 < float(row["ratio_low"]) <= float(row["ratio"]) <= float(row["ratio_high"])
+    assert (tmp_path / f"{name}.png").stat().st_size > 5000
+    assert (tmp_path / f"{name}.pdf").stat().st_size > 5000
+
+
+def test_every_method_is_measured():
+    assert set(methods.OPTIONS) == set(PRUNERS)
+
+
+def test_unknown_names_and_options_are_told(tmp_path, capsys):
+    for arguments, message in [
+        (["selektion"], "Known: selection"),
+        (["memory", "--options", '{"m": 1}'], "has no option m. Known: n, methods"),
+    ]:
+        with pytest.raises(SystemExit):
+            main([*arguments, "--out", str(tmp_path)])
+        assert message in capsys.readouterr().err
+
+
+def test_things_are_run_in_turn_and_the_first_round_does_not_count():
+    seen = []
+    times = in_turn({"a": lambda: seen.append("a"), "b": lambda: (seen.append("b"), Took(2.0, 1.0))[1]}, 3)
+    assert seen == ["a", "b"] * 4
+    assert times["b"] == [Took(2.0, 1.0)] * 3 and len(times["a"]) == 3
+
+
+def test_a_ratio_is_the_median_of_the_repeats_own_ratios():
+    thing, reference = [Took(2, 1), Took(9, 1), Took(4, 1)], [Took(1, 2), Took(3, 2), Took(1, 2)]
+    found = compared(thing, reference, goal=1.02)
+    assert (found["ratio"], found["ratio_low"], found["ratio_high"]) == (3, 2.5, 3.5)
+    assert (found["cpu_ratio"], found["seconds"], found["repeats"], found["goal"]) == (0.5, 4, 3, 1.02)
+
+
+def test_sorting_selects_as_many():
+    pruner, sorting = (cls.at_ratio(1000, 0.7, explore=0.5) for cls in (OrderDP, SortedOrderDP))
+    assert sorting.choose(0, numpy_generator(0, "select", 0))[0].sum() == pruner.choose(0, numpy_generator(0, "select", 0))[0].sum() == 300
+
+
+def test_memory_counts_what_is_there():
+    shared = torch.zeros(10)
+    assert memory.size({"a": [shared, shared[:5]], "b": torch.zeros(3, dtype=torch.int64), "c": "text"}) == 40 + 24
+    n = 1000
+    kept = round(0.3 * n)
+    at = memory.moments("orderdp", n)
+    assert at["state"] == n * 4 + n * 8 + kept * 8  # a score and a count for each sample, an index for each that is kept
+    assert at["after an epoch"] == at["between epochs"] + kept * (8 + 4)  # index and loss of each
+
+
+def test_time_to_accuracy_is_the_clock_at_the_epoch_that_reaches_it():
+    history = [{"selection_s": 1, "training_s": 2, "test_accuracy": a} for a in (10.0, 50.0, 40.0, 60.0)]
+    assert [accuracy.seconds_to(history, a) for a in (5, 50, 55, 70)] == [3, 6, 12, None]
+    row = accuracy.over_full([3, 6, None], [6, 6, 6])
+    assert (row["ratio"], row["seconds"], row["repeats"]) == (0.75, 4.5, 3)
+    assert "ratio" not in accuracy.over_full([None], [2.0])
+
+
+def test_one_core_is_given_back():
+    before = machine()["cores"]
+    with one_core():
+        assert machine()["cores"] in (1, before)
+    assert machine()["cores"] == before
+
+
+def test_a_run_that_table_2_lacks_is_told():
+    with pytest.raises(ValueError, match=r"Table 2 of scale 'quick' has no 'orderdp' at prune ratio 0\.123"):
+        spec("quick", "orderdp", 0.123)
