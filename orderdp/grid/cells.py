@@ -76,6 +76,11 @@ class Experiment:
         """Its cells, each once, in the order of the grid."""
         return tuple(dict.fromkeys(row.cell for row in self.rows))
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Names under `runs/` of everything that it is made from: its cells and its study."""
+        return self.cells if self.study is None else (*self.cells, self.study.name)
+
 
 @dataclass(frozen=True)
 class Grid:

@@ -67,7 +67,7 @@ def _table2_row(row: dict[str, object], papers: list[str]) -> tuple[Entry, ...]:
 
 
 def runs_text(finished: object, planned: object, diverged: object) -> str:
-    """`3`, or `2 of 3, 1 diverged`."""
+    """`3`, `2 of 3`, `2 of 3, 1 diverged`."""
     text = f"{finished}" if finished == planned else f"{finished} of {planned}"
     return text + (f", {diverged} {DIVERGED}" if diverged else "")
 

@@ -25,7 +25,8 @@ except SpecError as error:
 
 SCALE = GRID.scale
 REPORT = f"reports/{SCALE}"
-RUN_FILES = [f"runs/{cell}/summary.json" for cell in GRID.cells]
+STUDIES = {study.name: study for study in GRID.studies}
+RUN_FILES = [f"runs/{name}/summary.json" for name in (*GRID.cells, *STUDIES)]
 RECORD = {
     name: f"{REPORT}/provenance/{name}-{artifact_stamp(GRID, name)}.json"
     for name in GRID.experiments
@@ -47,6 +48,7 @@ shell.prefix(
 
 wildcard_constraints:
     cell="|".join(map(re.escape, GRID.cells)),
+    study="|".join(map(re.escape, STUDIES)) or "none",
     dataset="|".join(GRID.datasets),
 
 
@@ -59,21 +61,19 @@ def settled(path):
     return ancient(path) if Path(path).exists() else path
 
 
-def finished(cell):
-    return Path(f"runs/{cell}/summary.json").exists()
+def finished(name):
+    return Path(f"runs/{name}/summary.json").exists()
 
 
 def settled_runs(experiment):
     """Whether all runs of an experiment are here. If not, its record will be made again, and with it the page that shows it."""
-    return all(finished(cell) for cell in GRID.experiments[experiment].cells)
+    return all(map(finished, GRID.experiments[experiment].folders))
 
 
-def data_of_run(wildcards):
-    """What a run trains on. A finished run asks for no data that is not here: getting them, for another run, would train it again."""
-    path = f"data/{GRID.cells[wildcards.cell].spec.dataset.name}/manifest.json"
-    if finished(wildcards.cell) and not Path(path).exists():
-        return []
-    return settled(path)
+def data_for(name, dataset):
+    """What a run reads. A finished run asks for no data that is not here: getting them, for another run, would train it again."""
+    path = f"data/{dataset}/manifest.json"
+    return [] if finished(name) and not Path(path).exists() else settled(path)
 
 
 def claim_folder():
@@ -88,27 +88,24 @@ def claim_folder():
         ) from None
 
 
+def beside(*command, wait=False):
+    """Runs `python -m COMMAND` beside the jobs, as long as this process."""
+    start = subprocess.run if wait else subprocess.Popen
+    start(
+        [sys.executable, "-m", *command],
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": workflow.basedir},
+    )
+
+
 def run_tracker(*arguments, wait):
     if TRACKING:
-        command = [
-            sys.executable,
-            "-m",
-            "orderdp",
-            "track",
-            "--scale",
-            SCALE,
-            *arguments,
-        ]
-        start = subprocess.run if wait else subprocess.Popen
-        start(
-            command,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": workflow.basedir},
-        )
+        beside("orderdp", "track", "--scale", SCALE, *arguments, wait=wait)
 
 
 onstart:
     claim_folder()
+    beside("orderdp.warm", "--serve", "--parent", str(os.getpid()))
     run_tracker("--watch", "--parent", str(os.getpid()), wait=False)
 
 

@@ -5,7 +5,7 @@ rule runs:
 
 rule train:
     input:
-        data_of_run,
+        lambda w: data_for(w.cell, GRID.cells[w.cell].spec.dataset.name),
     output:
         spec="runs/{cell}/spec.json",
         history="runs/{cell}/history.csv",
@@ -24,5 +24,5 @@ rule train:
     params:
         scale=SCALE,
     shell:
-        "python -m orderdp.gpu_slot -- python -m orderdp train --scale {params.scale} --cell {wildcards.cell} "
+        "python -m orderdp.gpu_slot -- python -m orderdp.warm -- train --scale {params.scale} --cell {wildcards.cell} "
         "--threads {threads} > {log} 2>&1"
