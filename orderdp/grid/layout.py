@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orderdp import sources
-from orderdp.grid.cells import Cell, Experiment, Grid, Row, Study
+from orderdp.grid.cells import Cell, Cells, Experiment, Grid, Row, Study
 from orderdp.grid.params import ExperimentEntry, GridEntry, Params
 from orderdp.spec import Diagnostic, RecipeSpec, RunSpec, SpecError, StudySpec, explain
 
@@ -46,6 +46,7 @@ class Layout:
         self.specs: dict[str, RunSpec] = {}
         self.users: dict[str, dict[str, None]] = {}
         self.wanted: dict[str, set[Diagnostic]] = {}
+        self.gpus: dict[str, int] = {}
 
     def problem(self, key: str, message: str) -> None:
         self.problems[f"{key}: {message}"] = None
@@ -61,7 +62,7 @@ class Layout:
         if self.problems:
             raise SpecError(report(self.path, list(self.problems)))
         named = {key: self.named(key, spec) for key, spec in self.specs.items()}
-        cells = {cell.name: cell for cell in named.values()}
+        cells = Cells(self.scale_name, named.values())
         for name, experiment in experiments.items():
             rows = tuple(replace(row, cell=named[row.cell].name) for row in experiment.rows)
             experiments[name] = replace(experiment, rows=rows)
@@ -216,6 +217,7 @@ class Layout:
             return None, None
         key = spec.canonical()
         self.specs.setdefault(key, spec)
+        self.gpus[key] = max(self.gpus.get(key, 1), workload.gpus)
         return key, options.get("explore")  # type: ignore[return-value]
 
     def named(self, key: str, spec: RunSpec) -> Cell:
@@ -223,7 +225,7 @@ class Layout:
         spec = spec.model_copy(update={"diagnostics": tuple(sorted(self.wanted[key]))})
         found = sources.digests(*((*REGISTRIES[kind], name) for kind, name in _names(spec).items()))
         fingerprint = spec.fingerprint(found)
-        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]))
+        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]), self.gpus[key])
 
 
 def _names(spec: RunSpec) -> dict[str, str]:

@@ -14,15 +14,19 @@ rule train:
         summary="runs/{cell}/summary.json",
     log:
         "logs/train/{cell}.log",
-    retries: 1
+    group:
+        group_of_run
     conda:
         "../envs/orderdp.yaml"
     threads: 1
     resources:
-        gpu=1,
-        runtime=1440,
+        gpu=lambda w: GRID.cells[w.cell].gpus,
+        mem_mb=lambda w, attempt: needs.mem_mb(GRID.cells[w.cell], attempt),
+        runtime=lambda w, attempt: needs.runtime(GRID.cells[w.cell], attempt),
+        cpus_per_task=lambda w: needs.cpus(GRID.cells[w.cell]),
     params:
         scale=SCALE,
+        launcher=lambda w, resources: needs.launcher(resources.gpu),
     shell:
-        "python -m orderdp.gpu_slot -- python -m orderdp train --scale {params.scale} --cell {wildcards.cell} "
-        "--threads {threads} > {log} 2>&1"
+        "python -m orderdp.gpu_slot --count {resources.gpu} -- {params.launcher} train --scale {params.scale} "
+        "--cell {wildcards.cell} --threads {threads} > {log} 2>&1"
