@@ -37,14 +37,19 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1, help="devices that the command takes; 0: leave the choice to it")
     parser.add_argument("command", nargs="+", help="behind --")
     args = parser.parse_args()
+    claim(args.count)
+    os.execvp(args.command[0], args.command)
+
+
+def claim(count: int) -> None:
+    """Waits for devices and shows this process no others. It holds them until it ends, also as another program (`exec`)."""
     found = devices()
-    if len(found) > 1 and args.count and "SLURM_JOB_ID" not in os.environ:
-        if args.count > len(found):
-            sys.exit(f"orderdp.gpu_slot: {args.count} GPUs are asked for (--count), {len(found)} are here: {', '.join(found)}")
+    if len(found) > 1 and count and "SLURM_JOB_ID" not in os.environ:
+        if count > len(found):
+            sys.exit(f"orderdp.gpu_slot: {count} GPUs are asked for (--count), {len(found)} are here: {', '.join(found)}")
         folder = Path(tempfile.gettempdir()) / f"orderdp-gpus-{os.getuid()}"
         folder.mkdir(exist_ok=True)
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_wait_for(args.count, folder, found))
-    os.execvp(args.command[0], args.command)
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_wait_for(count, folder, found))
 
 
 def _wait_for(count: int, folder: Path, found: list[str]) -> list[str]:

@@ -43,10 +43,3 @@ def group(cell: Cell) -> str | None:
     if cell.gpus > 1 or estimate > SHORT_S:
         return None
     return "brief" if estimate <= BRIEF_S else "short"
-
-
-def launcher(gpus: int) -> str:
-    """The command that `train ...` is appended to: one process, or as many as the run has GPUs, which find each other by torchrun."""
-    if gpus > 1:
-        return f"python -m torch.distributed.run --standalone --nproc-per-node {gpus} -m orderdp"
-    return "python -m orderdp.warm --"

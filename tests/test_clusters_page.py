@@ -13,6 +13,7 @@ import yaml
 from orderdp import __main__ as command_line
 from orderdp import grid as grids
 from orderdp import resources
+from orderdp.launch import launcher
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/clusters.md").read_text(encoding="utf-8")
@@ -38,7 +39,7 @@ def test_profiles_and_scales_exist():
 
 def test_the_launcher_is_the_one_that_runs():
     (line,) = (line for line in COMMANDS if "torch.distributed.run" in line)
-    assert line.startswith(resources.launcher(4) + " train")
+    assert line.startswith(" ".join(["python", *launcher(4), "train"]))
 
 
 def test_the_plugin_has_the_options_that_are_named():

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "plan": {"grid", "costs"},
     "progress": set(),
     "gpu_slot": set(),
+    "launch": {"gpu_slot"},
     "training": {"spec", "files", "datasets", "models", "pruning", "diagnostics"},
     "tracking": {"spec", "grid", "stamps"},
     "reporting": {"spec", "files", "grid", "theory", "stamps"},

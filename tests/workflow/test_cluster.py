@@ -11,7 +11,7 @@ import pytest
 
 from orderdp import grid as grids
 from orderdp import resources
-from tests.workflow.conftest import Project, finished_in_mlflow
+from tests.workflow.conftest import Project, copy_project, finished_in_mlflow
 
 SLURM = Path(__file__).parent / "fakeslurm" / "slurm.py"
 PATH_BEFORE = "import os, sys; print(os.pathsep.join([sys.argv[1], os.path.dirname(sys.executable), os.environ['PATH']]))"
@@ -48,9 +48,9 @@ def cluster(project, tmp_path):
     return Cluster(project, tmp_path)
 
 
-def lose_runs(project: Project, *methods: str) -> list[str]:
-    """Removes the runs of these methods, or all; returns their names."""
-    folders = sorted(path for path in project.folder.glob("runs/*") if not methods or path.name.split("-")[2] in methods)
+def lose_runs(project: Project) -> list[str]:
+    """Removes all runs; returns their names."""
+    folders = sorted(project.folder.glob("runs/*"))
     for folder in folders:
         shutil.rmtree(folder)
     return [folder.name for folder in folders]
@@ -86,9 +86,14 @@ def test_short_runs_share_a_submission(cluster):
     assert finished_in_mlflow(project) == 5
 
 
-def test_a_failing_run_is_told_asks_for_more_and_the_same_command_goes_on(cluster):
-    project = cluster.project
-    lost = lose_runs(project, "full", "ucb")
+def test_a_failing_run_is_told_asks_for_more_and_the_same_command_goes_on(tmp_path):
+    project = copy_project(tmp_path / "project")
+    params = project.params()
+    params["experiments"]["table2"]["grid"] = [{"methods": ["full"]}, {"methods": ["ucb"], "prune_ratios": [0.5]}]
+    project.write_params(params)
+    project.snakemake("data")
+    cluster = Cluster(project, tmp_path)
+    lost = sorted(grids.load(project.folder / "params.yaml").cells)
     (broken,) = (cell for cell in lost if "-ucb-" in cell)
     checkpoint = project.folder / ".work" / broken / "checkpoint.pt"
     checkpoint.parent.mkdir(parents=True)
@@ -96,7 +101,8 @@ def test_a_failing_run_is_told_asks_for_more_and_the_same_command_goes_on(cluste
     done = cluster.snakemake("runs", check=False)
     assert done.returncode == 1
     assert "Error in group brief" in done.stderr
-    assert "Weights only load failed" in done.stderr  # the end of the run's own log
+    assert f"logs/train/{broken}.log" in done.stderr, done.stderr[-8000:]
+    assert "Weights only load failed" in (project.folder / f"logs/train/{broken}.log").read_text()
     first, second = cluster.submitted()
     for option_of, words in ((option(first, "--wrap"), first), (option(second, "--wrap"), second)):
         assert all(f"train:cell={cell}" in option_of for cell in lost), words
@@ -104,7 +110,7 @@ def test_a_failing_run_is_told_asks_for_more_and_the_same_command_goes_on(cluste
     assert int(option(second, "--mem")) > int(option(first, "--mem"))
     # Snakemake calls the whole group failed; what its other run left stays nevertheless.
     left = [cell for cell in lost if (project.folder / "runs" / cell / "summary.json").exists()]
-    assert left == [cell for cell in lost if cell != broken]
+    assert left == [cell for cell in lost if cell != broken], done.stderr[-8000:]
     checkpoint.unlink()
     cluster.snakemake("runs")
     (third,) = cluster.submitted()[2:]

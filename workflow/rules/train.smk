@@ -26,7 +26,6 @@ rule train:
         cpus_per_task=lambda w: needs.cpus(GRID.cells[w.cell]),
     params:
         scale=SCALE,
-        launcher=lambda w, resources: needs.launcher(resources.gpu),
     shell:
-        "python -m orderdp.gpu_slot --count {resources.gpu} -- {params.launcher} train --scale {params.scale} "
-        "--cell {wildcards.cell} --threads {threads} > {log} 2>&1"
+        "python -m orderdp.launch --gpus {resources.gpu} -- train --scale {params.scale} --cell {wildcards.cell} "
+        "--threads {threads} > {log} 2>&1"
