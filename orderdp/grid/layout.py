@@ -47,6 +47,7 @@ class Layout:
         self.users: dict[str, dict[str, None]] = {}
         self.wanted: dict[str, set[Diagnostic]] = {}
         self.gpus: dict[str, int] = {}
+        self.recipes: dict[tuple[str, float | None, int | None], RecipeSpec] = {}
 
     def problem(self, key: str, message: str) -> None:
         self.problems[f"{key}: {message}"] = None
@@ -191,12 +192,8 @@ class Layout:
                 if needed not in options:
                     self.problem(f"methods.{method}.at", f"no {needed!r} for prune ratio {ratio:g}: add an entry for it")
                     return None, None
-        recipe = merge(self.params.recipes.get(workload.recipe, {}), workload.overrides)
-        recipe["match_steps_at"] = ratio if entry.ratio_sets == "match_steps_at" else None
-        if part.epochs is not None:
-            recipe["epochs"] = part.epochs
         try:
-            RecipeSpec.model_validate(recipe)
+            recipe = self.recipe(ours, ratio if entry.ratio_sets == "match_steps_at" else None, part.epochs)
             spec = RunSpec.model_validate(
                 {
                     "dataset": {"name": workload.dataset},
@@ -219,6 +216,16 @@ class Layout:
         self.specs.setdefault(key, spec)
         self.gpus[key] = max(self.gpus.get(key, 1), workload.gpus)
         return key, options.get("explore")  # type: ignore[return-value]
+
+    def recipe(self, ours: str, match_steps_at: float | None, epochs: int | None) -> RecipeSpec:
+        """A workload's recipe; checked once, since thousands of runs share a few."""
+        point = (ours, match_steps_at, epochs)
+        if point not in self.recipes:
+            workload = self.params.workloads[ours]
+            recipe = merge(self.params.recipes.get(workload.recipe, {}), workload.overrides)
+            changes = {"match_steps_at": match_steps_at} | ({} if epochs is None else {"epochs": epochs})
+            self.recipes[point] = RecipeSpec.model_validate(recipe | changes)
+        return self.recipes[point]
 
     def named(self, key: str, spec: RunSpec) -> Cell:
         """The run with all that is asked of it, under its final name."""

@@ -108,11 +108,11 @@ def test_a_failing_run_is_told_asks_for_more_and_the_same_command_goes_on(tmp_pa
         assert all(f"train:cell={cell}" in option_of for cell in lost), words
     assert int(option(second, "-t")) == 2 * int(option(first, "-t"))
     assert int(option(second, "--mem")) > int(option(first, "--mem"))
-    # Snakemake calls the whole group failed; what its other run left stays nevertheless.
+    # Whether the other run came before the broken one, which ends the job, is Snakemake's choice; if it did, it stays.
     left = [cell for cell in lost if (project.folder / "runs" / cell / "summary.json").exists()]
-    assert left == [cell for cell in lost if cell != broken], done.stderr[-8000:]
+    assert broken not in left
     checkpoint.unlink()
     cluster.snakemake("runs")
     (third,) = cluster.submitted()[2:]
-    assert [f"train:cell={cell}" in option(third, "--wrap") for cell in lost] == [cell == broken for cell in lost]
+    assert [f"train:cell={cell}" in option(third, "--wrap") for cell in lost] == [cell not in left for cell in lost]
     assert project.planned("runs") == (set(), set())

@@ -35,10 +35,6 @@ RECORDS = list(RECORD.values())
 PAGE_RECORD = f"{REPORT}/provenance/page-{page_stamp(GRID)}.json"
 TRACKING = os.environ.get("ORDERDP_NO_TRACKING", "") != "1"
 
-# In a cluster's job of several runs the others go on when one fails. Snakemake passes its --keep-going to no job, and reads no profile there.
-if workflow.remote_exec:
-    workflow.execution_settings.keep_going = True
-
 # Jobs call `python`: the one that runs Snakemake, also where its environment was not activated.
 os.environ.update(
     PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.getenv('PATH', '')}"
