@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import re
+import resource
 import shutil
 import time
 
-from tests.workflow.conftest import Project, finished_in_mlflow
+from tests.workflow.conftest import ROOT, Project, copy_project, finished_in_mlflow
 
 
 def lose_a_run(project: Project) -> str:
@@ -55,3 +57,20 @@ def test_jobs_use_the_python_of_snakemake(project):
 def test_an_unknown_run_cannot_be_asked_for(finished):
     done = finished.run("snakemake", "-n", "runs/digits-nothing/summary.json", check=False)
     assert "No rule to produce runs/digits-nothing/summary.json" in done.stdout
+
+
+def test_a_graph_of_hundreds_of_runs_is_built_in_seconds(tmp_path):
+    """Of processor time, which other work on the machine does not change much."""
+    project = copy_project(tmp_path / "project")
+    shutil.copy(ROOT / "params.yaml", project.folder / "params.yaml")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = project.run("snakemake", "-n", "--quiet", "rules", "--config", "scale=cifar")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert int(re.search(r"^train +(\d+)$", done.stdout + done.stderr, re.M).group(1)) >= 433
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
+
+
+def test_a_run_of_another_grid_cannot_be_asked_for(finished):
+    """Its name has the right form, so that it is the grid that refuses it."""
+    done = finished.run("snakemake", "-n", "runs/digits-x-s0-0123456789ab/summary.json", check=False)
+    assert "'digits-x-s0-0123456789ab' is not in the grid of scale 'quick'" in done.stdout + done.stderr
