@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import shlex
+import json
 import shutil
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class Cluster:
 
     def submitted(self) -> list[list[str]]:
         """The words of each call of sbatch so far."""
-        calls = [shlex.split(line) for line in (self.notes / "calls").read_text().splitlines()]
+        calls = [json.loads(line) for line in (self.notes / "calls").read_text().splitlines()]
         return [call for call in calls if call[0] == "sbatch"]
 
 
