@@ -21,12 +21,13 @@ if TYPE_CHECKING:
         RandomPruning,
         Selection,
         StaticSubset,
+        StreamingOrderDP,
     )
 
 __version__ = "0.1.0"
 __all__ = [
     "UCB", "EpsilonGreedy", "FullData", "Indexed", "InfoBatch", "OrderDP", "OrderDPBatches", "Pruner", "RandomPruning", "Selection",
-    "StaticSubset",
+    "StaticSubset", "StreamingOrderDP",
 ]  # fmt: skip
 
 
