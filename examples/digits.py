@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 
 
 def digits() -> tuple[TensorDataset, TensorDataset]:
-    """1,437 images to train on and 360 to test on: float32 (64,) in [0, 1], with their digit."""
+    """1,438 images to train on and 359 to test on: float32 (64,) in [0, 1], with their digit."""
     images, labels = load_digits(return_X_y=True)
     images, labels = torch.tensor(images / 16, dtype=torch.float32), torch.tensor(labels)
     test = torch.arange(len(labels)) % 5 == 4
@@ -22,13 +22,13 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
 
 
-def report(model: nn.Module, test: TensorDataset, trained_share: float) -> None:
-    """Prints the accuracy, and the share of the samples that an epoch trained on."""
+def report(model: nn.Module, test: TensorDataset, share: float | None = None) -> None:
+    """Prints the accuracy and, where there are epochs, the share of the samples that one trained on."""
     images, labels = test.tensors
     model.eval()
     with torch.inference_mode():
         accuracy = correct(model(images), labels)
-    print(f"accuracy {accuracy:.1f} %, trained on {100 * trained_share:.2f} % of the samples an epoch")
+    print(f"accuracy {accuracy:.1f} %" + ("" if share is None else f", trained on {100 * share:.2f} % of the samples an epoch"))
 
 
 def correct(logits: Tensor, labels: Tensor) -> float:

@@ -13,7 +13,7 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
 pruner = OrderDP(len(train), explore=0.5, exploit=0.6, seed=0)
 loader = DataLoader(Indexed(train), batch_size=32, sampler=pruner)
 
-for epoch in range(15):
+for _ in range(15):
     for index, (x, y) in loader:
         loss = pruner.update(index, F.cross_entropy(model(x), y, reduction="none"))
         loss.backward()

@@ -41,7 +41,7 @@ def main():
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, DataLoader(Indexed(train), batch_size=32, sampler=pruner), DataLoader(test, batch_size=360))
+    trainer.fit(module, DataLoader(Indexed(train), batch_size=32, sampler=pruner), DataLoader(test, batch_size=359))
     report(module.model, test, 1 - pruner.prune_ratio)
 
 

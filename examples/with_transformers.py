@@ -2,6 +2,7 @@
 
 import tempfile
 
+import torch
 from digits import correct, digits
 from torch.utils.data import Dataset
 from transformers import TrainingArguments, ViTConfig, ViTForImageClassification, set_seed
@@ -25,9 +26,7 @@ class Images(Dataset):
 
 
 def accuracy(prediction):
-    from torch import as_tensor
-
-    return {"accuracy": correct(as_tensor(prediction.predictions), as_tensor(prediction.label_ids))}
+    return {"accuracy": correct(torch.as_tensor(prediction.predictions), torch.as_tensor(prediction.label_ids))}
 
 
 def main():
@@ -42,7 +41,7 @@ def main():
             output_dir=folder,
             num_train_epochs=20,
             per_device_train_batch_size=32,
-            per_device_eval_batch_size=360,
+            per_device_eval_batch_size=359,
             learning_rate=2e-3,
             save_strategy="no",
             report_to=[],
