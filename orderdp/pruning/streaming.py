@@ -21,9 +21,9 @@ class StreamingOrderDP:
 
     The pool is the window of the `pool` newest samples. At every step a share `explore` of it is drawn uniformly; of these the
     `batch_size` of largest last loss are trained, those never trained first. Then `fresh` samples arrive and as many of the oldest leave,
-    so that a sample is in reach for pool / fresh steps (those of the first pool for fewer), and a hopeless one does not stay. Every arrival pays for batch_size / fresh
-    trainings: about `fresh` of a batch are new, the rest repeats what was hardest. After the stream's end the pool runs empty, and an
-    iteration has ceil(arrivals / fresh) batches, of which the last get smaller.
+    so that a sample is in reach for pool / fresh steps (those of the first pool for fewer), and a hopeless one does not stay. Every
+    arrival pays for batch_size / fresh trainings: about `fresh` of a batch are new, the rest repeats what was hardest. After the
+    stream's end the pool runs empty, and an iteration has ceil(arrivals / fresh) batches, of which the last get smaller.
 
     What it saves is repeats: a training that would pass over the same samples E times without pruning spends batch_size / (E fresh) of that.
     Leaving out unseen samples by their loss is impossible here, as anywhere without a forward pass to score them.
