@@ -10,6 +10,6 @@ def missing(extra: str, error: ModuleNotFoundError) -> ModuleNotFoundError:
         extra: name of the extra and of the library.
         error: what its import raised.
     """
-    if error.name != extra:
+    if (error.name or "").split(".")[0] != extra:
         return error
     return ModuleNotFoundError(f"orderdp.integrations.{extra} needs {extra}. Install it: pip install 'orderdp[{extra}]'", name=extra)
