@@ -22,6 +22,7 @@ import torch
 from orderdp.datasets import load
 from orderdp.files import write, write_json, write_rows
 from orderdp.spec import RunSpec
+from orderdp.training.allocator import keep_freed_memory
 from orderdp.training.device import choose_device
 from orderdp.training.engine import Diverged, Training, checkpoint_epochs
 from orderdp.training.owner import owned
@@ -90,6 +91,7 @@ def train_cell(
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    keep_freed_memory()
     # A resumed run must repeat an unbroken one to the bit, on GPUs too.
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     torch.set_float32_matmul_precision("high")
