@@ -24,7 +24,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Measures what was asked for; each benchmark's rows are printed as they come and written at its end."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory, as ratios measured in one process.")
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(FIGURES)}; all when none is given")
-    parser.add_argument("--options", type=json.loads, default={}, metavar="JSON", help="""instead of a benchmark's own, as '{"repeats": 3}'""")
+    parser.add_argument(
+        "--options", type=json.loads, default={}, metavar="JSON", help="""instead of a benchmark's own, as '{"repeats": 3}'"""
+    )
     parser.add_argument("--tiny", action="store_true", help="the smallest setting: shows that it runs, measures nothing")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS)

@@ -59,6 +59,12 @@ def loader(frame: pd.DataFrame) -> Figure:
     return dots(frame, labels, "A pruner in a DataLoader over RandomSampler", "Ratio of times, equal numbers of samples")
 
 
+def tuning(frame: pd.DataFrame) -> Figure:
+    """Each choice over what it stands instead of."""
+    labels = [f"{row.choice}\nover {row.instead_of}" for row in frame.itertuples()]
+    return dots(frame, labels, "Choices of the engine", "Ratio of times, below 1 is faster")
+
+
 def dots(frame: pd.DataFrame, labels: list[str], title: str, x: str) -> Figure:
     """Medians with quartiles, and the goal of each line where it has one."""
     figure, [[ax]] = style.panels(1, 1, 1.5 + 0.42 * len(frame))
@@ -126,4 +132,5 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "loader": loader,
     "accuracy": accuracy,
     "memory": memory,
+    "tuning": tuning,
 }

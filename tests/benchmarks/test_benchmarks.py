@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 import torch
 
-from benchmarks import accuracy, memory, methods
+from benchmarks import accuracy, memory, methods, tuning
 from benchmarks.__main__ import main
 from benchmarks.figures import FIGURES
 from benchmarks.measuring import MACHINE, MEASURED, Took, compared, in_turn, machine, one_core
@@ -16,6 +16,8 @@ from benchmarks.selection import SortedOrderDP
 from benchmarks.workload import spec
 from orderdp.pruning import PRUNERS, OrderDP
 from orderdp.pruning.streams import numpy_generator
+from orderdp.spec import AugmentSpec
+from orderdp.training.augment import Images, draw
 
 WRITTEN = {"memory": {"ratio"}, "accuracy": set(MEASURED) - {"cpu_ratio", "goal"}}
 """Columns of what is not compared repeat by repeat."""
@@ -85,6 +87,15 @@ def test_time_to_accuracy_is_the_clock_at_the_epoch_that_reaches_it():
     row = accuracy.over_full([3, 6, None], [6, 6, 6])
     assert (row["ratio"], row["seconds"], row["repeats"]) == (0.75, 4.5, 3)
     assert "ratio" not in accuracy.over_full([None], [2.0])
+
+
+def test_both_crops_of_a_batch_are_the_same_to_the_bit():
+    """Twin: one gather by four tensors of positions."""
+    made = torch.Generator().manual_seed(0)
+    images = Images(torch.randint(0, 256, (40, 3, 9, 7), dtype=torch.uint8, generator=made), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
+    draws = draw(40, AugmentSpec(crop_padding=3, flip=True), made)
+    indices = torch.tensor([3, 39, 0, 7, 7])
+    assert torch.equal(images.augmented(indices, draws), tuning.in_one_gather(images, indices, draws))
 
 
 def test_one_core_is_given_back():
