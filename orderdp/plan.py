@@ -60,6 +60,8 @@ def estimate(grid: Grid, missing: Iterable[Cell], runs: Path) -> str:
     rates: dict[tuple[str, str], list[float]] = {}
     for path in runs.glob("*/summary.json"):
         summary, record = json.loads(path.read_text()), json.loads((path.parent / "spec.json").read_text())
+        if "cell" not in record:  # a study, a proxy or coresets
+            continue
         key = (str(record["spec"]["dataset"]), str(record["spec"]["model"]))
         rates.setdefault(key, []).append((summary["ended"] - summary["started"]) / record["spec"]["recipe"]["epochs"])
     seconds, unknown = 0.0, 0
@@ -76,7 +78,7 @@ def estimate(grid: Grid, missing: Iterable[Cell], runs: Path) -> str:
 
 def leftovers(grids: Iterable[Grid], runs: Path, work: Path) -> list[Path]:
     """Run folders, finished or begun, that no scale's grid asks for."""
-    wanted = {name for grid in grids for name in grid.cells}
+    wanted = {name for grid in grids for name in grid.folders}
     folders = [path for base in (runs, work) if base.is_dir() for path in sorted(base.iterdir()) if path.is_dir()]
     return [path for path in folders if path.name not in wanted and any((path / f).exists() for f in ("spec.json", "status.json"))]
 

@@ -18,6 +18,7 @@ SPEC: dict[str, Any] = {
     "dataset": {"name": "digits"},
     "model": {"name": "resnet8", "options": {"width": 4}},
     "method": {"name": "orderdp", "options": {"prune_ratio": 0.7, "explore": 0.5}},
+    "coreset": None,
     "recipe": {
         "epochs": 4,
         "batch_size": 128,
@@ -50,6 +51,7 @@ class TestCell:
     __test__ = False
     name: str
     spec: RunSpec
+    coreset: tuple[str, str] | None = None
 
     def record(self) -> dict[str, Any]:
         return {"cell": self.name, "fingerprint": "0" * 12, "spec": self.spec.plain(), "sources": {}}
