@@ -5,6 +5,7 @@ Each writes its summary last, which says that the rest is complete. A job that i
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ from orderdp.training.device import choose_device
 from orderdp.training.engine import peak_memory_mb
 from orderdp.training.proxy import gather_evidence
 
-COSTS = ("method", "label", "family", "seed", "select_s", "proxy_s")
+COSTS = ("method", "function", "family", "seed", "select_s", "proxy_s")
 Say = Callable[[str], None]
 
 
@@ -74,6 +75,8 @@ def run_coresets(coresets: Coresets, *, runs: Path, threads: int | None = None, 
     with np.load(source / "evidence.npz") as file:
         arrays = dict(file)
     networks = json.loads((source / "summary.json").read_text())["networks"]
+    with contextlib.suppress(ImportError):
+        import sklearn.cluster  # noqa: F401  # an import is no part of a method's cost
     chosen: dict[str, Any] = {}
     costs = []
     for group in _groups(coresets.wanted):
@@ -86,7 +89,7 @@ def run_coresets(coresets: Coresets, *, runs: Path, threads: int | None = None, 
             chosen |= _arrays(name, selection)
         method = function.method  # type: ignore[attr-defined]
         needed = proxy_seconds(method.needs, first, networks)
-        row = {"method": first.method, "label": first.spec.method, "family": method.family, "seed": first.seed}
+        row = {"method": first.method, "function": first.spec.method, "family": method.family, "seed": first.seed}
         costs.append(row | {"select_s": seconds, "proxy_s": needed})
         say(f"{first.method}, seed {first.seed}: {seconds:.2f} s")
     out = runs / coresets.name

@@ -96,11 +96,12 @@ class Coresets:
 
     def record(self) -> dict[str, Any]:
         """The content of the folder's `spec.json`."""
-        wanted = {
-            name: {"method": one.method, "spec": one.spec.plain(), "seed": one.seed, "sources": dict(one.sources)}
-            for name, one in self.wanted.items()
-        }
-        return {"coresets": self.name, "fingerprint": self.fingerprint, "proxy": self.proxy.name, "wanted": wanted}
+        wanted, sources = {}, dict(self.proxy.sources)
+        for name, one in self.wanted.items():
+            wanted[name] = {"method": one.method, "seed": one.seed} | {k: v for k, v in one.spec.plain().items() if k != "proxy"}
+            sources |= one.sources
+        head = {"coresets": self.name, "fingerprint": self.fingerprint, "proxy": self.proxy.name}
+        return head | {"wanted": wanted, "sources": dict(sorted(sources.items()))}
 
 
 @dataclass(frozen=True)

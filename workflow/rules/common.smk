@@ -25,7 +25,7 @@ except SpecError as error:
 
 SCALE = GRID.scale
 REPORT = f"reports/{SCALE}"
-RUN_FILES = [f"runs/{cell}/summary.json" for cell in GRID.cells]
+RUN_FILES = [f"runs/{name}/summary.json" for name in (*GRID.cells, *GRID.coresets)]
 RECORD = {
     name: f"{REPORT}/provenance/{name}-{artifact_stamp(GRID, name)}.json"
     for name in GRID.experiments
@@ -47,6 +47,8 @@ shell.prefix(
 
 wildcard_constraints:
     cell="|".join(map(re.escape, GRID.cells)),
+    proxy="|".join(map(re.escape, GRID.proxies)) or "none",
+    coresets="|".join(map(re.escape, GRID.coresets)) or "none",
     dataset="|".join(GRID.datasets),
 
 
@@ -59,21 +61,27 @@ def settled(path):
     return ancient(path) if Path(path).exists() else path
 
 
-def finished(cell):
-    return Path(f"runs/{cell}/summary.json").exists()
+def finished(name):
+    return Path(f"runs/{name}/summary.json").exists()
 
 
 def settled_runs(experiment):
     """Whether all runs of an experiment are here. If not, its record will be made again, and with it the page that shows it."""
-    return all(finished(cell) for cell in GRID.experiments[experiment].cells)
+    return all(map(finished, GRID.experiments[experiment].folders))
 
 
-def data_of_run(wildcards):
-    """What a run trains on. A finished run asks for no data that is not here: getting them, for another run, would train it again."""
-    path = f"data/{GRID.cells[wildcards.cell].spec.dataset.name}/manifest.json"
-    if finished(wildcards.cell) and not Path(path).exists():
-        return []
-    return settled(path)
+def made_before(name, path):
+    """What a run reads. A finished run asks for nothing that is not here: making it, for another run, would make this one again."""
+    return [] if finished(name) and not Path(path).exists() else settled(path)
+
+
+def data_for(name, dataset):
+    return made_before(name, f"data/{dataset}/manifest.json")
+
+
+def coreset_of(cell):
+    where = GRID.cells[cell].coreset
+    return [] if where is None else made_before(cell, f"runs/{where[0]}/summary.json")
 
 
 def claim_folder():

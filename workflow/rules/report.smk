@@ -23,8 +23,8 @@ for name, record in RECORD.items():
             f"artifact_{name}"
         input:
             [
-                settled(f"runs/{cell}/summary.json")
-                for cell in GRID.experiments[name].cells
+                settled(f"runs/{folder}/summary.json")
+                for folder in GRID.experiments[name].folders
             ],
         output:
             record,
