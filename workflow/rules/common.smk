@@ -25,7 +25,10 @@ except SpecError as error:
 
 SCALE = GRID.scale
 REPORT = f"reports/{SCALE}"
-RUN_FILES = [f"runs/{name}/summary.json" for name in (*GRID.cells, *GRID.coresets)]
+STUDIES = {study.name: study for study in GRID.studies}
+RUN_FILES = [
+    f"runs/{name}/summary.json" for name in (*GRID.cells, *STUDIES, *GRID.coresets)
+]
 RECORD = {
     name: f"{REPORT}/provenance/{name}-{artifact_stamp(GRID, name)}.json"
     for name in GRID.experiments
@@ -49,6 +52,7 @@ wildcard_constraints:
     cell="|".join(map(re.escape, GRID.cells)),
     proxy="|".join(map(re.escape, GRID.proxies)) or "none",
     coresets="|".join(map(re.escape, GRID.coresets)) or "none",
+    study="|".join(map(re.escape, STUDIES)) or "none",
     dataset="|".join(GRID.datasets),
 
 
@@ -96,27 +100,24 @@ def claim_folder():
         ) from None
 
 
+def beside(*command, wait=False):
+    """Runs `python -m COMMAND` beside the jobs, as long as this process."""
+    start = subprocess.run if wait else subprocess.Popen
+    start(
+        [sys.executable, "-m", *command],
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": workflow.basedir},
+    )
+
+
 def run_tracker(*arguments, wait):
     if TRACKING:
-        command = [
-            sys.executable,
-            "-m",
-            "orderdp",
-            "track",
-            "--scale",
-            SCALE,
-            *arguments,
-        ]
-        start = subprocess.run if wait else subprocess.Popen
-        start(
-            command,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": workflow.basedir},
-        )
+        beside("orderdp", "track", "--scale", SCALE, *arguments, wait=wait)
 
 
 onstart:
     claim_folder()
+    beside("orderdp.warm", "--serve", "--parent", str(os.getpid()))
     run_tracker("--watch", "--parent", str(os.getpid()), wait=False)
 
 

@@ -37,7 +37,7 @@ for name, record in RECORD.items():
             experiment=name,
             scale=SCALE,
         shell:
-            "python -m orderdp report --scale {params.scale} --only {params.experiment} > {log} 2>&1"
+            "python -m orderdp.warm -- report --scale {params.scale} --only {params.experiment} > {log} 2>&1"
 
 
 rule page:
@@ -55,4 +55,4 @@ rule page:
     params:
         scale=SCALE,
     shell:
-        "python -m orderdp report --scale {params.scale} --page > {log} 2>&1"
+        "python -m orderdp.warm -- report --scale {params.scale} --page > {log} 2>&1"

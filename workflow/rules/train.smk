@@ -25,5 +25,5 @@ rule train:
     params:
         scale=SCALE,
     shell:
-        "python -m orderdp.gpu_slot -- python -m orderdp train --scale {params.scale} --cell {wildcards.cell} "
+        "python -m orderdp.gpu_slot -- python -m orderdp.warm -- train --scale {params.scale} --cell {wildcards.cell} "
         "--threads {threads} > {log} 2>&1"
