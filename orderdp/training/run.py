@@ -114,7 +114,7 @@ def read_coreset(runs: Path, folder: str, name: str) -> Coreset:
     if not path.exists():
         raise FileNotFoundError(f"There is no {path}. Make it: python -m orderdp coresets --coresets {folder}")
     with np.load(path) as arrays:
-        weights = arrays[f"{name}.weights"] if f"{name}.weights" in arrays else None
+        weights = arrays.get(f"{name}.weights")
         indices = torch.from_numpy(arrays[name].astype(np.int64))
     return Coreset(indices, None if weights is None else torch.from_numpy(weights))
 
