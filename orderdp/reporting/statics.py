@@ -150,17 +150,28 @@ def _draw_family(ax: Axes, part: pd.DataFrame, family: str) -> None:
     full = part[(part["method"] == FULL) & (part["status"] == FINISHED)].head(1)
     for _, row in full.iterrows():
         ax.axhline(row["accuracy"], color=style.look(FULL).color, linestyle="--", lw=1.2, label=row["label"])
-    shown = (part["family"] == family) | part["method"].isin([OURS, REFERENCE])
-    for method, rows in part[shown & (part["status"] == FINISHED)].groupby("method", sort=False):
-        look, main = style.look(str(method)), style.FAMILIES.get(str(method)) == family
-        ax.errorbar(
+    shown = part[((part["family"] == family) | part["method"].isin([OURS, REFERENCE])) & (part["status"] == FINISHED)]
+    own = {}
+    for method in _ordered(shown):
+        rows, look, main = shown[shown["method"] == method], style.look(method), style.FAMILIES.get(method) == family
+        common = method in (OURS, REFERENCE)  # in the legend of the figure; the others in that of their panel
+        line = ax.errorbar(
             100 * rows["prune_ratio"], rows["accuracy"], yerr=rows["accuracy_std"].fillna(0.0) if main else None, color=look.color,
             linestyle=look.line, marker=look.marker, markersize=7 if look.marker == "*" else 5, capsize=2, elinewidth=0.8,
-            label=rows.iloc[0]["label"], zorder=3 if main else 2, lw=1.5 if main else 1.1,
+            label=rows.iloc[0]["label"] if common else None, zorder=3 if main else 2, lw=1.5 if main else 1.1,
         )  # fmt: skip
-    if not len(part[shown & (part["status"] == FINISHED)]):
+        if not common:
+            own[rows.iloc[0]["label"]] = line
+    if own:
+        ax.legend(list(own.values()), list(own), loc="lower left", fontsize=7.5, handlelength=3.2, labelspacing=0.35)
+    if not len(shown):
         style.nothing(ax)
     ax.set_xticks([100 * ratio for ratio in sorted(part["prune_ratio"].unique())])
+
+
+def _ordered(part: pd.DataFrame) -> list[str]:
+    """The methods of a part: full data, OrderDP, then family by family."""
+    return [method for method in (FULL, OURS, *style.FAMILIES) if method in set(part["method"])]
 
 
 def _share_y(axes: list[Axes], part: pd.DataFrame) -> None:
@@ -199,8 +210,9 @@ def _draw_costs(ax: Axes, part: pd.DataFrame) -> None:
         return
     for _, row in part[part["method"] == FULL].iterrows():
         ax.axhline(row["accuracy"], color=style.look(FULL).color, linestyle="--", lw=1.2, label=row["label"])
-        ax.axvline(row["time_s"], color="#999999", linestyle=":", lw=1.2, label="Seconds of training on all data")
-    for (_, row), seconds in zip(part.iterrows(), cost, strict=True):
+        ax.axvline(row["time_s"], color="#999999", linestyle=":", lw=1.2, label="Training, all data (s)")
+    for method in _ordered(part):
+        row, seconds = part[part["method"] == method].iloc[0], float(cost[part["method"] == method].iloc[0])
         if seconds == seconds:
             look = style.look(row["method"])
             size = 9 if look.marker == "*" else 6
