@@ -45,6 +45,7 @@ class Row:
     explore: float | None
     panel: str
     seed: int
+    label_noise: float
 
 
 @dataclass(frozen=True)

@@ -175,26 +175,27 @@ class Layout:
                 for method in part.methods:
                     if not self.known(f"{key}.methods", method, self.params.methods):
                         continue
-                    for ratio, explore in self.points(key, part, method):
+                    for ratio, explore, noise in self.points(key, part, method):
                         for seed in seeds:
-                            cell, explored = self.cell(key, ours, method, part, ratio, explore, seed)
+                            cell, explored = self.cell(key, ours, method, part, ratio, explore, seed, noise)
                             if cell is None:
                                 continue
                             self.users.setdefault(cell, {})[name] = None
                             self.wanted.setdefault(cell, set()).update(entry.diagnostics)
                             label = self.params.methods[method].label
-                            yield Row(name, cell, ours, paper, method, label, ratio, explored, part.panel, seed)
+                            yield Row(name, cell, ours, paper, method, label, ratio, explored, part.panel, seed, noise)
 
-    def points(self, key: str, part: GridEntry, method: str) -> Iterator[tuple[float | None, float | None]]:
+    def points(self, key: str, part: GridEntry, method: str) -> Iterator[tuple[float | None, float | None, float]]:
         takes_ratio = self.params.methods[method].ratio_sets is not None
         if takes_ratio and not part.prune_ratios:
             self.problem(f"{key}.prune_ratios", f"empty: the method {method!r} needs at least one, in (0, 1)")
         for ratio in (part.prune_ratios or ()) if takes_ratio else (None,):
             for explore in part.explore or (None,):
-                yield ratio, explore
+                for noise in part.label_noise:
+                    yield ratio, explore, noise
 
     def cell(
-        self, key: str, ours: str, method: str, part: GridEntry, ratio: float | None, explore: float | None, seed: int
+        self, key: str, ours: str, method: str, part: GridEntry, ratio: float | None, explore: float | None, seed: int, noise: float
     ) -> tuple[str | None, float | None]:
         """Registers the run of one grid point; returns its key and its explore ratio."""
         entry, workload = self.params.methods[method], self.params.workloads[ours]
@@ -216,12 +217,12 @@ class Layout:
             recipe["epochs"] = part.epochs
         try:
             RecipeSpec.model_validate(recipe)
-            coreset = None if entry.coreset is None else self.coreset(method, ours, recipe, ratio)
+            coreset = None if entry.coreset is None else self.coreset(method, ours, recipe, ratio, noise)
             spec = RunSpec.model_validate(
                 {
-                    "dataset": {"name": workload.dataset},
+                    "dataset": {"name": workload.dataset, "label_noise": noise},
                     "model": {"name": workload.model, "options": workload.model_options},
-                    "method": {"name": entry.name, "options": options},
+                    "method": {"name": entry.name, "options": options, "score": entry.score},
                     "coreset": coreset,
                     "recipe": recipe,
                     "checkpoints": self.scale.checkpoints,
@@ -246,13 +247,14 @@ class Layout:
         self.method_of.setdefault(key, method)
         return key, options.get("explore")  # type: ignore[return-value]
 
-    def coreset(self, method: str, ours: str, recipe: Mapping[str, Any], ratio: float | None) -> CoresetSpec:
+    def coreset(self, method: str, ours: str, recipe: Mapping[str, Any], ratio: float | None, noise: float) -> CoresetSpec:
         """What a static run of this row trains on."""
         entry, workload = self.params.methods[method].coreset, self.params.workloads[ours]
         assert entry is not None
         model = {"name": workload.model, "options": workload.model_options}
         changed = merge(recipe, self.protocol.proxy.overrides)
-        proxy = ProxySpec.model_validate(proxy_values(self.protocol, changed, workload.dataset, model))
+        dataset = {"name": workload.dataset, "label_noise": noise}
+        proxy = ProxySpec.model_validate(proxy_values(self.protocol, changed, dataset, model))
         return CoresetSpec.model_validate(coreset_values(entry, self.protocol, proxy, ratio, self.scale.early_epochs.get(method)))
 
     def named(self, key: str, spec: RunSpec) -> Cell:

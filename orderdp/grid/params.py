@@ -6,7 +6,20 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from orderdp.spec import Balance, Count, DeepFoolSpec, Diagnostic, Name, PruneRatio, Scalar, Seed, Strict, StudySpec
+from orderdp.spec import (
+    Balance,
+    Count,
+    DeepFoolSpec,
+    Diagnostic,
+    LabelNoise,
+    Name,
+    PruneRatio,
+    Scalar,
+    Score,
+    Seed,
+    Strict,
+    StudySpec,
+)
 
 
 class Workload(Strict):
@@ -59,6 +72,8 @@ class Method(Strict):
     """Keyword arguments of the pruner."""
     ratio_sets: Literal["prune_ratio", "match_steps_at"] | None
     """What a table's prune ratio sets: the pruner's own ratio, the recipe's number of steps, or nothing."""
+    score: Score | None = None
+    """What the pruner ranks by instead of the loss."""
     at: tuple[SplitAt, ...] = ()
     """Options that depend on the prune ratio."""
     coreset: CoresetEntry | None = None
@@ -106,6 +121,8 @@ class GridEntry(Strict):
     """Shares of the data that every epoch leaves out; none for full data."""
     explore: tuple[PruneRatio | Literal[1], ...] | None = None
     """Candidate shares s/n to try instead of the method's own."""
+    label_noise: tuple[LabelNoise, ...] = (0.0,)
+    """Shares of the training labels that are wrong on purpose."""
     options: dict[Name, Scalar] = {}
     """Options of the pruner for this entry only."""
     epochs: int | None = None

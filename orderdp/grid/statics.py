@@ -17,20 +17,24 @@ REGISTRY = ("coresets", "CORESETS")
 DATASETS, MODELS = ("datasets", "DATASETS"), ("models", "MODELS")
 
 
-def proxy_values(protocol: Protocol, recipe: Mapping[str, Any], dataset: str, model: Mapping[str, Any]) -> dict[str, Any]:
+def proxy_values(
+    protocol: Protocol, recipe: Mapping[str, Any], dataset: Mapping[str, Any], model: Mapping[str, Any]
+) -> dict[str, Any]:
     """The fields of a `ProxySpec`.
 
     Args:
         protocol: of the scale.
         recipe: of the workload, with the protocol's changes.
-        dataset: the workload's.
+        dataset: the run's, with its wrong labels, which the proxy sees too.
         model: the workload's `name` and `options`.
     """
     given = protocol.proxy.model_dump(exclude={"overrides"})
-    return {**given, "dataset": {"name": dataset}, "model": model, "recipe": recipe}
+    return {**given, "dataset": dataset, "model": model, "recipe": recipe}
 
 
-def coreset_values(entry: CoresetEntry, protocol: Protocol, proxy: ProxySpec, prune_ratio: float | None, epoch: int | None) -> dict[str, Any]:
+def coreset_values(
+    entry: CoresetEntry, protocol: Protocol, proxy: ProxySpec, prune_ratio: float | None, epoch: int | None
+) -> dict[str, Any]:
     """The fields of a `CoresetSpec`; `epoch` instead of the entry's, where the scale says so."""
     return {
         "method": entry.name,

@@ -97,7 +97,7 @@ def table8_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 def table11_sheets(table: pd.DataFrame) -> list[Sheet]:
     """One sheet per workload, a block per prune ratio, the published line below each method's."""
-    note = "A dash: no measurement falls into this phase at this scale, whose checkpoints `params.yaml` names."
+    note = "A dash: no measurement falls into this phase at this scale, whose checkpoints params.yaml names."
     return [_sheet(str(workload), part, "Cosine between the pruned and the full gradient", note) for workload, part in _workloads(table)]
 
 

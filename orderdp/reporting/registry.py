@@ -24,6 +24,7 @@ from orderdp.reporting import (
     toy_table,
     tradeoffs,
     usage,
+    variants,
 )
 from orderdp.reporting.files import write, write_csv
 
@@ -131,6 +132,10 @@ ARTIFACTS: dict[str, tuple[Table | Figure, ...]] = {
     ),
     "errata": (Table("errata", "Errata", ("settings",), errata.errata, errata.errata_sheets),),
     "figures12_13": (_time("figure12", "Figure 12", 0.4), _time("figure13", "Figure 13", 0.7)),
+    "beyond": (
+        Table("beyond", "Table of variants", ("results",), variants.beyond, variants.beyond_sheets),
+        Figure("beyond_accuracy", "Figure of variants", ("results",), variants.beyond, variants.draw_beyond),
+    ),
 }
 """Experiment of `params.yaml` -> what is made of it."""
 

@@ -21,11 +21,11 @@ from orderdp.reporting.files import sha256
 NOT_RUN, FINISHED, DIVERGED = "not run", "finished", "diverged"
 
 COORDINATES = (
-    "experiment", "workload", "stands_for", "method", "label", "prune_ratio", "explore", "panel", "seed", "cell",
+    "experiment", "workload", "stands_for", "method", "label", "prune_ratio", "explore", "label_noise", "panel", "seed", "cell",
 )  # fmt: skip
 MEASURED = (
     "test_accuracy", "best_test_accuracy", "test_loss", "train_loss", "epochs", "steps", "samples", "selection_s", "training_s",
-    "evaluation_s", "n", "classes", "parameters",
+    "evaluation_s", "wrong_labels", "n", "classes", "parameters",
 )  # fmt: skip
 
 STUDY_TABLES = ("unbiasedness", "convergence", "generalization")
@@ -107,7 +107,7 @@ def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = N
 
     Returns:
         Coordinates (experiment, workload, stands_for with the paper's workloads joined by a comma, method, label, prune_ratio as
-        asked for in (0, 1) or NaN, explore, panel, seed, cell), `status` ("finished", "diverged", "not run"), `diverged_epoch`,
+        asked for in (0, 1) or NaN, explore, label_noise, panel, seed, cell), `status` ("finished", "diverged", "not run"), `diverged_epoch`,
         the measured values of summary.json (accuracies in %, durations in seconds; NaN if not run), `realised_prune_ratio` and
         `time_s` = selection_s + training_s.
     """

@@ -39,6 +39,14 @@ LOOKS = {
     "infobatch": Look("#D55E00", "s", (0, (4, 1, 1, 1))),
     "infobatch_nominal": Look("#D55E00", "p", (0, (1, 1))),
     "orderdp": Look("#0072B2", "*", "-"),
+    # Variants of OrderDP share its hue: pale where they keep other ranks, dark where they rank otherwise or at another pace.
+    "orderdp_bottom": Look("#56B4E9", "v", ":"),
+    "orderdp_mixed": Look("#56B4E9", "D", "--"),
+    "orderdp_trimmed": Look("#56B4E9", "^", "-"),
+    "orderdp_ema": Look("#0072B2", "o", "--"),
+    "orderdp_gradient_norm": Look("#0072B2", "s", (0, (3, 1, 1, 1))),
+    "orderdp_margin": Look("#0072B2", "P", ":"),
+    "orderdp_rising": Look("#0072B2", ">", (0, (5, 1))),
 }
 FAMILIES = {
     "static_random": "random", "static_random_plain": "random", "contextual_diversity": "geometry", "herding": "geometry",

@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from orderdp.datasets import ImageData
+from orderdp.datasets.noise import with_label_noise
 from orderdp.diagnostics.selection import coverage, jaccard
 from orderdp.models import MODELS
 from orderdp.pruning import PRUNERS
 from orderdp.pruning.base import Pruner
+from orderdp.pruning.scores import SCORES
 from orderdp.pruning.streams import generator, stream_seed
 from orderdp.spec import RunSpec
 from orderdp.training.augment import Images, draw
@@ -64,7 +66,7 @@ def build_pruner(spec: RunSpec, n: int, coreset: Coreset | None = None) -> Prune
         if coreset is None:
             raise ValueError(f"A run on a coreset by '{spec.coreset.method}' needs its samples.")
         return cls(n, seed=spec.seed, indices=coreset.indices, weights=coreset.weights, **options)  # type: ignore[call-arg]
-    if options.get("annealing") is not None:
+    if options.get("annealing") is not None or "schedule" in options:
         options["epochs"] = spec.recipe.epochs
     if "prune_ratio" in options:
         return cls.at_ratio(n, options.pop("prune_ratio"), seed=spec.seed, **options)
@@ -101,7 +103,9 @@ class Training:
     """
 
     def __init__(self, spec: RunSpec, data: ImageData, device: torch.device, coreset: Coreset | None = None) -> None:
+        data, self.wrong = with_label_noise(data, spec.dataset.label_noise)
         self.spec, self.data, self.device = spec, data, device
+        self.score = None if spec.method.score is None else SCORES[spec.method.score]
         self.n = len(data.train_labels)
         self.dtype = choose_dtype(spec.recipe.precision, device)
         self.model = build_model(spec, data).to(device, memory_format=torch.channels_last)
@@ -198,7 +202,8 @@ class Training:
         """One optimiser step; nothing in it waits for the device."""
         on_device = indices.to(self.device, non_blocking=True)
         logits, losses = self._forward(on_device, draws)
-        loss = self.pruner.update(indices, losses)
+        scores = None if self.score is None else self.score(logits.detach(), self.train_labels[on_device], losses.detach())
+        loss = self.pruner.update(indices, losses, scores)
         loss.backward()
         record.norms.append(torch.stack(torch._foreach_norm(self.optimizer.gradients())).norm())
         self.optimizer.step(*rates)
@@ -283,7 +288,9 @@ class Training:
         now, before = torch.zeros(self.n, dtype=torch.bool), self.previous
         now[indices] = True
         self.previous = now
-        return {"jaccard": None if before is None else float(jaccard(before, now)), "coverage": float(coverage(self.usage))}
+        wrong = float(self.wrong[indices].float().mean()) if self.spec.dataset.label_noise > 0 else None
+        similarity = None if before is None else float(jaccard(before, now))
+        return {"jaccard": similarity, "coverage": float(coverage(self.usage)), "wrong_labels": wrong}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on. Random streams are functions of (seed, purpose, epoch): none to store."""

@@ -23,6 +23,7 @@ from torch import Tensor
 from orderdp.coresets.deepfool import perturbations
 from orderdp.coresets.quotas import quotas
 from orderdp.datasets import ImageData
+from orderdp.datasets.noise import with_label_noise
 from orderdp.pruning.streams import numpy_generator
 from orderdp.spec import ProxySpec, RunSpec
 from orderdp.training.augment import Images
@@ -79,6 +80,7 @@ def gather_evidence(
     Raises:
         Diverged: a network's loss became infinite; it needs a lower learning rate.
     """
+    data, _ = with_label_noise(data, spec.dataset.label_noise)  # as the runs that train on what is chosen
     arrays: Arrays = {
         "labels": data.train_labels.numpy(),
         "classes": np.array(data.classes),
@@ -181,10 +183,9 @@ def _as_run(spec: ProxySpec, seed: int) -> RunSpec:
     """The training of one network as a run on full data, evaluated at its end only."""
     return RunSpec.model_validate(
         {
-            "dataset": spec.dataset.model_dump(),
+            "dataset": {"name": spec.dataset.name, "label_noise": 0.0},  # the labels given are wrong already
             "model": spec.model.model_dump(),
             "method": {"name": "full", "options": {}},
-            "coreset": None,
             "recipe": spec.recipe.model_dump() | {"evaluate_every": spec.recipe.epochs},
             "checkpoints": (),
             "diagnostics": (),

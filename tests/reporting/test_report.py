@@ -217,7 +217,7 @@ def test_page_shows_what_it_must(page, made):
         page.source.index(f'<section id="{name}">')
         for name in (
                 "claims", "headline", "figure1", "table2", "figure3", "figure4", "figures5_8", "table8", "figures9_11", "table9", "table10",
-                "table11", "theory", "errata",
+                "table11", "beyond", "theory", "errata",
             )
     ]
     assert order == sorted(order)

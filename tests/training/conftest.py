@@ -18,7 +18,6 @@ SPEC: dict[str, Any] = {
     "dataset": {"name": "digits"},
     "model": {"name": "resnet8", "options": {"width": 4}},
     "method": {"name": "orderdp", "options": {"prune_ratio": 0.7, "explore": 0.5}},
-    "coreset": None,
     "recipe": {
         "epochs": 4,
         "batch_size": 128,

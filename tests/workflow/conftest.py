@@ -37,11 +37,11 @@ class Project:
         return self.run("snakemake", *arguments, "--cores", "2", **options)
 
     def planned(self, *targets: str) -> tuple[set[str], set[str]]:
-        """(cells that would train, other rules that would run)."""
+        """(cells and studies that would run, other rules that would)."""
         done = self.run("snakemake", *targets, "-n")
         output = done.stdout + done.stderr
         cells = set(re.findall(r"output: runs/(\S+)/spec\.json", output))
-        rules = set(re.findall(r"^(?:local)?rule (\w+):", output, re.M)) - {"train", "all"}
+        rules = set(re.findall(r"^(?:local)?rule (\w+):", output, re.M)) - {"train", "study", "all"}
         assert ("Nothing to be done" in output) == (not cells and not rules), output[-2000:]
         return cells, rules
 
@@ -55,7 +55,7 @@ class Project:
 
 
 def tiny_params() -> dict[str, Any]:
-    """The real parameters, with one experiment of five runs on a narrow network."""
+    """The real parameters, with one experiment of five runs on a narrow network, a short study and a table that is computed."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["workloads"]["digits-resnet8"] |= {"model_options": {"width": 4}}
     params["workloads"]["digits-resnet8"]["overrides"]["epochs"] = 2
@@ -67,8 +67,11 @@ def tiny_params() -> dict[str, Any]:
                 {"methods": ["orderdp"], "prune_ratios": [0.5, 0.7]},
                 {"methods": ["ucb"], "prune_ratios": [0.5]},
             ],
-        }
+        },
+        "theory": params["experiments"]["theory"],
+        "table10": params["experiments"]["table10"],
     }
+    params["experiments"]["theory"]["study"] |= {"draws": 100, "warm_steps": 10, "steps": [10, 20], "seeds": [0, 1, 2]}
     for scale in params["scales"].values():
         scale["experiments"] = {}
     params["scales"]["quick"]["seeds"] = [0]
