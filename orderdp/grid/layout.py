@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orderdp import sources
-from orderdp.grid.cells import Cell, Experiment, Grid, Row, Study
+from orderdp.grid.cells import Cell, Cells, Experiment, Grid, Row, Study
 from orderdp.grid.params import ExperimentEntry, GridEntry, Params, Protocol
 from orderdp.grid.statics import REGISTRY, coreset_sources, coreset_values, gathered, proxy_values
 from orderdp.spec import CoresetSpec, Diagnostic, ProxySpec, RecipeSpec, RunSpec, SpecError, StudySpec, explain
@@ -48,6 +48,8 @@ class Layout:
         self.method_of: dict[str, str] = {}
         self.users: dict[str, dict[str, None]] = {}
         self.wanted: dict[str, set[Diagnostic]] = {}
+        self.gpus: dict[str, int] = {}
+        self.recipes: dict[tuple[str, float | None, int | None], RecipeSpec] = {}
 
     def problem(self, key: str, message: str) -> None:
         self.problems[f"{key}: {message}"] = None
@@ -65,7 +67,8 @@ class Layout:
             raise SpecError(report(self.path, list(self.problems)))
         named = {key: self.named(key, spec) for key, spec in self.specs.items()}
         methods = {named[key].name: method for key, method in self.method_of.items()}
-        cells, proxies, coresets = gathered({cell.name: cell for cell in named.values()}, methods)
+        placed, proxies, coresets = gathered({cell.name: cell for cell in named.values()}, methods)
+        cells = Cells(self.scale_name, placed.values())
         for name, experiment in experiments.items():
             rows = tuple(replace(row, cell=named[row.cell].name) for row in experiment.rows)
             folders = dict.fromkeys(where[0] for row in rows if (where := cells[row.cell].coreset) is not None)
@@ -211,12 +214,8 @@ class Layout:
                 if needed not in options:
                     self.problem(f"methods.{method}.at", f"no {needed!r} for prune ratio {ratio:g}: add an entry for it")
                     return None, None
-        recipe = merge(self.params.recipes.get(workload.recipe, {}), workload.overrides)
-        recipe["match_steps_at"] = ratio if entry.ratio_sets == "match_steps_at" else None
-        if part.epochs is not None:
-            recipe["epochs"] = part.epochs
         try:
-            RecipeSpec.model_validate(recipe)
+            recipe = self.recipe(ours, ratio if entry.ratio_sets == "match_steps_at" else None, part.epochs)
             coreset = None if entry.coreset is None else self.coreset(method, ours, recipe, ratio, noise)
             spec = RunSpec.model_validate(
                 {
@@ -244,18 +243,29 @@ class Layout:
             return None, None
         key = spec.canonical()
         self.specs.setdefault(key, spec)
+        self.gpus[key] = max(self.gpus.get(key, 1), workload.gpus)
         self.method_of.setdefault(key, method)
         return key, options.get("explore")  # type: ignore[return-value]
 
-    def coreset(self, method: str, ours: str, recipe: Mapping[str, Any], ratio: float | None, noise: float) -> CoresetSpec:
+    def coreset(self, method: str, ours: str, recipe: RecipeSpec, ratio: float | None, noise: float) -> CoresetSpec:
         """What a static run of this row trains on."""
         entry, workload = self.params.methods[method].coreset, self.params.workloads[ours]
         assert entry is not None
         model = {"name": workload.model, "options": workload.model_options}
-        changed = merge(recipe, self.protocol.proxy.overrides)
+        changed = merge(recipe.model_dump(), self.protocol.proxy.overrides)
         dataset = {"name": workload.dataset, "label_noise": noise}
         proxy = ProxySpec.model_validate(proxy_values(self.protocol, changed, dataset, model))
         return CoresetSpec.model_validate(coreset_values(entry, self.protocol, proxy, ratio, self.scale.early_epochs.get(method)))
+
+    def recipe(self, ours: str, match_steps_at: float | None, epochs: int | None) -> RecipeSpec:
+        """A workload's recipe; checked once, since thousands of runs share a few."""
+        point = (ours, match_steps_at, epochs)
+        if point not in self.recipes:
+            workload = self.params.workloads[ours]
+            recipe = merge(self.params.recipes.get(workload.recipe, {}), workload.overrides)
+            changes = {"match_steps_at": match_steps_at} | ({} if epochs is None else {"epochs": epochs})
+            self.recipes[point] = RecipeSpec.model_validate(recipe | changes)
+        return self.recipes[point]
 
     def named(self, key: str, spec: RunSpec) -> Cell:
         """The run with all that is asked of it, under its final name."""
@@ -263,7 +273,7 @@ class Layout:
         found = sources.digests(*((*REGISTRIES[kind], name) for kind, name in _names(spec).items()))
         found = dict(sorted((found | coreset_sources(spec)).items()))
         fingerprint = spec.fingerprint(found)
-        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]))
+        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]), self.gpus[key])
 
 
 def _names(spec: RunSpec) -> dict[str, str]:

@@ -35,6 +35,8 @@ class Workload(Strict):
     """A name under `recipes`."""
     overrides: dict[str, Any]
     """What differs from that recipe."""
+    gpus: Count = 1
+    """GPUs that one run takes; more than one: torchrun starts a process on each. How to run, so not part of a run's name."""
 
 
 class SplitAt(Strict):

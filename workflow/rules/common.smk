@@ -10,6 +10,7 @@ sys.path.insert(0, workflow.basedir)
 from snakemake.exceptions import WorkflowError
 
 from orderdp import grid as grids
+from orderdp import resources as needs
 from orderdp.spec import SpecError
 from orderdp.stamps import artifact_stamp, page_stamp
 
@@ -49,9 +50,10 @@ shell.prefix(
 
 
 wildcard_constraints:
-    cell="|".join(map(re.escape, GRID.cells)),
-    proxy="|".join(map(re.escape, GRID.proxies)) or "none",
-    coresets="|".join(map(re.escape, GRID.coresets)) or "none",
+    # Not their list: Snakemake searches this text for every file of every job. A name that no cell has is refused by the grid.
+    cell="[^/]+-s[0-9]+-[0-9a-f]{12}",
+    proxy="proxy-[^/]+-[0-9a-f]{12}",
+    coresets="coresets-[^/]+-[0-9a-f]{12}",
     study="|".join(map(re.escape, STUDIES)) or "none",
     dataset="|".join(GRID.datasets),
 
@@ -86,6 +88,12 @@ def data_for(name, dataset):
 def coreset_of(cell):
     where = GRID.cells[cell].coreset
     return [] if where is None else made_before(cell, f"runs/{where[0]}/summary.json")
+
+
+def group_of_run(wildcards):
+    """Short runs share a job of a cluster, if the profile says how many (`group-components`)."""
+    if workflow.group_settings.group_components:
+        return needs.group(GRID.cells[wildcards.cell])
 
 
 def claim_folder():
