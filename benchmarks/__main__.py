@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.figures import FIGURES
 from benchmarks.measuring import MACHINE, MEASURED, machine
+from benchmarks.summary import write_summary
 from orderdp.files import write_rows
 from orderdp.reporting import style
 
@@ -40,6 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         if unknown := sorted(set(settings) - set(module.DEFAULTS)):
             parser.error(f"'{name}' has no option {', '.join(unknown)}. Known: {', '.join(module.DEFAULTS)}.")
         write(name, module, settings, args.out)
+        write_summary(args.out, list(FIGURES))
 
 
 def write(name: str, module: ModuleType, settings: dict[str, Any], out: Path) -> None:

@@ -59,6 +59,26 @@ def loader(frame: pd.DataFrame) -> Figure:
     return dots(frame, labels, "A pruner in a DataLoader over RandomSampler", "Ratio of times, equal numbers of samples")
 
 
+def workflow(frame: pd.DataFrame) -> Figure:
+    """Seconds of a command over the number of runs, and of bare Snakemake."""
+    figure, [[left, right]] = style.panels(1, 2, 3.4)
+    looks = dict(zip(dict.fromkeys(frame["command"]), ("orderdp", "infobatch", "ucb"), strict=True))
+    for command, part in frame.groupby("command", sort=False):
+        look = style.look(looks[command])
+        left.plot(part["cells"], part["seconds"], color=look.color, marker=look.marker, label=command)
+        left.plot(part["cells"], part["reference_seconds"], color=look.color, linestyle=":", label="_")
+        right.plot(part["cells"], part["ratio"], color=look.color, marker=look.marker, label=command)
+    left.plot([], [], color="#555555", linestyle=":", label="bare Snakemake")
+    right.axhline(1, color="#555555", linestyle="--", linewidth=1)
+    for ax, title, y in ((left, "Whole command", "Time (s)"), (right, "Over bare Snakemake with as many jobs", "Ratio")):
+        ax.set_xscale("log")
+        ax.set_title(title)
+        ax.set_xlabel("Runs")
+        ax.set_ylabel(y)
+        ax.set_ylim(bottom=0)
+    return style.finish(figure, [[left, right]], footer(frame))
+
+
 def tuning(frame: pd.DataFrame) -> Figure:
     """Each choice over what it stands instead of."""
     labels = [f"{row.choice}\nover {row.instead_of}" for row in frame.itertuples()]
@@ -133,4 +153,5 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "accuracy": accuracy,
     "memory": memory,
     "tuning": tuning,
+    "workflow": workflow,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from importlib import import_module
 
+import pandas as pd
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from benchmarks.__main__ import main
 from benchmarks.figures import FIGURES
 from benchmarks.measuring import MACHINE, MEASURED, Took, compared, in_turn, machine, one_core
 from benchmarks.selection import SortedOrderDP
+from benchmarks.summary import goal
 from benchmarks.workload import spec
 from orderdp.pruning import PRUNERS, OrderDP
 from orderdp.pruning.streams import numpy_generator
@@ -23,7 +25,7 @@ WRITTEN = {"memory": {"ratio"}, "accuracy": set(MEASURED) - {"cpu_ratio", "goal"
 """Columns of what is not compared repeat by repeat."""
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name == "workflow" else []) for name in FIGURES])
 def test_a_benchmark_writes_its_columns_and_its_figure(name, tmp_path):
     main([name, "--tiny", "--out", str(tmp_path)])
     with (tmp_path / f"{name}.csv").open() as file:
@@ -36,6 +38,7 @@ def test_a_benchmark_writes_its_columns_and_its_figure(name, tmp_path):
             assert 0 < float(row["ratio_low"]) <= float(row["ratio"]) <= float(row["ratio_high"])
     assert (tmp_path / f"{name}.png").stat().st_size > 5000
     assert (tmp_path / f"{name}.pdf").stat().st_size > 5000
+    assert f"python -m benchmarks {name}" in (tmp_path / "index.md").read_text()
 
 
 def test_every_method_is_measured():
@@ -96,6 +99,13 @@ def test_both_crops_of_a_batch_are_the_same_to_the_bit():
     draws = draw(40, AugmentSpec(crop_padding=3, flip=True), made)
     indices = torch.tensor([3, 39, 0, 7, 7])
     assert torch.equal(images.augmented(indices, draws), tuning.in_one_gather(images, indices, draws))
+
+
+@pytest.mark.parametrize(
+    ("name", "ratio", "verdict"), [("engine", 3.1, "met"), ("engine", 2.9, "missed"), ("loader", 1.02, "missed"), ("loader", 1.0, "met")]
+)
+def test_a_goal_is_met_or_missed(name, ratio, verdict):
+    assert goal(name, pd.Series({"ratio": ratio, "goal": 3.0 if name == "engine" else 1.01})).endswith(f": {verdict}")
 
 
 def test_one_core_is_given_back():
