@@ -15,6 +15,7 @@ import torch
 from benchmarks.figures import FIGURES
 from benchmarks.measuring import MACHINE, MEASURED, machine
 from benchmarks.summary import write_summary
+from benchmarks.workload import allocate_as_usual
 from orderdp.files import write_rows
 from orderdp.reporting import style
 
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
 def write(name: str, module: ModuleType, settings: dict[str, Any], out: Path) -> None:
     """Runs one benchmark, and leaves its table and figure."""
     print(f"{name} {json.dumps(settings)}", flush=True)
+    allocate_as_usual()
     where, rows = machine(), []
     for row in module.run(**settings):
         rows.append({**row, **where})

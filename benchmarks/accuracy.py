@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.measuring import quartiles, rounded
 from benchmarks.workload import spec, training
+from orderdp.training.allocator import keep_freed_memory
 from orderdp.training.engine import Training
 
 KEYS = ("scale", "method", "prune_ratio", "epochs", "accuracy", "reached", "final_accuracy")
@@ -60,6 +61,7 @@ def advance(one: Training) -> None:
     def pause(training: Training) -> None:
         raise Paused
 
+    keep_freed_memory()
     if not one.done:
         try:
             one.fit(pause)

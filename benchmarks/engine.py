@@ -1,7 +1,7 @@
 """(c) The customary loop over the project's engine: the same network, data, augmentation, batch size and core.
 
 The ratio is the speed-up: how many times as long an epoch takes the loop of `customary.py`, whose loader works in the same process or in
-worker processes on the same core. Further rows say where it comes from: the engine in float32, and the loading alone.
+worker processes on the same core. The loop runs with the system's allocator as it is, the engine as the workflow sets it. Further rows say where it comes from: the engine in float32, and the loading alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.customary import Loop, Pictures
 from benchmarks.measuring import compared, in_turn, one_core
-from benchmarks.workload import data, one_epoch, spec, training
+from benchmarks.workload import as_usual, data, one_epoch, spec, training
 
 KEYS = ("scale", "thing", "reference", "samples")
 GOAL = 3.0
@@ -37,9 +37,9 @@ def run(scale: str, samples: int, workers: int, repeats: int) -> Iterator[dict[s
             {
                 f"engine (auto: {str(engine.dtype).removeprefix('torch.')})": lambda: one_epoch(engine),
                 "engine (fp32)": lambda: one_epoch(exact),
-                "customary loop": lambda: loop.epoch(alone),
-                f"customary loop, {workers} workers": lambda: loop.epoch(helped),
-                "its loading alone": lambda: [None for _ in alone],
+                "customary loop": as_usual(lambda: loop.epoch(alone)),
+                f"customary loop, {workers} workers": as_usual(lambda: loop.epoch(helped)),
+                "its loading alone": as_usual(lambda: [None for _ in alone]),
             },
             repeats,
         )

@@ -6,12 +6,11 @@
 - threads: two against one, for one epoch.
 - compiled: a network through `torch.compile` against the plain one. `seconds_before` is what compiling and the first epoch took: add it
   to what the ratio saves.
-- evaluation: by smaller batches, `evaluate` alone.
+- evaluation: the test set in smaller batches; evaluation alone.
 """
 
 from __future__ import annotations
 
-import ctypes
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -20,9 +19,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.measuring import compared, in_turn, rounded
-from benchmarks.workload import data, one_epoch, spec, training
+from benchmarks.workload import as_usual, data, one_epoch, spec, training
 from orderdp.pruning.streams import generator
-from orderdp.training.allocator import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
+from orderdp.training import engine
+from orderdp.training.allocator import keep_freed_memory
 from orderdp.training.augment import Draws, Images, _reflect, draw
 
 KEYS = ("scale", "choice", "instead_of", "seconds_before")
@@ -52,18 +52,7 @@ def memory(scale: str, samples: int) -> Choice:
     """Freed memory kept, or given back beyond glibc's own largest thresholds, at which it ends by itself."""
     one = training(spec(scale, "full"), samples)
 
-    def given_back() -> None:
-        if keep_freed_memory():
-            libc = ctypes.CDLL(None)
-            libc.mallopt(M_MMAP_THRESHOLD, 2**25)
-            libc.mallopt(M_TRIM_THRESHOLD, 2**26)
-        one_epoch(one)
-
-    def kept() -> None:
-        keep_freed_memory()
-        one_epoch(one)
-
-    return "freed memory kept", "given back", {"thing": kept, "reference": given_back}, None
+    return "freed memory kept", "given back", {"thing": lambda: one_epoch(one), "reference": as_usual(one._train_epoch)}, None
 
 
 def crop(scale: str, samples: int) -> Choice:
@@ -121,9 +110,7 @@ def compiled(scale: str, samples: int) -> Choice:
 
 
 def evaluation(scale: str, samples: int) -> Choice:
-    """The test set in batches as the engine takes them, or of 1000."""
-    from orderdp.training import engine
-
+    """The test set in batches as the engine takes them, or of a quarter."""
     one, usual = training(spec(scale, "full"), samples), engine.EVALUATION_BATCH
 
     def by(size: int) -> None:
@@ -131,7 +118,7 @@ def evaluation(scale: str, samples: int) -> Choice:
         one._evaluate()
         engine.EVALUATION_BATCH = usual
 
-    return f"evaluation by {usual}", "by 1000", {"thing": lambda: by(usual), "reference": lambda: by(1000)}, None
+    return f"evaluation by {usual // 4}", f"by {usual}", {"thing": lambda: by(usual // 4), "reference": lambda: by(usual)}, None
 
 
 CHOICES: dict[str, Callable[[str, int], Choice]] = {

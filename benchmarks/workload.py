@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import torch
 from orderdp import datasets, grid
 from orderdp.datasets import ImageData
 from orderdp.spec import RunSpec
+from orderdp.training.allocator import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
 from orderdp.training.engine import Training
 
 ROOT = Path(__file__).parents[1]
@@ -50,8 +53,27 @@ def training(wanted: RunSpec, samples: int | None = None) -> Training:
     return Training(wanted, data(wanted.dataset.name, samples), torch.device("cpu"))
 
 
+def allocate_as_usual() -> None:
+    """Sets glibc's allocator to the largest thresholds that it gives itself: it would keep less freed memory, never more."""
+    if keep_freed_memory():
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**25)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**26)
+
+
+def as_usual(call: Callable[[], object]) -> Callable[[], object]:
+    """The call under `allocate_as_usual`: code that knows nothing of allocators."""
+
+    def called() -> object:
+        allocate_as_usual()
+        return call()
+
+    return called
+
+
 def one_epoch(run: Training) -> int:
-    """Trains an epoch, without the evaluation after it; returns how many samples it kept."""
+    """Trains an epoch as the workflow does, without the evaluation after it; returns how many samples it kept."""
+    keep_freed_memory()
     row, _ = run._train_epoch()
     run.epoch += 1
     return int(row["kept"] or 0)
