@@ -13,9 +13,10 @@ from benchmarks import accuracy, memory, methods, tuning
 from benchmarks.__main__ import main
 from benchmarks.figures import FIGURES
 from benchmarks.measuring import MACHINE, MEASURED, Took, compared, in_turn, machine, one_core
+from benchmarks.overhead import side_by_side
 from benchmarks.selection import SortedOrderDP
 from benchmarks.summary import goal
-from benchmarks.workload import spec
+from benchmarks.workload import one_epoch, spec, training
 from orderdp.pruning import PRUNERS, OrderDP
 from orderdp.pruning.streams import numpy_generator
 from orderdp.spec import AugmentSpec
@@ -67,6 +68,25 @@ def test_a_ratio_is_the_median_of_the_repeats_own_ratios():
     found = compared(thing, reference, goal=1.02)
     assert (found["ratio"], found["ratio_low"], found["ratio_high"]) == (3, 2.5, 3.5)
     assert (found["cpu_ratio"], found["seconds"], found["repeats"], found["goal"]) == (0.5, 4, 3, 1.02)
+
+
+def test_epochs_side_by_side_are_those_of_runs_alone():
+    """And take their steps in proportion, so that no run has the machine for itself."""
+    names = [("full", None), ("orderdp", 0.5)]
+    together, alone = ({name: training(spec("quick", *name), 600) for name in names} for _ in range(2))
+    order = []
+    for name, one in together.items():
+        step = one._step
+        one._step = lambda *args, name=name, step=step: (order.append(name[0]), step(*args))[1]
+    for _ in range(2):
+        found = side_by_side(together)
+    for name in names:
+        for _ in range(2):
+            assert one_epoch(alone[name]) == found[name].kept
+        for a, b in zip(together[name].model.parameters(), alone[name].model.parameters(), strict=True):
+            assert torch.equal(a, b)
+    assert (found["full", None].steps, found["orderdp", 0.5].steps) == (5, 3)
+    assert order[:8] == ["full", "orderdp", "full", "orderdp", "full", "full", "orderdp", "full"]
 
 
 def test_sorting_selects_as_many():
