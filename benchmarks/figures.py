@@ -13,6 +13,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+LOOKS = {
+    "orderdp_batches": style.LOOKS["orderdp_margin"],
+    "orderdp_scheduled": style.LOOKS["orderdp_rising"],
+    "orderdp_by_sort": style.LOOKS["orderdp_bottom"],
+    "static": style.OTHERS[3],
+}
+"""Of methods that the report's figures do not show; the others look as they do there."""
+
+
+def look_of(method: str) -> style.Look:
+    """The method's look."""
+    return LOOKS.get(method) or style.look(method)
+
+
 def footer(frame: pd.DataFrame) -> str:
     """The machine that the numbers were taken on."""
     row = frame.iloc[0]
@@ -24,7 +38,7 @@ def selection(frame: pd.DataFrame) -> Figure:
     """Ratio to a full sort, and milliseconds, over the number of samples."""
     figure, [[left, right]] = style.panels(1, 2, 3.9)
     for method, part in frame.groupby("method", sort=False):
-        look = style.look(str(method))
+        look = look_of(str(method))
         options: dict[str, Any] = {"color": look.color, "marker": look.marker, "linestyle": look.line, "label": method, "markersize": 4}
         left.plot(part["n"], 1000 * part["seconds"], **options)
         right.plot(part["n"], part["ratio"], **options)
@@ -38,6 +52,8 @@ def selection(frame: pd.DataFrame) -> Figure:
         ax.set_title(title)
         ax.set_xlabel("Samples in the data set")
         ax.set_ylabel(y)
+    right.set_yticks([0.2, 0.5, 1, 2, 5], ["0.2", "0.5", "1", "2", "5"])
+    right.minorticks_off()
     return style.finish(figure, [[left, right]], footer(frame))
 
 
@@ -130,7 +146,7 @@ def accuracy(frame: pd.DataFrame) -> Figure:
 
 def memory(frame: pd.DataFrame) -> Figure:
     """Bytes per sample of every method at each moment."""
-    figure, [[ax]] = style.panels(1, 1, 3.9)
+    figure, [[ax]] = style.panels(1, 1, 5.2)
     methods = list(dict.fromkeys(frame["method"]))
     moments = list(dict.fromkeys(frame["moment"]))
     for place, (moment, color) in enumerate(zip(moments, style.shades(len(moments)), strict=True)):
@@ -138,7 +154,7 @@ def memory(frame: pd.DataFrame) -> Figure:
         positions = [row + 0.26 * (1 - place) for row in range(len(methods) - 1, -1, -1)]
         ax.barh(positions, part["bytes_per_sample"], 0.24, color=color, label=moment)
         for y, value in zip(positions, part["bytes_per_sample"], strict=True):
-            ax.annotate(f"{value:.3g}", (value, y), xytext=(2, 0), textcoords="offset points", va="center", fontsize=6.5)
+            ax.annotate(f"{value:.3g}", (value, y), xytext=(3, -1), textcoords="offset points", va="center", fontsize=6)
     ax.set_yticks(range(len(methods) - 1, -1, -1), methods)
     ax.set_xlabel("Bytes per sample of the data set")
     ax.set_title("Memory of a pruner")
