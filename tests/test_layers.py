@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "datasets": set(),
     "models": set(),
     "pruning": {"theory"},
+    "integrations": {"pruning"},
     "coresets": set(),
     "diagnostics": set(),
     "grid": {"spec", "sources"},
@@ -56,6 +57,7 @@ def test_no_arrow_goes_up_or_sideways(path):
     [
         ("import orderdp.grid, orderdp.stamps, orderdp.plan", {"torch", "numpy", "pandas", "mlflow"}),
         ("from orderdp import OrderDP", {"torchvision", "sklearn", "pandas", "mlflow", "matplotlib", "scipy", "yaml", "pydantic"}),
+        ("import orderdp.integrations", {"torch", "lightning", "transformers", "accelerate"}),
         ("import orderdp.training.run", {"torchvision", "sklearn", "pandas", "mlflow", "matplotlib", "torch._dynamo"}),
         ("import orderdp.tracking", {"mlflow", "torch", "pandas"}),
     ],

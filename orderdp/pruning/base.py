@@ -15,6 +15,7 @@ from torch.utils.data import Sampler
 from orderdp.pruning.checks import as_indices, per_sample, whole
 from orderdp.pruning.exchange import gather, placement
 from orderdp.pruning.observations import joined, without_repetition
+from orderdp.pruning.state import copied, extended
 from orderdp.pruning.streams import numpy_generator, permutation
 
 CHUNK = 65536  # indices turned into Python integers at a time: a list of all of ImageNet's would take 50 MB
@@ -41,8 +42,11 @@ class Pruner(Sampler[Any]):
     common samples in the same order.
 
     Across ranks of `torch.distributed` every rank draws the same selection and iterates its share. Losses are exchanged in `set_epoch`,
-    when an epoch begins and in `synchronize`, which every rank must call alike; nothing else communicates, so that one rank alone may
-    ask for a length, a selection or a ratio.
+    when an epoch begins, in `grow` and in `synchronize`, which every rank must call alike; nothing else communicates, so that one rank
+    alone may ask for a length, a selection or a ratio.
+
+    One pruner serves one loader: an iteration that goes on after a newer one has started is an error. Loader workers draw ahead, so that
+    with them an iteration may have come to its end although training has left it; name the epochs where that matters.
 
     Args:
         n: number of samples in the data set.
@@ -61,8 +65,10 @@ class Pruner(Sampler[Any]):
         self._preview: tuple[int, Selection] | None = None
         self._tables: dict[torch.device, Tensor] = {}
         self._placement: tuple[int, int] | None = None
-        self._epochs_begun = 0
+        self._samples_offered = 0
         self._samples_begun = 0
+        self._turn = 0
+        self._ahead: list[int] = []
 
     @classmethod
     def at_ratio(cls, n: int, prune_ratio: float, **options: Any) -> Self:
@@ -87,7 +93,7 @@ class Pruner(Sampler[Any]):
         """Takes in losses: int64 (m,) without repetition, float32 (m,), each finite or +inf. The default needs none."""
 
     def memory(self) -> dict[str, Any]:
-        """What `state_dict` stores for the method; names of attributes with their values."""
+        """What `state_dict` stores for the method; names of attributes with their values. Tensors are (n,), one value per sample."""
         return {}
 
     def on_begin(self, epoch: int, selection: Selection) -> None:
@@ -179,9 +185,9 @@ class Pruner(Sampler[Any]):
     @property
     def prune_ratio(self) -> float:
         """Share of the samples left out so far, over all epochs begun; of the next epoch if none has."""
-        if self._epochs_begun == 0:
+        if self._samples_offered == 0:
             return 1 - len(self.select(self._epoch).indices) / self.n
-        return 1 - self._samples_begun / (self._epochs_begun * self.n)
+        return 1 - self._samples_begun / self._samples_offered
 
     def synchronize(self) -> None:
         """Learns from the losses observed since the last call, on all ranks: every rank must call it. Before `state_dict`, for example."""
@@ -204,17 +210,52 @@ class Pruner(Sampler[Any]):
             raise ValueError(f"The 'rank' of {type(self).__name__} must be below 'world_size' = {world_size}. Got {rank}.")
         self._placement = (rank, world_size)
 
+    def grow(self, n: int) -> None:
+        """The data set has n samples from now on: those appended to it count as never seen, the others keep what is known of them.
+
+        Call it between epochs, with workers that persist on a loader made anew (they hold a copy of the old data), across ranks on every
+        rank. The method's shares stay, now of n. An epoch that has begun keeps its set, as does a method that chooses once for several
+        epochs until its next choice, and a fixed subset for good.
+
+        Args:
+            n: at least the present n.
+        """
+        n = whole(self, "n", n, self.n)
+        self.synchronize()
+        larger, state = type(self)(n, **self._options()), self.state_dict()
+        state["n"], state["usage"] = n, extended(self.usage, larger.usage, n)
+        state["memory"] = {name: extended(value, getattr(larger, name), n) for name, value in state["memory"].items()}
+        larger.load_state_dict(state)
+        larger._placement, larger._turn, larger._ahead = self._placement, self._turn, self._ahead
+        vars(self).update(vars(larger))
+
     # Sampler
 
     def __iter__(self) -> Iterator[Any]:
         """A fresh iterator over this rank's share of the epoch, as Python integers."""
         self._epoch = self._upcoming()
-        return self._walk(self._share(self._begin(self._epoch).indices), self._epoch)
+        return self._walk(self._share(self._begin(self._epoch).indices), self._epoch, self._take_turn())
 
-    def _walk(self, indices: Tensor, epoch: int) -> Iterator[int]:
+    def _walk(self, indices: Tensor, epoch: int, turn: int) -> Iterator[int]:
         for part in indices.split(CHUNK):
-            yield from part.tolist()
+            self._check_turn(turn)
+            self._ahead = part.tolist()
+            yield from self._ahead
+        self._check_turn(turn)
         self._finish(epoch)
+
+    def _take_turn(self) -> int:
+        # Emptied, so that an older iteration ends its list and finds its turn over: a check per sample would cost as much as sampling.
+        self._ahead.clear()
+        self._turn += 1
+        return self._turn
+
+    def _check_turn(self, turn: int) -> None:
+        if turn != self._turn:
+            raise RuntimeError(
+                f"This iteration over {type(self).__name__} is over: a newer one has started. One pruner serves one loader; "
+                "give each loader a pruner of its own, and look at samples through another sampler."
+            )
 
     def __len__(self) -> int:
         """Samples of this rank in the epoch named by `set_epoch`; without it, in the epoch last begun."""
@@ -244,8 +285,8 @@ class Pruner(Sampler[Any]):
             "flags": [self._named, self._walked, self._observed],
             "begun": None if self._begun is None else [self._begun[0], *self._begun[1]],
             "usage": self.usage.clone(),
-            "counts": [self._epochs_begun, self._samples_begun],
-            "memory": {name: _copy(value) for name, value in self.memory().items()},
+            "counts": [self._samples_offered, self._samples_begun],
+            "memory": {name: copied(value) for name, value in self.memory().items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -261,22 +302,24 @@ class Pruner(Sampler[Any]):
                 )
         self._epoch, begun = state["epoch"], state["begun"]
         self._named, self._walked, self._observed = state["flags"]
-        self._epochs_begun, self._samples_begun = state["counts"]
+        self._samples_offered, self._samples_begun = state["counts"]
         self._begun = None if begun is None else (begun[0], Selection(begun[1], begun[2]))
         self.usage = state["usage"].clone()
         self._pending, self._preview, self._tables = [], None, {}
         for name in self.memory():
-            setattr(self, name, _copy(state["memory"][name]))
+            setattr(self, name, copied(state["memory"][name]))
 
     def __repr__(self) -> str:
         """The call that builds an equal pruner; options at their default are left out."""
-        options = ""
-        for name, parameter in list(inspect.signature(type(self)).parameters.items())[1:]:
-            # `prune_ratio` is what was realised; the one asked for is kept as `target_ratio`.
-            value = getattr(self, "target_ratio" if name == "prune_ratio" else name)
-            if parameter.default is parameter.empty or value != parameter.default:
-                options += f", {name}={value!r}"
-        return f"{type(self).__name__}({self.n}{options})"
+        parameters = inspect.signature(type(self)).parameters
+        given = {name: value for name, value in self._options().items() if value != parameters[name].default}
+        return f"{type(self).__name__}({self.n}{''.join(f', {name}={value!r}' for name, value in given.items())})"
+
+    def _options(self) -> dict[str, Any]:
+        """The constructor's arguments beside n."""
+        names = list(inspect.signature(type(self)).parameters)[1:]
+        # `prune_ratio` is what was realised; the one asked for is kept as `target_ratio`.
+        return {name: getattr(self, "target_ratio" if name == "prune_ratio" else name) for name in names}
 
     def _begin(self, epoch: int) -> Selection:
         if self._begun is None or self._begun[0] != epoch:
@@ -291,7 +334,7 @@ class Pruner(Sampler[Any]):
     def _start(self, epoch: int, selection: Selection, samples: int) -> None:
         self._begun, self._preview, self._tables = (epoch, selection), None, {}
         self._walked = self._observed = False
-        self._epochs_begun += 1
+        self._samples_offered += self.n
         self._samples_begun += samples
 
     def _finish(self, epoch: int) -> None:
@@ -313,7 +356,3 @@ class Pruner(Sampler[Any]):
             return indices
         size = -(-len(indices) // world)
         return indices[torch.arange(rank, size * world, world) % len(indices)]
-
-
-def _copy(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else list(value) if isinstance(value, list) else value
