@@ -1,0 +1,164 @@
+"""Parts of pages that are made from the code and from measured files, so that no text and no number stands twice."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def table(heads: list[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+
+
+def first_line(docstring: str | None) -> str:
+    """The first paragraph of a docstring, on one line."""
+    if not docstring:
+        raise ValueError("An entry of a registry has no docstring.")
+    return " ".join(inspect.cleandoc(docstring).split("\n\n")[0].split())
+
+
+def pruners() -> str:
+    """Every dynamic method, and the two that have no epochs of fixed length to register."""
+    from orderdp.pruning import PRUNERS, StreamingOrderDP
+
+    rows = [(f"`{name}`", _api("pruning", pruner), first_line(pruner.__doc__)) for name, pruner in PRUNERS.items()]
+    return table(["name", "class", "what it trains on"], [*rows, ("", _api("pruning", StreamingOrderDP), first_line(StreamingOrderDP.__doc__))])
+
+
+def scores() -> str:
+    """What may take the place of the loss."""
+    from orderdp.pruning.scores import SCORES
+
+    return table(["name", "score"], [(f"`{name}`", first_line(score.__doc__)) for name, score in SCORES.items()])
+
+
+def schedules() -> str:
+    """Prune ratios over training."""
+    from orderdp.pruning.schedules import SCHEDULES
+
+    return table(["name", "prune ratio"], [(f"`{name}`", first_line(schedule.__doc__)) for name, schedule in SCHEDULES.items()])
+
+
+def coresets() -> str:
+    """Every static method, with its family."""
+    from orderdp.coresets import CORESETS
+
+    rows = [(f"`{name}`", method.__module__.rpartition(".")[2].replace("_", " "), first_line(method.__doc__)) for name, method in CORESETS.items()]
+    return table(["name", "family", "what it keeps"], rows)
+
+
+def models() -> str:
+    """Every network."""
+    from orderdp.models import MODELS
+
+    return table(["name", "network"], [(f"`{name}`", first_line(builder.__doc__)) for name, builder in MODELS.items()])
+
+
+def datasets() -> str:
+    """Every data set, with the facts that its entry states."""
+    from orderdp.datasets import DATASETS
+
+    rows = []
+    for name, data in DATASETS.items():
+        text = first_line(importlib.import_module(type(data).__module__).__doc__)
+        rows.append((f"`{name}`", text, f"{data.n_train:,} / {data.n_test:,}", data.classes))
+    return table(["name", "data", "training / test", "classes"], rows)
+
+
+def integrations() -> str:
+    """Every name of `orderdp.integrations`, read without importing the library that it serves."""
+    from orderdp.integrations import MODULES
+
+    rows = []
+    for name, module in sorted(MODULES.items(), key=lambda item: item[::-1]):
+        tree = ast.parse((ROOT / f"orderdp/integrations/{module}.py").read_text(encoding="utf-8"))
+        node = next(n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == name)
+        rows.append((f"`{module}`", f"[`{name}`](api/integrations.md#orderdp.integrations.{module}.{name})", first_line(ast.get_docstring(node))))
+    return table(["library", "name", "what it does"], rows)
+
+
+def commands() -> str:
+    """Every command with its options, as its grammar has them."""
+    from orderdp.__main__ import COMMANDS, parser
+
+    parts = []
+    for name in COMMANDS:
+        (choices,) = (action for action in parser(name)._actions if isinstance(action, argparse._SubParsersAction))
+        sub = choices.choices[name]
+        options = [action for action in sub._actions if not isinstance(action, argparse._HelpAction)]
+        rows = [(f"`{', '.join(o.option_strings)}`", _values(o), (o.help or "") % {"default": o.default}) for o in options]
+        parts.append(f"## {name}\n\n{sub.description}\n\n" + table(["option", "takes", ""], rows))
+    return "\n\n".join(parts)
+
+
+def members(module: str) -> str:
+    """Places for the docstrings of what a module makes public."""
+    return "\n\n".join(f"::: {_home(module, name)}" for name in importlib.import_module(module).__all__ if not name.isupper() or name == "UCB")
+
+
+def text(path: str) -> str:
+    """A file of the project, without its title."""
+    return (ROOT / path).read_text(encoding="utf-8").partition("\n")[2].strip()
+
+
+def results() -> str:
+    """The benchmark's results as they lie here."""
+    files = sorted((ROOT / "benchmarks/results").glob("*.csv"))
+    if not files:
+        return "No results lie in `benchmarks/results` of the checkout that this page was built from."
+    return "\n\n".join(f"### {path.stem.replace('_', ' ').capitalize()}\n\n`benchmarks/results/{path.name}`\n\n{_csv(path)}" for path in files)
+
+
+def _csv(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
+    heads, *rows = csv.reader(line for line in lines if not line.startswith("#"))
+    return "\n\n".join([*comments, table([head.replace("_", " ") for head in heads], [[_number(cell) for cell in row] for row in rows])])
+
+
+def _number(cell: str) -> str:
+    """A measured number with four digits; anything else as it is."""
+    try:
+        return cell if cell.lstrip("-").isdigit() else f"{float(cell):.4g}"
+    except ValueError:
+        return cell
+
+
+def _api(page: str, thing: type) -> str:
+    return f"[`{thing.__name__}`](api/{page}.md#{thing.__module__}.{thing.__name__})"
+
+
+def _home(module: str, name: str) -> str:
+    """Where a public name is defined, so that links to it have one form."""
+    thing = getattr(importlib.import_module(module), name)
+    return f"{thing.__module__}.{thing.__qualname__}" if hasattr(thing, "__qualname__") else f"{module}.{name}"
+
+
+def _values(option: argparse.Action) -> str:
+    if option.nargs == 0:
+        return ""
+    return ", ".join(f"`{choice}`" for choice in option.choices) if option.choices else f"`{option.metavar or option.dest.upper()}`"
+
+
+GENERATED: dict[str, Callable[..., str]] = {
+    "pruners": pruners,
+    "scores": scores,
+    "schedules": schedules,
+    "coresets": coresets,
+    "models": models,
+    "datasets": datasets,
+    "integrations": integrations,
+    "commands": commands,
+    "members": members,
+    "text": text,
+    "results": results,
+}
