@@ -6,7 +6,6 @@ Light, as the Snakefile imports it at every parse: no pandas, and no file of a r
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -30,7 +29,7 @@ def artifact_stamp(grid: Grid, experiment: str) -> str:
         KeyError: the grid has no such experiment.
     """
     entry = grid.experiments[experiment]
-    rows = sorted(str(sorted(asdict(row).items())) for row in entry.rows)
+    rows = sorted(str(sorted(vars(row).items())) for row in entry.rows)
     order = dict.fromkeys(row.label for row in entry.rows)  # of table lines and legends
     words = (grid.scale, grid.note, entry.title, entry.reproduces, _caption(experiment))
     made_of = (repr(entry.settings), "" if entry.study is None else entry.study.name)

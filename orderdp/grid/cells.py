@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orderdp.spec import RunSpec, StudySpec
+from orderdp.spec import RunSpec, SpecError, StudySpec
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Cell:
     spec: RunSpec
     sources: Mapping[str, str]
     experiments: tuple[str, ...]
+    gpus: int = 1
 
     def record(self) -> dict[str, Any]:
         """The content of the run's `spec.json`."""
@@ -27,6 +28,20 @@ class Cell:
             "spec": self.spec.plain(),
             "sources": dict(self.sources),
         }
+
+
+class Cells(dict[str, Cell]):
+    """The runs of a scale by name; an unknown name is an error that says so."""
+
+    def __init__(self, scale: str, cells: Iterable[Cell]) -> None:
+        super().__init__((cell.name, cell) for cell in cells)
+        self.scale = scale
+
+    def __missing__(self, name: str) -> Cell:
+        raise SpecError(
+            f"{name!r} is not in the grid of scale {self.scale!r}. The parameters or the sources changed since it was planned; "
+            "`python -m orderdp plan` and `snakemake -n` show the present cells."
+        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orderdp import sources
-from orderdp.grid.cells import Cell, Experiment, Grid, Row, Study
+from orderdp.grid.cells import Cell, Cells, Experiment, Grid, Row, Study
 from orderdp.grid.params import ExperimentEntry, GridEntry, Params
 from orderdp.spec import Diagnostic, RecipeSpec, RunSpec, SpecError, StudySpec, explain
 
@@ -46,6 +46,8 @@ class Layout:
         self.specs: dict[str, RunSpec] = {}
         self.users: dict[str, dict[str, None]] = {}
         self.wanted: dict[str, set[Diagnostic]] = {}
+        self.gpus: dict[str, int] = {}
+        self.recipes: dict[tuple[str, float | None, int | None], RecipeSpec] = {}
 
     def problem(self, key: str, message: str) -> None:
         self.problems[f"{key}: {message}"] = None
@@ -61,7 +63,7 @@ class Layout:
         if self.problems:
             raise SpecError(report(self.path, list(self.problems)))
         named = {key: self.named(key, spec) for key, spec in self.specs.items()}
-        cells = {cell.name: cell for cell in named.values()}
+        cells = Cells(self.scale_name, named.values())
         for name, experiment in experiments.items():
             rows = tuple(replace(row, cell=named[row.cell].name) for row in experiment.rows)
             experiments[name] = replace(experiment, rows=rows)
@@ -191,12 +193,8 @@ class Layout:
                 if needed not in options:
                     self.problem(f"methods.{method}.at", f"no {needed!r} for prune ratio {ratio:g}: add an entry for it")
                     return None, None
-        recipe = merge(self.params.recipes.get(workload.recipe, {}), workload.overrides)
-        recipe["match_steps_at"] = ratio if entry.ratio_sets == "match_steps_at" else None
-        if part.epochs is not None:
-            recipe["epochs"] = part.epochs
         try:
-            RecipeSpec.model_validate(recipe)
+            recipe = self.recipe(ours, ratio if entry.ratio_sets == "match_steps_at" else None, part.epochs)
             spec = RunSpec.model_validate(
                 {
                     "dataset": {"name": workload.dataset, "label_noise": noise},
@@ -217,14 +215,25 @@ class Layout:
             return None, None
         key = spec.canonical()
         self.specs.setdefault(key, spec)
+        self.gpus[key] = max(self.gpus.get(key, 1), workload.gpus)
         return key, options.get("explore")  # type: ignore[return-value]
+
+    def recipe(self, ours: str, match_steps_at: float | None, epochs: int | None) -> RecipeSpec:
+        """A workload's recipe; checked once, since thousands of runs share a few."""
+        point = (ours, match_steps_at, epochs)
+        if point not in self.recipes:
+            workload = self.params.workloads[ours]
+            recipe = merge(self.params.recipes.get(workload.recipe, {}), workload.overrides)
+            changes = {"match_steps_at": match_steps_at} | ({} if epochs is None else {"epochs": epochs})
+            self.recipes[point] = RecipeSpec.model_validate(recipe | changes)
+        return self.recipes[point]
 
     def named(self, key: str, spec: RunSpec) -> Cell:
         """The run with all that is asked of it, under its final name."""
         spec = spec.model_copy(update={"diagnostics": tuple(sorted(self.wanted[key]))})
         found = sources.digests(*((*REGISTRIES[kind], name) for kind, name in _names(spec).items()))
         fingerprint = spec.fingerprint(found)
-        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]))
+        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]), self.gpus[key])
 
 
 def _names(spec: RunSpec) -> dict[str, str]:

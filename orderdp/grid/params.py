@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from orderdp.spec import Diagnostic, LabelNoise, Name, PruneRatio, Scalar, Score, Seed, Strict, StudySpec
+from orderdp.spec import Count, Diagnostic, LabelNoise, Name, PruneRatio, Scalar, Score, Seed, Strict, StudySpec
 
 
 class Workload(Strict):
@@ -22,6 +22,8 @@ class Workload(Strict):
     """A name under `recipes`."""
     overrides: dict[str, Any]
     """What differs from that recipe."""
+    gpus: Count = 1
+    """GPUs that one run takes; more than one: torchrun starts a process on each. How to run, so not part of a run's name."""
 
 
 class SplitAt(Strict):

@@ -120,9 +120,12 @@ def _limits(part: pd.DataFrame) -> tuple[float, float] | None:
 
 
 def _draw_accuracy(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
-    done = part.dropna(subset="accuracy")
-    for row in done.to_dict("records"):
+    for row in part.to_dict("records"):
         look, error = style.look(row["method"]), row["accuracy_std"]
+        if row["status"] != FINISHED:
+            at = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center", "fontsize": 8, "color": "#666666"}
+            ax.text(0.5, methods.index(row["method"]), row["status"], **at)
+            continue
         ax.errorbar(
             row["accuracy"], methods.index(row["method"]), xerr=None if error != error else error, color=look.color, marker=look.marker,
             markersize=7 if look.marker == "*" else 5, capsize=2, elinewidth=0.9,

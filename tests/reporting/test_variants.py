@@ -61,6 +61,7 @@ def test_figure_has_a_panel_for_each_share_and_a_line_for_each_method(results):
     assert titles == ["0 % wrong labels", "20 % wrong labels", "Among the trained"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["FULL", "ORDERDP_TRIMMED", "ORDERDP_MARGIN"]
     assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
+    assert [text.get_text() for text in figure.axes[1].texts] == ["not run"]
 
 
 def test_nothing_run_draws_an_empty_figure(results):

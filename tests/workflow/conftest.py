@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,12 @@ def copy_project(folder: Path) -> Project:
     project = Project(folder)
     project.write_params(tiny_params())
     return project
+
+
+def finished_in_mlflow(project: Project) -> int:
+    """Finished runs in the store that are not deleted: those of the cells and one for the report."""
+    with sqlite3.connect(project.folder / "mlflow.db") as store:
+        return store.execute("select count(*) from runs where lifecycle_stage = 'active' and status = 'FINISHED'").fetchone()[0]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ rule study:
         summary="runs/{study}/summary.json",
     log:
         "logs/study/{study}.log",
-    retries: 1
     conda:
         "../envs/orderdp.yaml"
     threads: 1
