@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import csv
+import difflib
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 def table(heads: list[str], rows: Iterable[Iterable[object]]) -> str:
     """A Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_cell(str(cell)) for cell in line) + " |" for line in lines)
 
 
 def first_line(docstring: str | None) -> str:
@@ -105,6 +106,12 @@ def members(module: str) -> str:
     return "\n\n".join(f"::: {_home(module, name)}" for name in importlib.import_module(module).__all__ if not name.isupper() or name == "UCB")
 
 
+def change() -> str:
+    """What OrderDP changes in the plain example, as a diff of the loop without it and with it; their first lines, which name them, are left out."""
+    before, after = ((ROOT / "examples" / name).read_text(encoding="utf-8").splitlines()[2:] for name in ("plain_before.py", "plain.py"))
+    return "\n".join(["```diff", *list(difflib.unified_diff(before, after, n=99, lineterm=""))[3:], "```"])
+
+
 def text(path: str) -> str:
     """A file of the project, without its title."""
     return (ROOT / path).read_text(encoding="utf-8").partition("\n")[2].strip()
@@ -116,6 +123,11 @@ def results() -> str:
     if not files:
         return "No results lie in `benchmarks/results` of the checkout that this page was built from."
     return "\n\n".join(f"### {path.stem.replace('_', ' ').capitalize()}\n\n`benchmarks/results/{path.name}`\n\n{_csv(path)}" for path in files)
+
+
+def _cell(text: str) -> str:
+    parts = text.replace("|", "\\|").replace("\n", " ").split("`")
+    return "`".join(part if inside % 2 else part.replace("<", "&lt;") for inside, part in enumerate(parts))
 
 
 def _csv(path: Path) -> str:
@@ -159,6 +171,7 @@ GENERATED: dict[str, Callable[..., str]] = {
     "integrations": integrations,
     "commands": commands,
     "members": members,
+    "change": change,
     "text": text,
     "results": results,
 }

@@ -14,10 +14,8 @@ DRAWING = re.compile(r'<img [^>]*?src="(?P<file>[\w-]+\.svg)"[^>]*>')
 
 
 def on_page_markdown(markdown: str, *, page: Any, **kwargs: Any) -> str:
-    """The page's text with tables made from the code, outputs of commands and, where its head says `execute: true`, of all blocks."""
-    if page.meta.get("execute"):
-        markdown = with_outputs(markdown, page.file.src_uri)
-    return PLACE.sub(_made, with_command_outputs(markdown))
+    """The page's text with tables made from the code, and below each block what it printed."""
+    return PLACE.sub(_made, with_command_outputs(with_outputs(markdown, page.file.src_uri)))
 
 
 def on_page_content(html: str, *, page: Any, **kwargs: Any) -> str:

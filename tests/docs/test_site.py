@@ -1,0 +1,133 @@
+"""The site builds without a warning, needs no other host, and shows what the code says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from generated import GENERATED, first_line, table
+
+from orderdp.coresets import CORESETS
+from orderdp.datasets import DATASETS
+from orderdp.models import MODELS
+from orderdp.pruning import PRUNERS
+
+ROOT = Path(__file__).parents[2]
+
+
+def build(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """`make docs`, elsewhere."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder), *options]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Built once; --strict ends the build at a broken link or anchor, a page without a place, and code that fails."""
+    folder = tmp_path_factory.mktemp("site")
+    done = build(folder)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return folder
+
+
+class Fetched(HTMLParser):
+    """Addresses that a browser fetches of its own accord: scripts, styles, pictures, frames; not links that a reader follows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        if tag in ("script", "img", "source", "iframe", "video", "audio", "embed", "object", "use", "image"):
+            self.addresses += [value for name in ("src", "srcset", "data", "href", "xlink:href") if (value := attributes.get(name))]
+        if tag == "link" and attributes.get("rel") not in ("canonical", "next", "prev", "alternate"):
+            self.addresses.append(attributes.get("href") or "")
+
+
+@pytest.mark.slow
+def test_no_page_fetches_anything_from_another_host(site):
+    pages = list(site.rglob("*.html"))
+    assert len(pages) >= len(list((ROOT / "docs").rglob("*.md")))
+    for page in pages:
+        fetched = Fetched()
+        fetched.feed(page.read_text(encoding="utf-8"))
+        assert fetched.addresses
+        for address in fetched.addresses:
+            parts = urlsplit(address)
+            assert not parts.netloc and parts.scheme in ("", "data"), f"{page.name}: {address}"
+            if parts.path and not parts.scheme and page.name != "404.html":
+                assert (page.parent / parts.path).exists(), f"{page.name}: {address}"
+    for sheet in site.rglob("*.css"):
+        for address in re.findall(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)", sheet.read_text(encoding="utf-8")):
+            assert not urlsplit("".join(address)).netloc, f"{sheet.name}: {address}"
+
+
+@pytest.mark.slow
+def test_what_is_registered_stands_in_the_catalogue(site):
+    page = (site / "methods.html").read_text(encoding="utf-8")
+    for name in (*PRUNERS, *CORESETS, *MODELS, *DATASETS):
+        assert f"<code>{name}</code>" in page, name
+    for left in site.rglob("*.html"):
+        assert "<!-- generated" not in left.read_text(encoding="utf-8"), left.name
+
+
+@pytest.mark.slow
+def test_hooks_and_sources_are_not_published(site):
+    assert not list(site.rglob("*.py"))
+
+
+@pytest.mark.slow
+def test_the_drawing_stands_in_the_page_in_the_themes_colours(site):
+    page = (site / "concepts.html").read_text(encoding="utf-8")
+    assert '<svg xmlns="http://www.w3.org/2000/svg" class="two-stages"' in page
+    assert "two-stages.svg" not in page
+
+
+@pytest.mark.slow
+def test_the_tutorial_shows_what_it_printed(site):
+    page = (site / "tutorial.html").read_text(encoding="utf-8")
+    assert page.count('class="text output') >= 8
+    assert "1438 images to train on" in re.sub("<[^>]+>", "", page)
+
+
+def test_a_page_without_a_place_and_a_broken_link_end_the_build():
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert "nav: {omitted_files: warn, not_found: warn" in settings
+    assert "links: {not_found: warn, absolute_links: warn, unrecognized_links: warn, anchors: warn}" in settings
+
+
+def test_first_lines_are_the_first_paragraph():
+    assert first_line("One,\n    and two.\n\n    Three.") == "One, and two."
+    with pytest.raises(ValueError, match="no docstring"):
+        first_line(None)
+
+
+def test_cells_of_tables_stay_cells():
+    assert table(["a", "b"], [("x | y", "<z> `<w>`")]).splitlines()[2] == r"| x \| y | &lt;z> `<w>` |"
+
+
+@pytest.mark.parametrize("name", ["pruners", "scores", "schedules", "coresets", "models", "datasets", "integrations"])
+def test_tables_have_a_text_for_every_row(name):
+    rows = GENERATED[name]().splitlines()[2:]
+    assert rows
+    assert all(len(cell.strip()) > 3 for row in rows for cell in re.split(r"(?<!\\)\|", row)[-2:-1] if name != "datasets")
+
+
+def test_results_are_read_from_the_files(tmp_path, monkeypatch):
+    import generated
+
+    monkeypatch.setattr(generated, "ROOT", tmp_path)
+    assert "No results" in GENERATED["results"]()
+    (tmp_path / "benchmarks/results").mkdir(parents=True)
+    (tmp_path / "benchmarks/results/selection_cost.csv").write_text("# machine: two cores\nmethod,n,time_s\norderdp,10000,0.00123456\n")
+    text = GENERATED["results"]()
+    assert "### Selection cost" in text and "machine: two cores" in text
+    assert "| orderdp | 10000 | 0.001235 |" in text
