@@ -10,6 +10,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,8 +103,11 @@ def commands() -> str:
 
 
 def members(module: str) -> str:
-    """Places for the docstrings of what a module makes public."""
-    return "\n\n".join(f"::: {_home(module, name)}" for name in importlib.import_module(module).__all__ if not name.isupper() or name == "UCB")
+    """Places for the docstrings of what a module makes public, in the order in which it imports them; registries have tables of their own."""
+    package = importlib.import_module(module)
+    order = {name: place for place, name in enumerate(vars(package))}
+    public = [name for name in package.__all__ if not isinstance(vars(package).get(name), dict)]
+    return "\n\n".join(f"::: {_home(package, name)}" for name in sorted(public, key=lambda name: order.get(name, 0)))
 
 
 def change() -> str:
@@ -149,10 +153,12 @@ def _api(page: str, thing: type) -> str:
     return f"[`{thing.__name__}`](api/{page}.md#{thing.__module__}.{thing.__name__})"
 
 
-def _home(module: str, name: str) -> str:
-    """Where a public name is defined, so that links to it have one form."""
-    thing = getattr(importlib.import_module(module), name)
-    return f"{thing.__module__}.{thing.__qualname__}" if hasattr(thing, "__qualname__") else f"{module}.{name}"
+def _home(package: ModuleType, name: str) -> str:
+    """Where a public name is defined, so that links to it have one form; without importing a library for it."""
+    if hasattr(package, "MODULES"):
+        return f"{package.__name__}.{package.MODULES[name]}.{name}"
+    thing = getattr(package, name)
+    return f"{thing.__module__}.{thing.__qualname__}"
 
 
 def _values(option: argparse.Action) -> str:

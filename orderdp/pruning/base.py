@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,22 +14,13 @@ from torch.utils.data import Sampler
 from orderdp.pruning.checks import as_indices, per_sample, whole
 from orderdp.pruning.exchange import gather, placement
 from orderdp.pruning.observations import joined, without_repetition
-from orderdp.pruning.state import copied, extended
+from orderdp.pruning.state import Selection, Stateful
 from orderdp.pruning.streams import numpy_generator, permutation
 
 CHUNK = 65536  # indices turned into Python integers at a time: a list of all of ImageNet's would take 50 MB
 
 
-class Selection(NamedTuple):
-    """The samples of an epoch, in training order."""
-
-    indices: Tensor
-    """int64 (q,)."""
-    weights: Tensor | None
-    """float32 (q,), or None where all weigh 1."""
-
-
-class Pruner(Sampler[Any]):
+class Pruner(Stateful, Sampler[Any]):
     """Base of all pruning methods: a `Sampler` for the `DataLoader`, and a weighted mean for the loss.
 
     A subclass says which samples an epoch keeps (`choose`) and, if it ranks them, what it remembers (`learn`, `memory`).
@@ -210,25 +200,6 @@ class Pruner(Sampler[Any]):
             raise ValueError(f"The 'rank' of {type(self).__name__} must be below 'world_size' = {world_size}. Got {rank}.")
         self._placement = (rank, world_size)
 
-    def grow(self, n: int) -> None:
-        """The data set has n samples from now on: those appended to it count as never seen, the others keep what is known of them.
-
-        Call it between epochs, with workers that persist on a loader made anew (they hold a copy of the old data), across ranks on every
-        rank. The method's shares stay, now of n. An epoch that has begun keeps its set, as does a method that chooses once for several
-        epochs until its next choice, and a fixed subset for good.
-
-        Args:
-            n: at least the present n.
-        """
-        n = whole(self, "n", n, self.n)
-        self.synchronize()
-        larger, state = type(self)(n, **self._options()), self.state_dict()
-        state["n"], state["usage"] = n, extended(self.usage, larger.usage, n)
-        state["memory"] = {name: extended(value, getattr(larger, name), n) for name, value in state["memory"].items()}
-        larger.load_state_dict(state)
-        larger._placement, larger._turn, larger._ahead = self._placement, self._turn, self._ahead
-        vars(self).update(vars(larger))
-
     # Sampler
 
     def __iter__(self) -> Iterator[Any]:
@@ -263,63 +234,7 @@ class Pruner(Sampler[Any]):
         indices = self._begun[1].indices if begun and self._begun is not None else self.select(self._epoch).indices
         return -(-len(indices) // self._ranks()[1])
 
-    # State
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that later selections depend on, as copies of tensors and plain values.
-
-        Raises:
-            RuntimeError: across ranks, losses that were not exchanged: one rank's state would lack what the others saw.
-        """
-        if placement()[1] == 1:
-            self.synchronize()
-        elif self._pending:
-            raise RuntimeError(
-                f"{type(self).__name__} holds losses that only this rank has seen. Call synchronize() on every rank before state_dict()."
-            )
-        return {
-            "method": type(self).__name__,
-            "n": self.n,
-            "seed": self.seed,
-            "epoch": self._epoch,
-            "flags": [self._named, self._walked, self._observed],
-            "begun": None if self._begun is None else [self._begun[0], *self._begun[1]],
-            "usage": self.usage.clone(),
-            "counts": [self._samples_offered, self._samples_begun],
-            "memory": {name: copied(value) for name, value in self.memory().items()},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state_dict` was taken.
-
-        Raises:
-            ValueError: the state is of another method, number of samples or seed.
-        """
-        for key, mine in (("method", type(self).__name__), ("n", self.n), ("seed", self.seed)):
-            if key not in state or state[key] != mine:
-                raise ValueError(
-                    f"This state is of a pruner with {key} = {state.get(key)!r}; this one has {mine!r}. Build it alike first."
-                )
-        self._epoch, begun = state["epoch"], state["begun"]
-        self._named, self._walked, self._observed = state["flags"]
-        self._samples_offered, self._samples_begun = state["counts"]
-        self._begun = None if begun is None else (begun[0], Selection(begun[1], begun[2]))
-        self.usage = state["usage"].clone()
-        self._pending, self._preview, self._tables = [], None, {}
-        for name in self.memory():
-            setattr(self, name, copied(state["memory"][name]))
-
-    def __repr__(self) -> str:
-        """The call that builds an equal pruner; options at their default are left out."""
-        parameters = inspect.signature(type(self)).parameters
-        given = {name: value for name, value in self._options().items() if value != parameters[name].default}
-        return f"{type(self).__name__}({self.n}{''.join(f', {name}={value!r}' for name, value in given.items())})"
-
-    def _options(self) -> dict[str, Any]:
-        """The constructor's arguments beside n."""
-        names = list(inspect.signature(type(self)).parameters)[1:]
-        # `prune_ratio` is what was realised; the one asked for is kept as `target_ratio`.
-        return {name: getattr(self, "target_ratio" if name == "prune_ratio" else name) for name in names}
+    # How an epoch goes
 
     def _begin(self, epoch: int) -> Selection:
         if self._begun is None or self._begun[0] != epoch:

@@ -137,10 +137,13 @@ def test_an_epoch_abandoned_after_training_is_over(name, workers):
 def test_two_loaders_on_one_pruner_are_an_error(name):
     pruner = make(name)
     one, other = (loader_of(pruner, Indexed(Rows())) for _ in range(2))
+    taken = []
     with pytest.raises(RuntimeError, match="One pruner serves one loader"):
         for (index, _), (again, _) in zip(one, other, strict=True):
+            taken.append(index)
             pruner.update(index, LOSSES[0, index])
             pruner.update(again, LOSSES[0, again])
+    assert len(taken) <= 1, "the error comes before a step mixes them"
 
 
 @every
