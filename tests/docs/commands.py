@@ -146,7 +146,7 @@ def _parsed(parser: Any, words: list[str]) -> Any:
     try:
         with redirect_stderr(said):
             return parser.parse_args(words)
-    except SystemExit as end:
+    except SystemExit:
         raise NotUnderstood(f"`{' '.join(words)}`: {said.getvalue().strip().splitlines()[-1]}") from None
     except Exception as error:  # dvc raises its own
         raise NotUnderstood(f"`{' '.join(words)}`: {error}") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from blocks import blocks, execute, runs, with_command_outputs, with_outputs
 
 from orderdp import grid as grids
@@ -62,18 +63,15 @@ def test_few_blocks_are_excused_and_only_for_what_is_not_here():
         assert block.language == "bash"
 
 
-def test_yaml_blocks_are_settings_that_the_parameters_take():
-    methods = grids.load(ROOT / "params.yaml")
-    import yaml
-
-    entry = next(iter(yaml.safe_load((ROOT / "params.yaml").read_text())["methods"].values()))
-    for name, found in FOUND.items():
-        for block in found:
-            if block.language == "yaml":
-                for method in yaml.safe_load(block.text)["methods"].values():
-                    assert entry.keys() <= method.keys() or method.keys() <= entry.keys(), name
-                    assert {"label", "name", "options", "ratio_sets"} <= method.keys()
-    assert methods
+def test_yaml_blocks_are_parameters():
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    found = [(name, yaml.safe_load(block.text)) for name, blocks in FOUND.items() for block in blocks if block.language == "yaml"]
+    assert found
+    for name, shown in found:
+        for part, entries in shown.items():
+            grids.Params.model_validate(params | {part: params[part] | entries})
+            with pytest.raises(ValueError, match="unheard_of"):
+                grids.Params.model_validate(params | {part: params[part] | {name: {"unheard_of": 1}}})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from generated import GENERATED, first_line, table
+from mkdocs.commands.build import build as mkdocs_build
+from mkdocs.config import load_config
+from mkdocs.exceptions import Abort
 
 from orderdp.coresets import CORESETS
 from orderdp.datasets import DATASETS
@@ -94,14 +98,47 @@ def test_the_drawing_stands_in_the_page_in_the_themes_colours(site):
 @pytest.mark.slow
 def test_the_tutorial_shows_what_it_printed(site):
     page = (site / "tutorial.html").read_text(encoding="utf-8")
-    assert page.count('class="text output') >= 8
+    assert page.count('class="output highlight"') >= 8
     assert "1438 images to train on" in re.sub("<[^>]+>", "", page)
 
 
-def test_a_page_without_a_place_and_a_broken_link_end_the_build():
-    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    assert "nav: {omitted_files: warn, not_found: warn" in settings
-    assert "links: {not_found: warn, absolute_links: warn, unrecognized_links: warn, anchors: warn}" in settings
+@pytest.mark.parametrize(
+    ("text", "fails"),
+    [
+        ("A [link](other.md#there) and a [link](https://example.org).\n", False),
+        ("A [link](others.md).\n", True),
+        ("A [link](other.md#nowhere).\n", True),
+        ("A [link](/other.md).\n", True),
+        ("```python\nassert 1 == 2\n```\n", True),
+        ("<!-- generated: prunners -->\n", True),
+    ],
+)
+def test_what_is_broken_ends_the_build(text, fails, tmp_path):
+    config = small_site(tmp_path, text)
+    if fails:
+        with pytest.raises((Abort, AssertionError, ValueError)):
+            mkdocs_build(config)
+    else:
+        mkdocs_build(config)
+        assert (tmp_path / "site/other.html").exists()
+
+
+def test_a_page_without_a_place_ends_the_build(tmp_path):
+    config = small_site(tmp_path, "")
+    (tmp_path / "docs/forgotten.md").write_text("# Forgotten\n")
+    with pytest.raises(Abort):
+        mkdocs_build(config)
+
+
+def small_site(folder, text):
+    """Two pages under our settings: the first with this text, the second linked to it."""
+    (folder / "docs").mkdir()
+    (folder / "docs/index.md").write_text("# Here\n\n" + text)
+    (folder / "docs/other.md").write_text("# There\n\nA [link](index.md).\n")
+    settings = {"INHERIT": str(ROOT / "mkdocs.yml"), "nav": ["index.md", "other.md"], "extra_css": [], "plugins": []}
+    settings |= {"docs_dir": str(folder / "docs"), "site_dir": str(folder / "site"), "hooks": [str(ROOT / "docs/hooks/pages.py")]}
+    (folder / "mkdocs.yml").write_text(yaml.safe_dump(settings))
+    return load_config(str(folder / "mkdocs.yml"), strict=True)
 
 
 def test_first_lines_are_the_first_paragraph():
