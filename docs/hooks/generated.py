@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
+RESULTS = "benchmarks/results"
 
 
 def table(heads: list[str], rows: Iterable[Iterable[object]]) -> str:
@@ -122,11 +123,21 @@ def text(path: str) -> str:
 
 
 def results() -> str:
-    """The benchmark's results as they lie here."""
-    files = sorted((ROOT / "benchmarks/results").glob("*.csv"))
+    """The benchmarks' results as they lie here: table, what all its rows share, and the figure."""
+    files = sorted((ROOT / RESULTS).glob("*.csv"))
     if not files:
-        return "No results lie in `benchmarks/results` of the checkout that this page was built from."
-    return "\n\n".join(f"### {path.stem.replace('_', ' ').capitalize()}\n\n`benchmarks/results/{path.name}`\n\n{_csv(path)}" for path in files)
+        return f"No results lie in `{RESULTS}` of the checkout that this page was built from."
+    drawn = {path.stem: f"![{_title(path)}](results/{path.name})" for path in figures()}
+    return "\n\n".join(f"### {_title(path)}\n\n`{RESULTS}/{path.name}`\n\n{_csv(path)}\n\n{drawn.get(path.stem, '')}".rstrip() for path in files)
+
+
+def figures() -> list[Path]:
+    """Pictures of results whose table is there."""
+    return [path for path in sorted((ROOT / RESULTS).glob("*.png")) if path.with_suffix(".csv").exists()]
+
+
+def _title(path: Path) -> str:
+    return path.stem.replace("_", " ").capitalize()
 
 
 def _cell(text: str) -> str:
@@ -135,10 +146,14 @@ def _cell(text: str) -> str:
 
 
 def _csv(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    comments = [line.lstrip("# ") for line in lines if line.startswith("#")]
-    heads, *rows = csv.reader(line for line in lines if not line.startswith("#"))
-    return "\n\n".join([*comments, table([head.replace("_", " ") for head in heads], [[_number(cell) for cell in row] for row in rows])])
+    """A table of the file; columns in which all rows agree (the machine, the versions) become a sentence above it."""
+    with path.open(encoding="utf-8", newline="") as file:
+        heads, *rows = csv.reader(file)
+    shared = [len(rows) > 1 and len(set(values)) == 1 for values in zip(*rows, strict=True)]
+    said = [f"{head.replace('_', ' ')} {_number(cell)}" for head, cell, same in zip(heads, rows[0], shared, strict=True) if same and cell]
+    kept = [[cell for cell, same in zip(line, shared, strict=True) if not same] for line in (heads, *rows)]
+    lines = table([head.replace("_", " ") for head in kept[0]], [map(_number, line) for line in kept[1:]])
+    return f"All rows: {'; '.join(said)}.\n\n{lines}" if said else lines
 
 
 def _number(cell: str) -> str:

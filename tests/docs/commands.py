@@ -100,6 +100,13 @@ def _script(words: list[str]) -> None:
             raise NotUnderstood(f"{words[0]} has no option {option}.")
 
 
+def _benchmarks(words: list[str]) -> None:
+    first = next((place for place, word in enumerate(words) if word.startswith("--")), len(words))
+    for name in words[:first]:
+        _exists(f"benchmarks/{name}.py")
+    _script(["benchmarks/__main__.py", *words[first:]])
+
+
 def _torchrun(words: list[str]) -> None:
     from torch.distributed.run import get_args_parser
 
@@ -119,6 +126,7 @@ def _mkdocs(words: list[str]) -> None:
 CHECKERS: dict[str, Callable[[list[str]], None]] = {
     "python -m orderdp": _orderdp,
     "python -m torch.distributed.run": _torchrun,
+    "python -m benchmarks": _benchmarks,
     "python": _script,
     "torchrun": _torchrun,
     "snakemake": _snakemake,

@@ -69,6 +69,7 @@ def test_no_page_fetches_anything_from_another_host(site):
             assert not parts.netloc and parts.scheme in ("", "data"), f"{page.name}: {address}"
             if parts.path and not parts.scheme and page.name != "404.html":
                 assert (page.parent / parts.path).exists(), f"{page.name}: {address}"
+    assert (site / "search/search_index.js").exists(), "search from the disk needs it"
     for sheet in site.rglob("*.css"):
         for address in re.findall(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)", sheet.read_text(encoding="utf-8")):
             assert not urlsplit("".join(address)).netloc, f"{sheet.name}: {address}"
@@ -135,7 +136,7 @@ def small_site(folder, text):
     (folder / "docs").mkdir()
     (folder / "docs/index.md").write_text("# Here\n\n" + text)
     (folder / "docs/other.md").write_text("# There\n\nA [link](index.md).\n")
-    settings = {"INHERIT": str(ROOT / "mkdocs.yml"), "nav": ["index.md", "other.md"], "extra_css": [], "plugins": []}
+    settings = {"INHERIT": str(ROOT / "mkdocs.yml"), "nav": ["index.md", "other.md"], "extra_css": [], "plugins": [], "use_directory_urls": False}
     settings |= {"docs_dir": str(folder / "docs"), "site_dir": str(folder / "site"), "hooks": [str(ROOT / "docs/hooks/pages.py")]}
     (folder / "mkdocs.yml").write_text(yaml.safe_dump(settings))
     return load_config(str(folder / "mkdocs.yml"), strict=True)
@@ -163,8 +164,14 @@ def test_results_are_read_from_the_files(tmp_path, monkeypatch):
 
     monkeypatch.setattr(generated, "ROOT", tmp_path)
     assert "No results" in GENERATED["results"]()
-    (tmp_path / "benchmarks/results").mkdir(parents=True)
-    (tmp_path / "benchmarks/results/selection_cost.csv").write_text("# machine: two cores\nmethod,n,time_s\norderdp,10000,0.00123456\n")
-    text = GENERATED["results"]()
-    assert "### Selection cost" in text and "machine: two cores" in text
-    assert "| orderdp | 10000 | 0.001235 |" in text
+    folder = tmp_path / "benchmarks/results"
+    folder.mkdir(parents=True)
+    (folder / "selection_cost.csv").write_text("method,n,time_s,machine,rest\norderdp,10000,0.00123456,two cores,\nrandom,10000,0.5,two cores,\n")
+    (folder / "selection_cost.png").touch()
+    (folder / "stray.png").touch()
+    assert GENERATED["results"]() == (
+        "### Selection cost\n\n`benchmarks/results/selection_cost.csv`\n\nAll rows: n 10000; machine two cores.\n\n"
+        "| method | time s |\n| --- | --- |\n| orderdp | 0.001235 |\n| random | 0.5 |\n\n"
+        "![Selection cost](results/selection_cost.png)"
+    )
+    assert [path.name for path in generated.figures()] == ["selection_cost.png"]
