@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -45,10 +45,27 @@ class Diverged(Exception):
         self.epoch, self.step = epoch, step
 
 
-def build_pruner(spec: RunSpec, n: int) -> Pruner:
-    """The pruner of a run over n samples; options that hold a `prune_ratio` go through `at_ratio`."""
+class Coreset(NamedTuple):
+    """The samples that a static run trains on."""
+
+    indices: Tensor
+    """int64 (q,)."""
+    weights: Tensor | None
+    """float32 (q,) with mean 1, or None where all weigh 1."""
+
+
+def build_pruner(spec: RunSpec, n: int, coreset: Coreset | None = None) -> Pruner:
+    """The pruner of a run over n samples; options that hold a `prune_ratio` go through `at_ratio`.
+
+    Raises:
+        ValueError: the run trains on a coreset, and none is given.
+    """
     cls = PRUNERS[spec.method.name]
     options: dict[str, Any] = dict(spec.method.options)
+    if spec.coreset is not None:
+        if coreset is None:
+            raise ValueError(f"A run on a coreset by '{spec.coreset.method}' needs its samples.")
+        return cls(n, seed=spec.seed, indices=coreset.indices, weights=coreset.weights, **options)  # type: ignore[call-arg]
     if options.get("annealing") is not None or "schedule" in options:
         options["epochs"] = spec.recipe.epochs
     if "prune_ratio" in options:
@@ -82,9 +99,10 @@ class Training:
         spec: what to train.
         data: images and labels, as `orderdp.datasets.load` gives them.
         device: where to compute.
+        coreset: the samples of a run that trains on a coreset.
     """
 
-    def __init__(self, spec: RunSpec, data: ImageData, device: torch.device) -> None:
+    def __init__(self, spec: RunSpec, data: ImageData, device: torch.device, coreset: Coreset | None = None) -> None:
         data, self.wrong = with_label_noise(data, spec.dataset.label_noise)
         self.spec, self.data, self.device = spec, data, device
         self.score = None if spec.method.score is None else SCORES[spec.method.score]
@@ -92,7 +110,7 @@ class Training:
         self.dtype = choose_dtype(spec.recipe.precision, device)
         self.model = build_model(spec, data).to(device, memory_format=torch.channels_last)
         self.optimizer = build_optimizer(self.model, spec.recipe.optimizer)
-        self.pruner = build_pruner(spec, self.n)
+        self.pruner = build_pruner(spec, self.n, coreset)
         self.train_images = Images(data.train_images.to(device), data.mean, data.std)
         self.test_images = Images(data.test_images.to(device), data.mean, data.std)
         self.train_labels = data.train_labels.to(device)
@@ -183,21 +201,25 @@ class Training:
     def _step(self, indices: Tensor, draws: Any, rates: tuple[float, float], record: Steps) -> None:
         """One optimiser step; nothing in it waits for the device."""
         on_device = indices.to(self.device, non_blocking=True)
-        images, labels = self.train_images.augmented(on_device, draws), self.train_labels[on_device]
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = self.model(images)
-        logits = logits.float()
-        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.spec.recipe.label_smoothing)
-        scores = None if self.score is None else self.score(logits.detach(), labels, losses.detach())
+        logits, losses = self._forward(on_device, draws)
+        scores = None if self.score is None else self.score(logits.detach(), self.train_labels[on_device], losses.detach())
         loss = self.pruner.update(indices, losses, scores)
         loss.backward()
         record.norms.append(torch.stack(torch._foreach_norm(self.optimizer.gradients())).norm())
         self.optimizer.step(*rates)
         record.losses.append(losses.detach().mean())
         record.weights.append(self.pruner.weights(indices).mean())
-        record.correct.append((logits.detach().argmax(1) == labels).sum())
+        record.correct.append((logits.detach().argmax(1) == self.train_labels[on_device]).sum())
         record.sizes.append(len(indices))
         record.rates.append(rates)
+
+    def _forward(self, indices: Tensor, draws: Any) -> tuple[Tensor, Tensor]:
+        """Logits (B, k) and losses (B,) of a batch of samples, given by their numbers on the device."""
+        images, labels = self.train_images.augmented(indices, draws), self.train_labels[indices]
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = self.model(images)
+        logits = logits.float()
+        return logits, F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.spec.recipe.label_smoothing)
 
     def _row(self, record: Steps, indices: Tensor, progress: float) -> dict[str, float | int | None]:
         """Reads an epoch's record from the device, once."""

@@ -23,7 +23,7 @@ from orderdp.datasets import load
 from orderdp.files import write, write_json, write_rows
 from orderdp.spec import RunSpec
 from orderdp.training.device import choose_device
-from orderdp.training.engine import Diverged, Training, checkpoint_epochs
+from orderdp.training.engine import Coreset, Diverged, Training, checkpoint_epochs
 from orderdp.training.owner import owned
 
 COLUMNS = (
@@ -47,6 +47,8 @@ class Cell(Protocol):
     def name(self) -> str: ...
     @property
     def spec(self) -> RunSpec: ...
+    @property
+    def coreset(self) -> tuple[str, str] | None: ...
     def record(self) -> dict[str, Any]: ...
 
 
@@ -97,9 +99,25 @@ def train_cell(
     with owned(run.work, lambda: say(f"{cell.name}: another process is training this run; waiting for it")):
         if (finished := run.finished()) is not None:
             return finished
-        summary = run.train(load(cell.spec.dataset.name, data / cell.spec.dataset.name), choose_device(device))
+        data_here = load(cell.spec.dataset.name, data / cell.spec.dataset.name)
+        summary = run.train(data_here, choose_device(device), None if cell.coreset is None else read_coreset(runs, *cell.coreset))
         shutil.rmtree(run.work, ignore_errors=True)
         return summary
+
+
+def read_coreset(runs: Path, folder: str, name: str) -> Coreset:
+    """A coreset that `python -m orderdp coresets` chose.
+
+    Raises:
+        FileNotFoundError: it has not been chosen yet.
+    """
+    path = runs / folder / "coresets.npz"
+    if not path.exists():
+        raise FileNotFoundError(f"There is no {path}. Make it: python -m orderdp coresets --coresets {folder}")
+    with np.load(path) as arrays:
+        weights = arrays.get(f"{name}.weights")
+        indices = torch.from_numpy(arrays[name].astype(np.int64))
+    return Coreset(indices, None if weights is None else torch.from_numpy(weights))
 
 
 class _Run:
@@ -132,8 +150,8 @@ class _Run:
 
         return json.loads(path.read_text())
 
-    def train(self, data: Any, device: torch.device) -> dict[str, Any]:
-        training = Training(self.cell.spec, data, device)
+    def train(self, data: Any, device: torch.device, coreset: Coreset | None) -> dict[str, Any]:
+        training = Training(self.cell.spec, data, device, coreset)
         self.resume(training)
         diverged = None
         restore = self.catch_signals()

@@ -56,7 +56,7 @@ def put(params, where, value):
         ("experiments/figure4/grid/1/explore", [0.2], r"q > s: 'explore' = 0\.2 draws fewer candidates"),
         ("scales/quick/seeds", [0, 1.5], r"scales\.quick\.seeds\.1: .*valid integer"),
         ("scales/quick/seeds", [0, True], r"scales\.quick\.seeds\.1: .*valid integer"),
-        ("scales/quick/seeds", [], r"experiments\.table2\.grid: empty"),
+        ("scales/quick/seeds", [], r"experiments\.table1\.grid: empty"),
         ("methods/orderdp/at", [], r"explore"),
         ("experiments/beyond/grid/0/label_noise", [1], r"experiments\.beyond\.grid\.0\.label_noise\.0: Input should be less than 1\. Got 1"),
         ("methods/orderdp_margin/score", "margins", r"methods\.orderdp_margin\.score: Input should be 'loss', 'gradient_norm' or 'margin'"),

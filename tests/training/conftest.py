@@ -50,6 +50,7 @@ class TestCell:
     __test__ = False
     name: str
     spec: RunSpec
+    coreset: tuple[str, str] | None = None
 
     def record(self) -> dict[str, Any]:
         return {"cell": self.name, "fingerprint": "0" * 12, "spec": self.spec.plain(), "sources": {}}

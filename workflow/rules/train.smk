@@ -5,7 +5,8 @@ rule runs:
 
 rule train:
     input:
-        lambda w: data_for(w.cell, GRID.cells[w.cell].spec.dataset.name),
+        data=lambda w: data_for(w.cell, GRID.cells[w.cell].spec.dataset.name),
+        coreset=lambda w: coreset_of(w.cell),
     output:
         spec="runs/{cell}/spec.json",
         history="runs/{cell}/history.csv",
