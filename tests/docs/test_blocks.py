@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import yaml
 from blocks import blocks, execute, runs, with_command_outputs, with_outputs
 
 from orderdp import grid as grids
+from orderdp import pruning
+from orderdp.pruning import PRUNERS
 from tests.docs.commands import NotUnderstood, check, lines
+from tests.pruning import test_contract
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -122,3 +126,15 @@ def test_outputs_of_commands_are_those_of_the_commands():
         with_command_outputs(page.replace("python -m orderdp", "rm"))
     with pytest.raises(ValueError, match="fails"):
         with_command_outputs(page.replace("0.7", "7"))
+
+
+def test_the_method_that_the_guide_writes_keeps_the_contract(monkeypatch):
+    names = {"__name__": "__docs__"}
+    for block in filter(runs, FOUND["docs/workflow.md"]):
+        execute(block, "docs/workflow.md", names)
+    monkeypatch.setitem(PRUNERS, "easiest", names["Easiest"])
+    monkeypatch.setattr(pruning, "Easiest", names["Easiest"], raising=False)  # as its import would
+    rules = [rule for title, rule in vars(test_contract).items() if title.startswith("test_") and [*inspect.signature(rule).parameters] == ["name"]]
+    assert len(rules) > 10
+    for rule in rules:
+        rule("easiest")
