@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in (*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("*/README.md"))}
 FOUND = {name: list(blocks(text)) for name, text in TEXTS.items()}
-SPAN = re.compile(r"(?<!`)`((?:python -m orderdp|snakemake|make|dvc|mkdocs) [^`]+)`(?!`)")
+SPAN = re.compile(r"(?<!`)`((?:(?:python -m orderdp|snakemake|make|dvc|mkdocs) |python -m benchmarks|python (?:examples|benchmarks)/)[^`]*)`(?!`)")
 # What may stand in a block beside code: checked where it is written, or nothing to check.
 OTHER = {"diff", "yaml", "text"}
 
