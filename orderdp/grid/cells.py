@@ -11,13 +11,14 @@ from orderdp.spec import RunSpec, StudySpec
 
 @dataclass(frozen=True)
 class Cell:
-    """One training run: `name` is its folder under `runs/`."""
+    """One training run: `name` is its folder under `runs/`. `starts_from` names the run whose final weights it starts from."""
 
     name: str
     fingerprint: str
     spec: RunSpec
     sources: Mapping[str, str]
     experiments: tuple[str, ...]
+    starts_from: str | None = None
 
     def record(self) -> dict[str, Any]:
         """The content of the run's `spec.json`."""

@@ -25,7 +25,9 @@ def report(path: Path, problems: Sequence[str]) -> str:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings are merged; anything else is replaced."""
+    """Nested mappings are merged; anything else is replaced, as is a mapping that changes its `name`: it is another thing."""
+    if changes.get("name", base.get("name")) != base.get("name"):
+        return dict(changes)
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
@@ -46,6 +48,8 @@ class Layout:
         self.specs: dict[str, RunSpec] = {}
         self.users: dict[str, dict[str, None]] = {}
         self.wanted: dict[str, set[Diagnostic]] = {}
+        self.before: dict[str, str] = {}
+        """Key of a run -> key of its pre-training."""
 
     def problem(self, key: str, message: str) -> None:
         self.problems[f"{key}: {message}"] = None
@@ -86,6 +90,10 @@ class Layout:
             if self.known(f"workloads.{key}.model", workload.model, registered["model"]):
                 self.check_options(f"workloads.{key}.model_options", registered["model"][workload.model], workload.model_options)
             self.known(f"workloads.{key}.recipe", workload.recipe, self.params.recipes)
+            before = workload.pretraining
+            if before is not None and self.known(f"workloads.{key}.pretraining", before, self.params.workloads):
+                if self.params.workloads[before].pretraining is not None:
+                    self.problem(f"workloads.{key}.pretraining", f"{before!r} must not have a pre-training itself")
         for key, method in self.params.methods.items():
             if self.known(f"methods.{key}.name", method.name, registered["method"]):
                 given = {**method.options, **{k: None for split in method.at for k in split.options}}
@@ -160,8 +168,10 @@ class Layout:
                             cell, explored = self.cell(key, ours, method, part, ratio, explore, seed)
                             if cell is None:
                                 continue
-                            self.users.setdefault(cell, {})[name] = None
-                            self.wanted.setdefault(cell, set()).update(entry.diagnostics)
+                            for needed in (cell, *((self.before[cell],) if cell in self.before else ())):
+                                self.users.setdefault(needed, {})[name] = None
+                                self.wanted.setdefault(needed, set())
+                            self.wanted[cell].update(entry.diagnostics)
                             label = self.params.methods[method].label
                             yield Row(name, cell, ours, paper, method, label, ratio, explored, part.panel, seed)
 
@@ -194,14 +204,23 @@ class Layout:
         recipe["match_steps_at"] = ratio if entry.ratio_sets == "match_steps_at" else None
         if part.epochs is not None:
             recipe["epochs"] = part.epochs
+        trained_by, before = {"name": entry.name, "options": options}, None
+        if workload.pretraining is not None:
+            if self.params.workloads[workload.pretraining].pretraining is not None:
+                return None, None
+            before, _ = self.cell(key, workload.pretraining, method, part, ratio, explore, seed)
+            if before is None:
+                return None, None
+            trained_by = {"name": "full", "options": {}}
         try:
             RecipeSpec.model_validate(recipe)
             spec = RunSpec.model_validate(
                 {
                     "dataset": {"name": workload.dataset},
                     "model": {"name": workload.model, "options": workload.model_options},
-                    "method": {"name": entry.name, "options": options},
+                    "method": trained_by,
                     "recipe": recipe,
+                    "pretraining": None if before is None else self.specs[before],
                     "checkpoints": self.scale.checkpoints,
                     "diagnostics": (),
                     "seed": seed,
@@ -216,14 +235,18 @@ class Layout:
             return None, None
         key = spec.canonical()
         self.specs.setdefault(key, spec)
+        if before is not None:
+            self.before[key] = before
         return key, options.get("explore")  # type: ignore[return-value]
 
     def named(self, key: str, spec: RunSpec) -> Cell:
         """The run with all that is asked of it, under its final name."""
         spec = spec.model_copy(update={"diagnostics": tuple(sorted(self.wanted[key]))})
-        found = sources.digests(*((*REGISTRIES[kind], name) for kind, name in _names(spec).items()))
+        specs = [spec] if spec.pretraining is None else [spec, spec.pretraining]
+        found = sources.digests(*((*REGISTRIES[kind], name) for each in specs for kind, name in _names(each).items()))
         fingerprint = spec.fingerprint(found)
-        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]))
+        before = self.named(self.before[key], self.specs[self.before[key]]).name if key in self.before else None
+        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]), starts_from=before)
 
 
 def _names(spec: RunSpec) -> dict[str, str]:

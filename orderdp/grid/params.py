@@ -22,6 +22,9 @@ class Workload(Strict):
     """A name under `recipes`."""
     overrides: dict[str, Any]
     """What differs from that recipe."""
+    pretraining: str | None = None
+    """A name under `workloads`: every run starts from the final weights of a run of that one, which takes the method and its ratio;
+    this one then trains on all data."""
 
 
 class SplitAt(Strict):

@@ -1,7 +1,7 @@
 """The networks: builders `(classes, channels, **options) -> Module`, each with `features(x) -> (B, d)` and a
-linear `head`.
+linear `head` (but `mae_vit`, which gives losses instead of class scores).
 
-All of them take float images (B, channels, H, W) of any size, and run fastest in the channels_last memory
+All of them take float images (B, channels, H, W), of any size but for the transformers', and run fastest in the channels_last memory
 format.
 """
 
@@ -12,15 +12,25 @@ from collections.abc import Callable
 
 from torch import nn
 
+from orderdp.models.imagenet_resnet import imagenet_resnet18, imagenet_resnet50
+from orderdp.models.mae import mae_vit
+from orderdp.models.pretrained import start_from
 from orderdp.models.resnet import resnet18, resnet50
 from orderdp.models.resnet8 import resnet8
+from orderdp.models.timm_networks import swin_tiny, timm_resnet50, vit
 
-__all__ = ["MODELS", "build"]
+__all__ = ["MODELS", "build", "start_from"]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet8": resnet8,
     "resnet18": resnet18,
     "resnet50": resnet50,
+    "imagenet_resnet18": imagenet_resnet18,
+    "imagenet_resnet50": imagenet_resnet50,
+    "timm_resnet50": timm_resnet50,
+    "swin_tiny": swin_tiny,
+    "vit": vit,
+    "mae_vit": mae_vit,
 }
 
 

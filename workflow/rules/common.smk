@@ -69,11 +69,13 @@ def settled_runs(experiment):
 
 
 def data_of_run(wildcards):
-    """What a run trains on. A finished run asks for no data that is not here: getting them, for another run, would train it again."""
+    """What a run trains on, and the run whose weights it starts from. A finished run asks for no data that is not here: getting them, for another run, would train it again."""
     path = f"data/{GRID.cells[wildcards.cell].spec.dataset.name}/manifest.json"
+    before = GRID.cells[wildcards.cell].starts_from
+    weights = [] if before is None else [settled(f"runs/{before}/summary.json")]
     if finished(wildcards.cell) and not Path(path).exists():
-        return []
-    return settled(path)
+        return weights
+    return [settled(path), *weights]
 
 
 def claim_folder():

@@ -1,0 +1,63 @@
+"""What a run minimises: the loss of each sample, which is also its score."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from orderdp.spec import RecipeSpec
+from orderdp.training.mixes import Targets
+
+
+class Classification:
+    """Cross-entropy against the label, or against two labels in the shares of a mixed image.
+
+    The cross-entropy is linear in the target, so that the loss of a mixed sample is the shares' mean of two losses, label smoothing
+    included.
+    """
+
+    def __init__(self, label_smoothing: float) -> None:
+        self.label_smoothing = label_smoothing
+
+    def losses(self, network: nn.Module, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
+        """Forward pass.
+
+        Args:
+            network: gives class scores (B, classes).
+            images: float (B, C, H, W).
+            targets: what they show.
+
+        Returns:
+            losses float32 (B,) with gradients, and how many images were given their (first) label.
+        """
+        logits = network(images).float()
+        losses = self._against(logits, targets.labels)
+        if targets.partners is not None:
+            losses = targets.share * losses + (1 - targets.share) * self._against(logits, targets.partners)
+        return losses, (logits.detach().argmax(1) == targets.labels).sum()
+
+    def test(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Summed loss (without label smoothing) and number of right answers on test images."""
+        logits = network(images)
+        return F.cross_entropy(logits.float(), labels, reduction="sum"), (logits.argmax(1) == labels).sum()
+
+    def _against(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
+
+
+class Reconstruction:
+    """The loss that a masked autoencoder gives for each of its images; it has no accuracy."""
+
+    def losses(self, network: nn.Module, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
+        """Forward pass of a network that gives losses (B,); as in `Classification.losses`, with no right answers."""
+        return network(images).float(), torch.zeros((), dtype=torch.int64, device=images.device)
+
+    def test(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Summed loss on test images, and 0."""
+        return network(images).float().sum(), torch.zeros((), dtype=torch.int64, device=images.device)
+
+
+def build_objective(recipe: RecipeSpec) -> Classification | Reconstruction:
+    """The objective of a recipe's task."""
+    return Classification(recipe.label_smoothing) if recipe.task == "classify" else Reconstruction()
