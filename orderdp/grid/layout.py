@@ -91,9 +91,9 @@ class Layout:
                 self.check_options(f"workloads.{key}.model_options", registered["model"][workload.model], workload.model_options)
             self.known(f"workloads.{key}.recipe", workload.recipe, self.params.recipes)
             before = workload.pretraining
-            if before is not None and self.known(f"workloads.{key}.pretraining", before, self.params.workloads):
-                if self.params.workloads[before].pretraining is not None:
-                    self.problem(f"workloads.{key}.pretraining", f"{before!r} must not have a pre-training itself")
+            known = before is None or self.known(f"workloads.{key}.pretraining", before, self.params.workloads)
+            if before is not None and known and self.params.workloads[before].pretraining is not None:
+                self.problem(f"workloads.{key}.pretraining", f"{before!r} must not have a pre-training itself")
         for key, method in self.params.methods.items():
             if self.known(f"methods.{key}.name", method.name, registered["method"]):
                 given = {**method.options, **{k: None for split in method.at for k in split.options}}

@@ -24,7 +24,7 @@ from orderdp.models import MODELS
 from orderdp.models.pretrained import start_from
 from orderdp.pruning import PRUNERS
 from orderdp.pruning.base import Pruner
-from orderdp.pruning.streams import generator, stream_seed
+from orderdp.pruning.streams import stream_seed
 from orderdp.spec import RunSpec
 from orderdp.training.clock import Stopwatch
 from orderdp.training.diagnosis import Diagnosis
@@ -206,7 +206,7 @@ class Training:
         record.norms.append(norm)
         record.losses.append(losses.detach().mean())
         record.weights.append(self.pruner.weights(part.indices).mean())
-        record.correct.append(correct)
+        record.correct.append(correct if part.scale else torch.zeros_like(correct))
         record.sizes.append(len(part.indices) if part.scale else 0)
         record.rates.append(rates)
 

@@ -59,7 +59,7 @@ def test_a_sample_is_read_by_its_number(tree, shards, tmp_path):
     in_folders, in_tars = indexed(tree, tmp_path / "a").train, indexed(shards, tmp_path / "b").train
     assert in_folders.read(21) == jpeg(1, 1)  # classes one after the other
     assert in_tars.read(21) == jpeg(0, 7)  # classes in turn: sample 21 is the first class's eighth
-    assert in_tars.path(21).endswith("train/part-001.tar (sample 21, at byte %d)" % in_tars.offset[21])
+    assert in_tars.path(21).endswith(f"train/part-001.tar (sample 21, at byte {in_tars.offset[21]})")
     assert in_folders.path(21).endswith("train/n02/n02_001.JPEG")
 
 
