@@ -104,7 +104,9 @@ class Split:
             else:
                 content = (self.root / self.names[self.file[index]]).read_bytes()
         except OSError as error:
-            raise DatasetError(f"{self.path(index)} cannot be read: {error.strerror}. Put it back, or prepare the data set again.") from None
+            raise DatasetError(
+                f"{self.path(index)} cannot be read: {error.strerror}. Put it back, or prepare the data set again."
+            ) from None
         if len(content) != self.size[index]:
             raise DatasetError(
                 f"{self.path(index)} has changed: {self.size[index]} bytes when it was indexed, {len(content)} now. "

@@ -98,7 +98,9 @@ def read_index(dataset: Folders, folder: Path) -> FolderData:
     except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(f"The data set '{dataset.name}' is not prepared: {folder} has no {MANIFEST}. Run {command}.") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{folder / MANIFEST} is damaged ({type(error).__name__}: {error}). Delete {folder} and run {command}.") from error
+        raise DatasetError(
+            f"{folder / MANIFEST} is damaged ({type(error).__name__}: {error}). Delete {folder} and run {command}."
+        ) from error
     for key, expected in _facts(dataset).items():
         if facts[key] != expected:
             raise DatasetError(
@@ -149,17 +151,23 @@ def _find(dataset: Folders, root: Path, split: str) -> Found:
 def _in_folders(dataset: Folders, root: Path, folder: Path) -> Found:
     classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     if not classes:
-        raise DatasetError(f"{folder} has no folder per class. It holds: {_listing(folder)}. Sort its images into the folders of their classes.")
+        raise DatasetError(
+            f"{folder} has no folder per class. It holds: {_listing(folder)}. Sort its images into the folders of their classes."
+        )
     names_digest = hashlib.sha256("\n".join(classes).encode()).hexdigest()
     if len(classes) != dataset.classes:
-        others = {entry.name for split in SPLITS.values() if (root / split).is_dir() for entry in os.scandir(root / split) if entry.is_dir()}
+        others = {
+            entry.name for split in SPLITS.values() if (root / split).is_dir() for entry in os.scandir(root / split) if entry.is_dir()
+        }
         missing = [str(folder / name) for name in sorted(others - set(classes))[:3]]
         raise DatasetError(
             f"{folder} has {len(classes)} classes; '{dataset.name}' has {dataset.classes}."
             + (f" Missing: {', '.join(missing)}{' ...' if len(others) - len(classes) > 3 else ''}." if missing else "")
         )
     if dataset.class_digest not in (None, names_digest):
-        raise DatasetError(f"The folders of {folder} are not the classes of '{dataset.name}' (first: {classes[0]}). They need their original names.")
+        raise DatasetError(
+            f"The folders of {folder} are not the classes of '{dataset.name}' (first: {classes[0]}). They need their original names."
+        )
     found = Found([], [], [], [], [], in_shards=False)
     for label, name in enumerate(_used(dataset, classes, folder)):
         before = len(found.names)
@@ -202,7 +210,9 @@ def _in_shards(dataset: Folders, root: Path, shards: list[Path]) -> Found:
                 found.offset.append(offset)
                 found.size.append(size)
     if missing := sorted(set(range(dataset.used_classes)) - set(found.labels)):
-        raise DatasetError(f"The shards in {shards[0].parent} hold no image of class {missing[0]} ({len(missing)} such classes). Are all shards here?")
+        raise DatasetError(
+            f"The shards in {shards[0].parent} hold no image of class {missing[0]} ({len(missing)} such classes). Are all shards here?"
+        )
     return found
 
 

@@ -67,11 +67,12 @@ class Mixer:
             images = erase(images, self._erasing[indices], self.spec.erase)
         draw = numpy_generator(self.seed, "mix", self.epoch, step)
         mixed, kind = draw.random(2)
-        alphas = self.spec.mixup, self.spec.cutmix
-        if mixed >= self.spec.probability or max(alphas) == 0:
+        mixup, cutmix = self.spec.mixup, self.spec.cutmix
+        if mixed >= self.spec.probability or max(mixup, cutmix) == 0:
             return images, Targets(labels, None, 1.0)
-        cut = alphas[1] > 0 and (alphas[0] == 0 or kind < self.spec.cutmix_share)
-        share = float(draw.beta(alphas[cut], alphas[cut]))
+        cut = cutmix > 0 and (mixup == 0 or kind < self.spec.cutmix_share)
+        alpha = cutmix if cut else mixup
+        share = float(draw.beta(alpha, alpha))
         partners = labels.flip(0)
         if not cut:
             return images * share + images.flip(0) * (1 - share), Targets(labels, partners, share)

@@ -140,9 +140,7 @@ def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> Optimizer:
     names = {name for name, _ in decayed}
     others = [(name, p) for name, p in model.named_parameters() if p.requires_grad and name not in names]
     if isinstance(spec, SgdSpec):
-        return Sgd(
-            [p for _, p in decayed], weight_decay=spec.weight_decay, nesterov=spec.nesterov, undecayed=[p for _, p in others]
-        )
+        return Sgd([p for _, p in decayed], weight_decay=spec.weight_decay, nesterov=spec.nesterov, undecayed=[p for _, p in others])
     groups = [
         {"params": [p for _, p in part], "weight_decay": decay} for part, decay in ((decayed, spec.weight_decay), (others, 0.0)) if part
     ]

@@ -37,9 +37,7 @@ class Photos:
         workers: processes that decode; 0 decodes in this one.
     """
 
-    def __init__(
-        self, data: FolderData, augment: PhotoAugmentSpec, batch_size: int, seed: int, device: torch.device, workers: int
-    ) -> None:
+    def __init__(self, data: FolderData, augment: PhotoAugmentSpec, batch_size: int, seed: int, device: torch.device, workers: int) -> None:
         self.device, self.batch_size = device, batch_size
         self.labels = data.train_labels.to(device)
         self.test_labels = data.test_labels.to(device)

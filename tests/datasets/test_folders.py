@@ -105,8 +105,10 @@ def test_the_digest_sees_names_sizes_and_labels(copy, tmp_path):
         (lambda root: (root / "val/n01/n01_500.JPEG").write_bytes(b""), r"val/n01/n01_500\.JPEG is empty"),
         (lambda root: [p.unlink() for p in (root / "val/n03").iterdir()], r"val/n03 holds no image \(\.jpeg"),
         (
-            lambda root: [p.rename(root / "val" / p.name) for p in (root / "val").rglob("*.JPEG")]
-            and [(root / "val" / name).rmdir() for name in CLASSES],
+            lambda root: (
+                [p.rename(root / "val" / p.name) for p in (root / "val").rglob("*.JPEG")]
+                and [(root / "val" / name).rmdir() for name in CLASSES]
+            ),
             r"/val has no folder per class\. It holds: n01_500\.JPEG",
         ),
     ],

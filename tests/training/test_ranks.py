@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,21 +33,11 @@ SAME = ("epoch", "progress", "lr", "momentum", "kept", "prune_ratio", "steps", "
 CLOSE = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "grad_norm_mean", "grad_norm_std", "grad_norm_normalized_mean")
 RANKED = ("orderdp", "infobatch", "ucb")
 
-CHILD = """
-import sys, time
+SCRIPT = """
+import sys
 from pathlib import Path
-import torch
-from orderdp.training import engine
-from orderdp.training.run import train_cell
-from tests.training.test_ranks import NETWORKS, cell
-base, data, method, epochs, pause = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), float(sys.argv[5])
-torch.set_num_threads(1)
-engine.MODELS = NETWORKS
-try:
-    train_cell(cell(method, epochs), data=data, runs=base / "runs", work=base / "work", keep_models="last", threads=1, device="cpu",
-               checkpoint_every_s=0, on_epoch=lambda row, _: time.sleep(pause), say=lambda text: print(text, flush=True))
-except Exception as error:
-    sys.exit(f"{type(error).__name__}: {error}")
+from tests.training.test_ranks import on_rank
+on_rank(Path(sys.argv[1]), Path(sys.argv[2]), "full", 1, 0.0, {})
 """
 
 
@@ -65,22 +57,51 @@ def cell(method: str, epochs: int) -> TestCell:
     return TestCell(method, chosen.model_validate({**chosen.plain(), "model": {"name": "plain", "options": {}}}))
 
 
-def start(base: Path, data: Path, world: int, method: str, epochs: int = 3, pause: float = 0.0) -> list[subprocess.Popen[str]]:
-    """The processes of a run, with the variables that torchrun sets."""
+def on_rank(base: Path, data: Path, method: str, epochs: int, pause: float, variables: dict[str, str]) -> None:
+    """What each process does; its last words go to a file."""
+    os.environ |= variables
+    torch.set_num_threads(1)
+    engine.MODELS = NETWORKS
+    base.mkdir(parents=True, exist_ok=True)
+    said = base / f"said-{os.environ['RANK']}.txt"
+    said.unlink(missing_ok=True)
+
+    def say(text: str) -> None:
+        with said.open("a") as file:
+            file.write(text + "\n")
+
+    try:
+        train_cell(
+            cell(method, epochs), data=data, runs=base / "runs", work=base / "work", keep_models="last", threads=1, device="cpu",
+            checkpoint_every_s=0, on_epoch=lambda row, _: time.sleep(pause), say=say,
+        )  # fmt: skip
+    except Exception as error:
+        say(f"{type(error).__name__}: {error}")
+        sys.exit(1)
+
+
+def start(base: Path, data: Path, world: int, method: str, epochs: int = 3, pause: float = 0.0) -> list[Any]:
+    """The processes of a run, with the variables that torchrun sets; forked from one that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     port = str(20000 + time.monotonic_ns() % 20000)
-    common = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    command = [sys.executable, "-c", CHILD, str(base), str(data), method, str(epochs), str(pause)]
-    return [
-        subprocess.Popen(
-            command, cwd=ROOT, env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
-        for rank in range(world)
-    ]  # fmt: skip
+    common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    processes = []
+    for rank in range(world):
+        variables = {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        processes.append(context.Process(target=on_rank, args=(base, data, method, epochs, pause, variables), daemon=True))
+        processes[-1].start()
+    return processes
 
 
-def finish(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
-    return [(process.wait(120), process.stdout.read()) for process in processes]  # type: ignore[union-attr]
+def finish(base: Path, processes: list[Any]) -> list[tuple[int | None, str]]:
+    """Exit code and last words of each."""
+    found = []
+    for rank, process in enumerate(processes):
+        process.join(120)
+        said = base / f"said-{rank}.txt"
+        found.append((process.exitcode, said.read_text() if said.exists() else ""))
+    return found
 
 
 def history(base: Path, method: str) -> list[dict[str, str]]:
@@ -113,7 +134,7 @@ def train_alone(base: Path, data: Path, method: str, epochs: int, monkeypatch: p
 def test_two_ranks_train_as_one(data, tmp_path, method, monkeypatch):
     processes = start(tmp_path / "two", data, 2, method)
     alone = train_alone(tmp_path / "one", data, method, 3, monkeypatch)
-    assert [code for code, _ in finish(processes)] == [0, 0]
+    assert [code for code, _ in finish(tmp_path / "two", processes)] == [0, 0]
     assert_same(alone, tmp_path / "two", method)
     assert json.loads((tmp_path / "two/runs" / method / "summary.json").read_text())["environment"]["ranks"] == 2
     assert not list((tmp_path / "two/work").iterdir())
@@ -121,17 +142,17 @@ def test_two_ranks_train_as_one(data, tmp_path, method, monkeypatch):
 
 def test_a_run_goes_on_after_a_stop_and_a_lost_rank_on_another_number_of_ranks(data, tmp_path, monkeypatch):
     epochs, broken = 24, tmp_path / "broken"
-    stopped = start(broken, data, 2, "orderdp", epochs, pause=0.2)
+    stopped = start(broken, data, 2, "orderdp", epochs, pause=0.1)
     whole = train_alone(tmp_path / "whole", data, "orderdp", epochs, monkeypatch)
     wait_for(broken, 2)
-    stopped[1].send_signal(signal.SIGTERM)  # one rank is told; all stop after the same epoch
-    (first, text), (second, other) = finish(stopped)
+    os.kill(stopped[1].pid, signal.SIGTERM)  # one rank is told; all stop after the same epoch
+    (first, text), (second, other) = finish(broken, stopped)
     assert first and second and "Interrupted" in text and "Interrupted" in other and "saved after epoch" in text
     reached = json.loads((broken / "work/orderdp/status.json").read_text())["epoch"]
-    torn = start(broken, data, 3, "orderdp", epochs, pause=0.2)
+    torn = start(broken, data, 3, "orderdp", epochs, pause=0.1)
     wait_for(broken, reached + 2)
-    torn[2].send_signal(signal.SIGKILL)
-    texts = [text for _, text in finish(torn)]
+    os.kill(torn[2].pid, signal.SIGKILL)
+    texts = [text for _, text in finish(broken, torn)]
     assert "orderdp: resuming after epoch" in texts[0]
     for rank in (0, 1):
         assert f"RankLost: Rank {rank} of 3 lost another rank" in texts[rank] and "start the same command again" in texts[rank]
@@ -151,12 +172,10 @@ def wait_for(base: Path, epoch: int) -> None:
 
 def test_torchrun_starts_it(data, tmp_path, monkeypatch):
     script = tmp_path / "child.py"
-    script.write_text(CHILD)
+    script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, str(tmp_path / "two"), str(data), "full", "1", "0"], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([*command, str(tmp_path / "two"), str(data)], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert_same(train_alone(tmp_path / "one", data, "full", 1, monkeypatch), tmp_path / "two", "full")
 
@@ -191,5 +210,5 @@ def test_without_torchrun_one_is_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with joined(CPU) as ranks:
         assert (ranks.rank, ranks.world, ranks.first) == (0, 1, True)
-    with pytest.raises(RuntimeError, match="^something else$"), joined(CPU):
+    with pytest.raises(RuntimeError, match=r"^something else$"), joined(CPU):
         raise RuntimeError("something else")
