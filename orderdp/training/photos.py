@@ -78,6 +78,7 @@ class Photos:
             sampler=plan,
             batch_size=None,  # a key is a whole batch
             num_workers=workers,
+            generator=torch.Generator(),  # it draws a seed that nobody uses, and not from the global state
             pin_memory=self.device.type == "cuda",
             persistent_workers=stay and workers > 0,
             prefetch_factor=PREFETCH if workers else None,
@@ -91,8 +92,7 @@ class _Plan(Sampler[Keys]):
         self.keys: Iterator[Keys] = iter(())
 
     def __iter__(self) -> Iterator[Keys]:
-        keys, self.keys = self.keys, iter(())
-        return keys
+        return self.keys  # the loader asks more than once before it begins
 
 
 def _keys(epoch: int, parts: Iterable[Part], waiting: list[Part]) -> Iterator[Keys]:

@@ -58,6 +58,7 @@ def test_a_sample_is_augmented_alike_in_any_company_and_worker(photos):
     alone = epoch_of(feed(photos), 3, torch.arange(60).split(16))
     assert torch.equal(torch.get_rng_state(), state)
     few = epoch_of(feed(photos, workers=2), 3, [torch.tensor([50, 3, 17]), torch.tensor([29])])
+    assert sorted(few) == [3, 17, 29, 50]
     for index, (image, label) in few.items():
         assert torch.equal(image, alone[index][0]) and label == alone[index][1] == index // 20
     again, other = epoch_of(feed(photos), 4, [torch.tensor([3])]), epoch_of(feed(photos, seed=1), 3, [torch.tensor([3])])
