@@ -215,6 +215,7 @@ class Training:
         sizes = torch.tensor(record.sizes, dtype=torch.float64)
         losses, norms, weights = (torch.stack(x).double().cpu() for x in (record.losses, record.norms, record.weights))
         samples = len(indices)
+        norms, weights = self.precision.taken(norms, weights)
         rates, momenta = zip(*record.rates, strict=True)
         return {
             "epoch": self.epoch + 1,
@@ -230,7 +231,7 @@ class Training:
             "grad_norm_std": float(norms.std(correction=0)),
             "grad_norm_min": float(norms.min()),
             "grad_norm_max": float(norms.max()),
-            "grad_norm_normalized_mean": float((norms / weights.cpu()).mean()),
+            "grad_norm_normalized_mean": float((norms / weights).mean()),
         }
 
     @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -46,6 +47,13 @@ class Precision:
             optimizer.step(lr, momentum)
         else:
             optimizer.forget()
+
+    def taken(self, norms: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Norms and weights of an epoch's steps, less those that float16 skipped for their overflow; NaN where it skipped all."""
+        if self.scale is None:
+            return norms, weights
+        finite = norms.isfinite()
+        return (norms[finite], weights[finite]) if finite.any() else (norms[:1] * math.nan, weights[:1])
 
     def state_dict(self) -> dict[str, Any] | None:
         """The loss scale's."""

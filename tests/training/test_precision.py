@@ -210,3 +210,10 @@ def test_out_of_memory_names_the_batch_size(error):
 def test_a_real_allocation_that_fails_is_named(monkeypatch):
     with pytest.raises(OutOfMemory, match=r"with batch size 128 of resnet8"), memory_named(spec(), 1, CPU):
         torch.empty(2**50, dtype=torch.uint8)
+
+
+def test_norms_of_skipped_steps_do_not_count():
+    norms, weights = torch.tensor([1.0, float("inf"), 3.0]), torch.tensor([1.0, 2.0, 4.0])
+    assert Precision("fp32", CPU).taken(norms, weights)[0] is norms
+    assert [part.tolist() for part in Precision("fp16", CPU).taken(norms, weights)] == [[1.0, 3.0], [1.0, 4.0]]
+    assert Precision("fp16", CPU).taken(norms[1:2], weights[1:2])[0].isnan().all()
