@@ -44,17 +44,21 @@ def build(name: str, classes: int, channels: int, **options: object) -> nn.Modul
         options: the builder's keyword arguments, for example `width`.
 
     Raises:
-        ValueError: the name or an option is unknown (the message lists the known ones), or a number is no
-            positive integer.
+        ValueError: the name or an option is unknown (the message lists the known ones), or a number is out of
+            its range.
     """
     if name not in MODELS:
         raise ValueError(f"Unknown model {name!r}. Known: {', '.join(MODELS)}.")
-    known = [p.name for p in inspect.signature(MODELS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = inspect.signature(MODELS[name]).parameters.values()
+    known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     for option in options:
         if option not in known:
             raise ValueError(f"Unknown option {option!r} of model '{name}'. Known: {', '.join(known)}.")
     for key, value in {"classes": classes, "channels": channels, **options}.items():
-        if type(value) is not int or value < 1:
+        if type(known.get(key)) is float:
+            if not isinstance(value, int | float) or not 0 <= value < 1:
+                raise ValueError(f"The '{key}' of model '{name}' must be in [0, 1). Got {value!r}.")
+        elif type(value) is not int or value < 1:
             raise ValueError(
                 f"The '{key}' of model '{name}' must be an integer of at least 1. Got {value!r}."
             )
