@@ -39,6 +39,8 @@ def put(params, where, value):
     ("where", "value", "message"),
     [
         ("recipes/paper/bacth_size", 3, r"workloads\..*bacth_size: Unknown key"),
+        ("workloads/imagenet-vit-mae/pretraining", "imagenet-mea", r"imagenet-vit-mae\.pretraining: unknown name 'imagenet-mea'"),
+        ("workloads/imagenet-mae/pretraining", "imagenet-vit-mae", r"imagenet-vit-mae' must not have a pre-training itself"),
         ("experiments/table2/sedes", [1], r"experiments\.table2\.sedes: Unknown key"),
         ("methods/ucb/name", "ubc", r"methods\.ucb\.name: unknown name 'ubc'\. Known: full, random, .*orderdp"),
         ("workloads/digits-resnet8/dataset", "digit", r"unknown name 'digit'\. Known: digits, fashion_mnist, cifar10, cifar100"),
@@ -77,7 +79,7 @@ def test_all_problems_are_told_at_once(tmp_path, params):
         load(tmp_path, params)
 
 
-@pytest.mark.parametrize("scale", ["quick", "fashion", "cifar"])
+@pytest.mark.parametrize("scale", ["quick", "fashion", "cifar", "paper"])
 def test_every_scale_lays_out_every_experiment(params, tmp_path, scale):
     grid = load(tmp_path, params, scale)
     assert set(grid.experiments) == set(params["experiments"])
