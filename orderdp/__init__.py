@@ -19,14 +19,15 @@ if TYPE_CHECKING:
         OrderDPBatches,
         Pruner,
         RandomPruning,
+        ScheduledOrderDP,
         Selection,
         StaticSubset,
     )
 
 __version__ = "0.1.0"
 __all__ = [
-    "UCB", "EpsilonGreedy", "FullData", "Indexed", "InfoBatch", "OrderDP", "OrderDPBatches", "Pruner", "RandomPruning", "Selection",
-    "StaticSubset",
+    "UCB", "EpsilonGreedy", "FullData", "Indexed", "InfoBatch", "OrderDP", "OrderDPBatches", "Pruner", "RandomPruning",
+    "ScheduledOrderDP", "Selection", "StaticSubset",
 ]  # fmt: skip
 
 

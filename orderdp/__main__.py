@@ -16,9 +16,16 @@ DATA, RUNS, WORK, REPORTS = Path("data"), Path("runs"), Path(".work"), Path("rep
 
 def plan(args: argparse.Namespace) -> int:
     """What would run, and why; nothing is changed."""
-    from orderdp.plan import describe
+    from orderdp.costs import calibration
+    from orderdp.plan import describe, finished
 
-    print(describe(grids.load(args.params, args.scale), RUNS))
+    grid = grids.load(args.params, args.scale)
+    if args.calibrate:
+        from orderdp.calibrate import calibrate
+
+        missing = [cell for name, cell in grid.cells.items() if not finished(RUNS, name)]
+        calibrate(missing, WORK / "calibration.json", args.device, say=lambda text: print(text, file=sys.stderr, flush=True))
+    print(describe(grid, RUNS, calibration(WORK / "calibration.json")))
     return 0
 
 
@@ -36,16 +43,12 @@ def train(args: argparse.Namespace) -> int:
     from orderdp.progress import Progress
 
     grid = grids.load(args.params, args.scale)
-    if args.cell not in grid.cells:
-        raise SpecError(
-            f"--cell: {args.cell!r} is not in the grid of scale {grid.scale!r}. The parameters or the sources changed since it was "
-            "planned; `python -m orderdp plan` and `snakemake -n` show the present cells."
-        )
+    cell = grid.cells[args.cell]
     from orderdp.training.run import Interrupted, train_cell
 
     try:
         train_cell(
-            grid.cells[args.cell],
+            cell,
             data=DATA,
             runs=RUNS,
             work=WORK,
@@ -158,8 +161,11 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         if name not in GRAMMARS:
             sub[name].add_argument("--params", type=Path, default=Path("params.yaml"), help="the parameter file")
             sub[name].add_argument("--scale", help="a scale of the parameter file, instead of the one it names")
+            sub[name].add_argument("--config", type=scale_of, dest="scale", metavar="scale=NAME", help="the same, as snakemake takes it")
         elif name == command:
             importlib.import_module(GRAMMARS[name]).add_arguments(sub[name])
+    sub["plan"].add_argument("--calibrate", action="store_true", help="first measure a few steps of every kind of run on this device")
+    sub["plan"].add_argument("--device", help="device to measure; the best present unless given")
     sub["prepare"].add_argument("--dataset", required=True)
     sub["prepare"].add_argument("--out", type=Path, help="folder to make; data/<dataset> unless given")
     sub["train"].add_argument("--cell", required=True, help="a name that `plan` and `snakemake -n` show")
@@ -175,6 +181,14 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     sub["track"].add_argument("--best-effort", action="store_true", help="succeed even if the store cannot be reached")
     sub["gc"].add_argument("--delete", action="store_true", help="remove them")
     return top
+
+
+def scale_of(text: str) -> str:
+    """`scale=NAME` -> NAME."""
+    key, _, name = text.partition("=")
+    if key != "scale" or not name:
+        raise argparse.ArgumentTypeError(f"takes only scale=NAME. Got {text!r}. Edit params.yaml")
+    return name
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import statistics
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orderdp.costs import Calibration, data_mb, facts, key, run_mb, seconds
 from orderdp.grid import Cell, Grid
 
 
@@ -17,20 +23,27 @@ def finished(runs: Path, cell: str) -> bool:
     return (runs / cell / "summary.json").exists()
 
 
-def reason(cell: Cell, runs: Path) -> str:
-    """Why a cell that is not finished has to run: compared with finished runs of the same readable name."""
-    stem = cell.name.removesuffix(cell.fingerprint)
-    others = [path for path in sorted(runs.glob(f"{stem}*/spec.json")) if path.parent.name != cell.name]
-    if not others:
-        return "no run yet"
-    latest = max(others, key=lambda path: path.stat().st_mtime)
-    record: dict[str, Any] = json.loads(latest.read_text())
-    mine = cell.record()
-    edited = sorted(k for k in mine["sources"] | record["sources"] if mine["sources"].get(k) != record["sources"].get(k))
-    changed = sorted(_differences("", record["spec"], mine["spec"]))
-    return "; ".join(
-        ([f"changed: {', '.join(changed)}"] if changed else []) + ([f"edited: {', '.join(edited)}"] if edited else [])
-    )
+class Earlier:
+    """Finished runs that lie here, by the readable part of their names. The folder is listed once, a spec is read when it is asked for."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+        self.names: dict[str, list[str]] = defaultdict(list)
+        for entry in os.scandir(runs) if runs.is_dir() else ():
+            self.names[entry.name.rpartition("-")[0]].append(entry.name)
+
+    def reason(self, cell: Cell) -> str:
+        """Why a cell that is not finished has to run: compared with the newest run of the same readable name."""
+        records = [self.runs / name / "spec.json" for name in self.names[cell.name.rpartition("-")[0]] if name != cell.name]
+        if not (records := [path for path in records if path.exists()]):
+            return "no run yet"
+        record: dict[str, Any] = json.loads(max(records, key=lambda path: path.stat().st_mtime).read_text())
+        mine = cell.record()
+        edited = sorted(k for k in mine["sources"] | record["sources"] if mine["sources"].get(k) != record["sources"].get(k))
+        changed = sorted(_differences("", record["spec"], mine["spec"]))
+        return "; ".join(
+            ([f"changed: {', '.join(changed)}"] if changed else []) + ([f"edited: {', '.join(edited)}"] if edited else [])
+        )
 
 
 def _differences(key: str, old: Any, new: Any) -> Iterator[str]:
@@ -41,42 +54,119 @@ def _differences(key: str, old: Any, new: Any) -> Iterator[str]:
         yield f"{key} {old!r} -> {new!r}"
 
 
-def describe(grid: Grid, runs: Path) -> str:
-    """The plan as text: counts per experiment, reasons, and a cost estimate from the runs that exist."""
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of every missing run, and in words what they are based on."""
+
+    seconds: Mapping[str, float]
+    basis: str
+
+    @property
+    def hours(self) -> float:
+        """Of all of them, one after another on one device."""
+        return sum(self.seconds.values()) / 3600
+
+
+def estimate(cells: Iterable[Cell], measured: Calibration | None) -> Estimate:
+    """Estimates runs from a calibration, and where it has no rate from the network's arithmetic on an assumed GPU."""
+    cells = list(cells)
+    assumed = sum(measured is None or key(cell.spec) not in measured.rates for cell in cells)
+    basis = "an assumed GPU (measure this device: plan --calibrate)"
+    if measured is not None and assumed < len(cells):
+        when = time.strftime("%Y-%m-%d", time.localtime(measured.when))
+        basis = f"what steps took on {measured.device} ({measured.name}) by {when}"
+        basis += f"; {assumed} runs from an assumed GPU" if assumed else ""
+    return Estimate({cell.name: seconds(cell.spec, measured) * cell.gpus for cell in cells}, basis)
+
+
+def observed(grid: Grid, runs: Path) -> Calibration | None:
+    """Rates of the grid's finished runs, as a calibration would have them: medians on the device of the newest; None if none is finished."""
+    devices: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    newest: dict[tuple[str, str], float] = {}
+    for cell in grid.cells.values():
+        if not finished(runs, cell.name):
+            continue
+        summary = json.loads((runs / cell.name / "summary.json").read_text())
+        where = (summary["environment"]["device"], summary["environment"]["device_name"])
+        newest[where] = max(newest.get(where, 0.0), summary["ended"])
+        tested = math.ceil(summary["epochs"] / cell.spec.recipe.evaluate_every) * facts(cell.spec.dataset.name)["n_test"]
+        trained_s = summary["selection_s"] + summary["training_s"]
+        devices[where][key(cell.spec)].append((trained_s / summary["samples"], summary["evaluation_s"] / tested))
+    if not newest:
+        return None
+    where = max(newest, key=lambda where: newest[where])
+    rates = {}
+    for kind, found in devices[where].items():
+        training, evaluation = zip(*found, strict=True)
+        rates[kind] = {"sample_s": statistics.median(training), "test_sample_s": statistics.median(evaluation)}
+    return Calibration(*where, newest[where], rates)
+
+
+def filling(grid: Grid, costs: Mapping[str, float]) -> list[tuple[str, float]]:
+    """The order in which the report fills up fastest: next always the experiment that lacks the fewest hours.
+
+    Args:
+        grid: the experiments.
+        costs: missing run -> its seconds. Runs that an experiment shares with an earlier one cost nothing again.
+
+    Returns:
+        (experiment, seconds until it is complete, counted from the start), for every experiment.
+    """
+    left = {name: {cell for cell in experiment.cells if cell in costs} for name, experiment in grid.experiments.items()}
+    order, clock = [], 0.0
+    while left:
+        lacks = {name: sum(costs[cell] for cell in sorted(cells)) for name, cells in left.items()}
+        name = min(lacks, key=lambda name: lacks[name])  # the grid's own order decides between equals
+        clock += lacks[name]
+        order.append((name, clock))
+        done = left.pop(name)
+        for cells in left.values():
+            cells -= done
+    return order
+
+
+def describe(grid: Grid, runs: Path, measured: Calibration | None = None) -> str:
+    """The plan as text: counts per experiment, reasons, hours, disk, and when each experiment is complete."""
     missing = [cell for name, cell in grid.cells.items() if not finished(runs, name)]
+    measured = measured or observed(grid, runs)
+    found, earlier = estimate(missing, measured), Earlier(runs)
     lines = [f"Scale {grid.scale}: {len(grid.cells)} runs, {len(grid.cells) - len(missing)} finished, {len(missing)} to train."]
     for experiment in grid.experiments.values():
-        todo = sum(not finished(runs, cell) for cell in experiment.cells)
-        lines.append(f"  {experiment.name:<14} {experiment.reproduces:<24} {len(experiment.cells):>4} runs, {todo:>4} to train")
-    for why, count in Counter(reason(cell, runs) for cell in missing).most_common():
+        todo = [cell for cell in experiment.cells if cell in found.seconds]
+        lines.append(
+            f"  {experiment.name:<14} {experiment.reproduces:<24} {len(experiment.cells):>4} runs, {len(todo):>4} to train"
+            + (f", {_hours(sum(found.seconds[cell] for cell in todo))}" if todo else "")
+        )
+    for why, count in Counter(earlier.reason(cell) for cell in missing).most_common():
         lines.append(f"Because of {why}: {count}")
     if missing:
-        lines.append(estimate(grid, missing, runs))
+        kind = "CPU" if measured is not None and measured.device == "cpu" else "GPU"
+        lines.append(f"Estimated: {found.hours:,.1f} {kind} hours, one run after another. Based on {found.basis}.")
+    lines.append(disk(grid))
+    if missing:
+        lines.append("The report fills up fastest in this order; `snakemake artifact_NAME` trains what one of them lacks:")
+        lines += [f"  {name:<14} complete after {_hours(clock)}" for name, clock in filling(grid, found.seconds)]
     return "\n".join(lines)
 
 
-def estimate(grid: Grid, missing: Iterable[Cell], runs: Path) -> str:
-    """Seconds that the missing runs would take, from finished runs of the same data set and network."""
-    rates: dict[tuple[str, str], list[float]] = {}
-    for path in runs.glob("*/summary.json"):
-        summary, record = json.loads(path.read_text()), json.loads((path.parent / "spec.json").read_text())
-        key = (str(record["spec"]["dataset"]), str(record["spec"]["model"]))
-        rates.setdefault(key, []).append((summary["ended"] - summary["started"]) / record["spec"]["recipe"]["epochs"])
-    seconds, unknown = 0.0, 0
-    for cell in missing:
-        spec = cell.spec.plain()
-        known = sorted(rates.get((str(spec["dataset"]), str(spec["model"])), []))
-        if known:
-            seconds += known[len(known) // 2] * cell.spec.recipe.epochs
-        else:
-            unknown += 1
-    text = f"Estimated training time, one run after another, without start-up: {seconds:,.0f} s"
-    return text + (f", and {unknown} runs of a kind that has not run here yet." if unknown else ".")
+def disk(grid: Grid) -> str:
+    """Estimated room for all runs of a grid and its data, finished or not."""
+    weights = sum(run_mb(cell.spec, grid.keep_models) for cell in grid.cells.values())
+    bare = sum(run_mb(cell.spec, "none") for cell in grid.cells.values())
+    data = {name: data_mb(name) for name in grid.datasets}
+    return (
+        f"Disk: about {weights:,.0f} MB in runs/ ({weights - bare:,.0f} of them trained weights), "
+        f"{sum(data.values()):,.0f} MB of decoded images ({', '.join(f'{name} {size:,.0f}' for name, size in data.items())})."
+    )
+
+
+def _hours(value: float) -> str:
+    return f"{value / 3600:,.1f} h" if value >= 360 else f"{value / 60:,.1f} min"
 
 
 def leftovers(grids: Iterable[Grid], runs: Path, work: Path) -> list[Path]:
     """Run folders, finished or begun, that no scale's grid asks for."""
-    wanted = {name for grid in grids for name in grid.cells}
+    wanted = {name for grid in grids for name in (*grid.cells, *(study.name for study in grid.studies))}
     folders = [path for base in (runs, work) if base.is_dir() for path in sorted(base.iterdir()) if path.is_dir()]
     return [path for path in folders if path.name not in wanted and any((path / f).exists() for f in ("spec.json", "status.json"))]
 

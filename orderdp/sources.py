@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parent
 ENGINE = "orderdp.training.engine"
@@ -87,6 +89,23 @@ def options(module: str, entry: str) -> dict[str, bool]:
                 extra = _keywords(methods["at_ratio"]) | {a.arg: False for a in methods["at_ratio"].args.args[2:]}
             return own | {key: True for key in extra if key not in own}
     raise LookupError(f"{module} defines no {entry}")
+
+
+@cache
+def facts(module: str, entry: str) -> dict[str, Any]:
+    """Literal keyword arguments of the call that makes a registered object, for example `n_train` of a data set; none where it is made
+    in another way."""
+    path = _file(module)
+    assert path is not None, module
+    found = {}
+    for node in _tree(path).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target if isinstance(node, ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and target.id == entry and isinstance(node.value, ast.Call):  # type: ignore[union-attr]
+            for keyword in node.value.keywords:  # type: ignore[union-attr]
+                if keyword.arg is not None:
+                    with suppress(ValueError):
+                        found[keyword.arg] = ast.literal_eval(keyword.value)
+    return found
 
 
 def _keywords(function: ast.FunctionDef) -> dict[str, bool]:

@@ -11,7 +11,19 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictInt, Tag, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictBool,
+    StrictInt,
+    Tag,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Scalar = StrictBool | StrictInt | float | str | None
@@ -21,6 +33,8 @@ Seed = Annotated[StrictInt, Field(ge=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Diagnostic = Literal["gradients"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16", "auto"]
+LabelNoise = Annotated[float, Field(ge=0, lt=1)]
+Score = Literal["loss", "gradient_norm", "margin"]
 
 
 class Strict(BaseModel):
@@ -47,11 +61,25 @@ class Strict(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-class DatasetSpec(Strict):
+class Sparse(Strict):
+    """Configuration whose options beyond the paper stand in it, and in what is hashed, only where they are in force.
+
+    They have neutral defaults, so that they need not be stated everywhere: absent means as in the paper.
+    """
+
+    @model_serializer(mode="wrap")
+    def _without_neutral(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        neutral = {name: field.default for name, field in type(self).model_fields.items() if not field.is_required()}
+        return {key: value for key, value in handler(self).items() if key not in neutral or value != neutral[key]}
+
+
+class DatasetSpec(Sparse):
     """The data set of a run."""
 
     name: Name
     """A name in `orderdp.datasets.DATASETS`."""
+    label_noise: LabelNoise = 0.0
+    """Share of the training labels that are wrong on purpose, as `orderdp.datasets.noise` draws them."""
 
 
 class ModelSpec(Strict):
@@ -63,13 +91,15 @@ class ModelSpec(Strict):
     """Keyword arguments of its builder, for example `width`."""
 
 
-class MethodSpec(Strict):
+class MethodSpec(Sparse):
     """The pruning method of a run."""
 
     name: Name
     """A name in `orderdp.pruning.PRUNERS`."""
     options: dict[Name, Scalar]
     """Keyword arguments of its constructor (or of `at_ratio`, where `prune_ratio` is given)."""
+    score: Score | None = None
+    """What it ranks by, a name in `orderdp.pruning.scores.SCORES`; none for the loss."""
 
     @model_validator(mode="after")
     def _ratios_are_possible(self) -> MethodSpec:
@@ -84,6 +114,18 @@ class MethodSpec(Strict):
                 f"q > s: 'explore' = {explore:g} draws fewer candidates than the {1 - float(ratio):g} of the data that "
                 f"'prune_ratio' = {ratio:g} keeps. Raise 'explore' to at least {1 - float(ratio):g}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _variants_are_possible(self) -> MethodSpec:
+        ratio, explore, trim, rise = (self.options.get(key) for key in ("prune_ratio", "explore", "trim", "rise"))
+        if ratio and explore and trim and 1 - float(ratio) > float(explore) * (1 - float(trim)) + 1e-9:
+            raise ValueError(
+                f"'trim' = {trim:g} of 'explore' = {explore:g} leaves fewer candidates than the {1 - float(ratio):g} of the data that "
+                f"'prune_ratio' = {ratio:g} keeps. Lower 'trim' to at most {1 - (1 - float(ratio)) / float(explore):.4g}"
+            )
+        if ratio and rise and not abs(float(rise)) / 2 < min(float(ratio), 1 - float(ratio)):
+            raise ValueError(f"'rise' = {rise:g} around 'prune_ratio' = {ratio:g} leaves (0, 1). Lower 'rise'")
         return self
 
 
@@ -260,6 +302,10 @@ class RecipeSpec(Strict):
     """Stop after as many optimiser steps as a run takes that prunes this share of every epoch (a baseline on full data)."""
 
 
+NEUTRAL = {"hardest": 1, "trim": 0, "smoothing": 1, "rise": 0}
+"""Shares among a method's options that stand in a run's name where they are in force -> their value where they are not."""
+
+
 class RunSpec(Strict):
     """One training run, fully resolved."""
 
@@ -276,11 +322,24 @@ class RunSpec(Strict):
     seed: Seed
     """Decides initial weights, order, augmentation and selection, each from a stream of its own."""
 
+    @model_validator(mode="after")
+    def _score_fits(self) -> RunSpec:
+        mixed = self.recipe.mix is not None and max(self.recipe.mix.mixup, self.recipe.mix.cutmix) > 0
+        if self.method.score not in (None, "loss") and (mixed or self.recipe.task != "classify"):
+            raise ValueError(
+                f"'score' = {self.method.score} is of one label, which images that are mixed or reconstructed do not have: rank by the loss"
+            )
+        return self
+
     def stem(self) -> str:
         """Readable part of the cell's name, for example `digits-resnet8w16-orderdp-p70-x50-e10-s0`."""
         recipe, method = self.recipe, self.method
         width = self.model.options.get("width")
         parts = [self.dataset.name, self.model.name + (f"w{width}" if width is not None else ""), method.name]
+        if self.dataset.label_noise > 0:
+            parts.insert(1, f"noise{percent(self.dataset.label_noise)}")
+        if method.score is not None:
+            parts.append(method.score)
         for key, value in method.options.items():
             if key == "prune_ratio" and value is not None:
                 parts.append(f"p{percent(value)}")
@@ -288,6 +347,8 @@ class RunSpec(Strict):
                 parts.append(f"x{percent(value)}")
             elif isinstance(value, str):
                 parts.append(value)
+            elif key in NEUTRAL and value != NEUTRAL[key]:
+                parts.append(f"{key}{percent(value)}")
             elif value is True:
                 parts.append(key)
         if recipe.match_steps_at is not None:

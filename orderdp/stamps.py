@@ -6,7 +6,6 @@ Light, as the Snakefile imports it at every parse: no pandas, and no file of a r
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -24,15 +23,17 @@ def stamps(grid: Grid) -> dict[str, str]:
 
 def artifact_stamp(grid: Grid, experiment: str) -> str:
     """Fingerprint of an experiment's tables and figures: its cells (whose names end in the fingerprints of the runs) and how they are
-    looked up, in which order, its words, the scale, the reporting code.
+    looked up, in which order, its study or settings, its words, the scale, the reporting code.
 
     Raises:
         KeyError: the grid has no such experiment.
     """
     entry = grid.experiments[experiment]
-    rows = sorted(str(sorted(asdict(row).items())) for row in entry.rows)
+    rows = sorted(str(sorted(vars(row).items())) for row in entry.rows)
     order = dict.fromkeys(row.label for row in entry.rows)  # of table lines and legends
-    return _short(grid.scale, grid.note, entry.title, entry.reproduces, _caption(experiment), *order, *rows, sources.reporting_digest())
+    words = (grid.scale, grid.note, entry.title, entry.reproduces, _caption(experiment))
+    made_of = (repr(entry.settings), "" if entry.study is None else entry.study.name)
+    return _short(*words, *made_of, *order, *rows, sources.reporting_digest())
 
 
 def page_stamp(grid: Grid) -> str:

@@ -1,7 +1,7 @@
 """`python -m orderdp.warm -- COMMAND ...`: what `python -m orderdp COMMAND ...` does, without its imports if a server is near.
 
-Why: importing torch costs more processor time than training a small cell. A server that has imported everything once (when its first job
-comes) forks a child per job, so a job costs its training. Snakemake's onstart hook starts it (`--serve --parent PID`) for the jobs of that
+Why: importing torch costs more processor time than training a small cell, and pandas and matplotlib more than making a table. A server that
+has imported what a command needs (when its first job comes) forks a child per job, so a job costs its work. Snakemake's onstart hook starts it (`--serve --parent PID`) for the jobs of that
 Snakemake, on that machine.
 
 The server takes a job only if a fresh process would begin in the same state (see `state`); it says on stderr, once, what differs. A job

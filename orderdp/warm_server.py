@@ -18,14 +18,21 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from orderdp.warm import ONE_THREAD, PATIENCE_S, WORK, become, state
 
-PRELOADED = ("orderdp.training.run", "orderdp.grid", "orderdp.progress", "numpy.random")
+PRELOADED = ("orderdp.grid", "orderdp.progress", "numpy.random")
+PRELOADED_FOR = {
+    "train": ("orderdp.training.run",),
+    "report": ("orderdp.reporting.artifacts", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "seaborn", "PIL.PngImagePlugin"),
+}
+"""Command -> what its first job has imported beside PRELOADED: a server that makes no report pays for none."""
+HARMLESS = {"jemalloc_bg_thd"}
+"""Names of threads that a fork may lose: jemalloc, which comes with pandas' Arrow, stops and restarts its own around a fork."""
 GPU_DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
@@ -54,16 +61,20 @@ def _commands(parent: int) -> list[str] | None:
     return _Server(watched).run()
 
 
-def _preload() -> str | None:
-    """Imports what every training needs; returns what makes a fork unsafe after all."""
-    for module in PRELOADED:
-        importlib.import_module(module)
+def _preload(modules: Sequence[str]) -> str | None:
+    """Imports what jobs need; returns what makes a fork unsafe after all."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            return f"{error}"  # its job will say so, too
     with contextlib.suppress(Exception):  # a job will say what is wrong
         # Parses our sources, which `orderdp.sources` remembers. The grid itself is dropped: each job reads its parameters.
         sys.modules["orderdp.grid"].load(Path("params.yaml"), None)
     gc.collect()
     gc.freeze()  # so that the children's collections leave the shared pages alone
-    if len(os.listdir("/proc/self/task")) > 1:
+    threads = [Path(f"/proc/self/task/{number}/comm").read_text().strip() for number in os.listdir("/proc/self/task")]
+    if len(threads) - sum(name in HARMLESS for name in threads) > 1:
         return "a library started threads, and a fork would lose them"
     return None
 
@@ -132,6 +143,7 @@ class _Server:
     def __init__(self, parent: int) -> None:
         self.parent, self.pid = parent, os.getpid()
         self.state: dict[str, str] | None = None
+        self.ready: set[str] = set()
         self.jobs: list[_Job] = []
         self.told: set[str] = set()
         os.makedirs(WORK, exist_ok=True)
@@ -171,7 +183,7 @@ class _Server:
         client.settimeout(PATIENCE_S)
         request, streams = _receive(client)
         pid = None
-        if request is not None and self._takes(request.state, client):
+        if request is not None and self._takes(request, client):
             with contextlib.suppress(OSError):  # no memory for another process: the client has its own
                 pid = os.fork()
             if pid == 0:
@@ -192,17 +204,21 @@ class _Server:
         _answer(client, b"+")
         return None
 
-    def _takes(self, wanted: dict[str, str], client: socket.socket) -> bool:
+    def _takes(self, request: _Request, client: socket.socket) -> bool:
         """Whether a fresh process would begin as a child of this one. Says once what differs."""
         if self.state is None:  # The first job: where none comes, nothing is imported.
             self.state = state()
-            reason = _preload()
+        command = request.command[0] if request.command else ""
+        if command not in self.ready:
+            reason = _preload((*PRELOADED, *PRELOADED_FOR.get(command, ())))
             if reason is None and state() != self.state:
                 reason = "something changed while it was imported"
             if reason:
                 self._retire()
                 _say(f"jobs start cold: {reason}")
                 return False
+            self.ready.add(command)
+        wanted = request.state
         differing = {name for name in self.state.keys() | wanted.keys() if self.state.get(name) != wanted.get(name)}
         if differing - self.told:
             _say(f"jobs start cold: {', '.join(sorted(differing))} differ from the server's")

@@ -25,6 +25,19 @@ def test_a_mistake_is_one_message_and_exit_code_2(capsys, command, said):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["plan", "--config", "scale=huge"], ["verify", "--config", "scale=huge"]])
+def test_every_command_takes_the_scale_as_snakemake_does(capsys, command):
+    assert command_line.main(command) == 2
+    assert "unknown scale 'huge'" in capsys.readouterr().err
+
+
+def test_config_takes_only_the_scale(capsys):
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(["plan", "--config", "seeds=3"])
+    assert ended.value.code == 2
+    assert "takes only scale=NAME. Got 'seeds=3'" in capsys.readouterr().err
+
+
 def test_a_slip_of_the_code_keeps_its_traceback(monkeypatch):
     monkeypatch.setitem(command_line.COMMANDS, "plan", lambda args: {}["missing"])
     with pytest.raises(KeyError, match="missing"):

@@ -22,9 +22,13 @@ MAY_IMPORT = {
     "diagnostics": set(),
     "grid": {"spec", "sources"},
     "stamps": {"grid", "sources"},
-    "plan": {"grid"},
+    "costs": {"spec", "sources"},
+    "resources": {"grid", "costs"},
+    "calibrate": {"spec", "files", "grid", "costs", "datasets", "models", "training"},
+    "plan": {"grid", "costs"},
     "progress": set(),
     "gpu_slot": set(),
+    "launch": {"gpu_slot"},
     "training": {"spec", "files", "datasets", "models", "pruning", "diagnostics"},
     "tracking": {"spec", "grid", "stamps"},
     "reporting": {"spec", "files", "grid", "theory", "stamps"},
@@ -54,7 +58,7 @@ def test_no_arrow_goes_up_or_sideways(path):
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import orderdp.grid, orderdp.stamps, orderdp.plan", {"torch", "numpy", "pandas", "mlflow"}),
+        ("import orderdp.grid, orderdp.stamps, orderdp.plan, orderdp.resources", {"torch", "numpy", "pandas", "mlflow"}),
         ("from orderdp import OrderDP", {"torchvision", "sklearn", "pandas", "mlflow", "matplotlib", "scipy", "yaml", "pydantic"}),
         ("import orderdp.training.run", {"torchvision", "sklearn", "pandas", "mlflow", "matplotlib", "torch._dynamo"}),
         ("import orderdp.tracking", {"mlflow", "torch", "pandas"}),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orderdp.spec import RunSpec, StudySpec
+from orderdp.spec import RunSpec, SpecError, StudySpec
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Cell:
     spec: RunSpec
     sources: Mapping[str, str]
     experiments: tuple[str, ...]
+    gpus: int = 1
     starts_from: str | None = None
 
     def record(self) -> dict[str, Any]:
@@ -28,6 +29,20 @@ class Cell:
             "spec": self.spec.plain(),
             "sources": dict(self.sources),
         }
+
+
+class Cells(dict[str, Cell]):
+    """The runs of a scale by name; an unknown name is an error that says so."""
+
+    def __init__(self, scale: str, cells: Iterable[Cell]) -> None:
+        super().__init__((cell.name, cell) for cell in cells)
+        self.scale = scale
+
+    def __missing__(self, name: str) -> Cell:
+        raise SpecError(
+            f"{name!r} is not in the grid of scale {self.scale!r}. The parameters or the sources changed since it was planned; "
+            "`python -m orderdp plan` and `snakemake -n` show the present cells."
+        )
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,7 @@ class Row:
     explore: float | None
     panel: str
     seed: int
+    label_noise: float
 
 
 @dataclass(frozen=True)
@@ -75,6 +91,11 @@ class Experiment:
     def cells(self) -> tuple[str, ...]:
         """Its cells, each once, in the order of the grid."""
         return tuple(dict.fromkeys(row.cell for row in self.rows))
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Names under `runs/` of everything that it is made from: its cells and its study."""
+        return self.cells if self.study is None else (*self.cells, self.study.name)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orderdp import sources
-from orderdp.grid.cells import Cell, Experiment, Grid, Row, Study
+from orderdp.grid.cells import Cell, Cells, Experiment, Grid, Row, Study
 from orderdp.grid.params import ExperimentEntry, GridEntry, Params
 from orderdp.spec import Diagnostic, RecipeSpec, RunSpec, SpecError, StudySpec, explain
 
@@ -50,6 +50,8 @@ class Layout:
         self.wanted: dict[str, set[Diagnostic]] = {}
         self.before: dict[str, str] = {}
         """Key of a run -> key of its pre-training."""
+        self.gpus: dict[str, int] = {}
+        self.recipes: dict[tuple[str, float | None, int | None], RecipeSpec] = {}
 
     def problem(self, key: str, message: str) -> None:
         self.problems[f"{key}: {message}"] = None
@@ -65,7 +67,7 @@ class Layout:
         if self.problems:
             raise SpecError(report(self.path, list(self.problems)))
         named = {key: self.named(key, spec) for key, spec in self.specs.items()}
-        cells = {cell.name: cell for cell in named.values()}
+        cells = Cells(self.scale_name, named.values())
         for name, experiment in experiments.items():
             rows = tuple(replace(row, cell=named[row.cell].name) for row in experiment.rows)
             experiments[name] = replace(experiment, rows=rows)
@@ -163,9 +165,9 @@ class Layout:
                 for method in part.methods:
                     if not self.known(f"{key}.methods", method, self.params.methods):
                         continue
-                    for ratio, explore in self.points(key, part, method):
+                    for ratio, explore, noise in self.points(key, part, method):
                         for seed in seeds:
-                            cell, explored = self.cell(key, ours, method, part, ratio, explore, seed)
+                            cell, explored = self.cell(key, ours, method, part, ratio, explore, seed, noise)
                             if cell is None:
                                 continue
                             for needed in (cell, *((self.before[cell],) if cell in self.before else ())):
@@ -173,18 +175,19 @@ class Layout:
                                 self.wanted.setdefault(needed, set())
                             self.wanted[cell].update(entry.diagnostics)
                             label = self.params.methods[method].label
-                            yield Row(name, cell, ours, paper, method, label, ratio, explored, part.panel, seed)
+                            yield Row(name, cell, ours, paper, method, label, ratio, explored, part.panel, seed, noise)
 
-    def points(self, key: str, part: GridEntry, method: str) -> Iterator[tuple[float | None, float | None]]:
+    def points(self, key: str, part: GridEntry, method: str) -> Iterator[tuple[float | None, float | None, float]]:
         takes_ratio = self.params.methods[method].ratio_sets is not None
         if takes_ratio and not part.prune_ratios:
             self.problem(f"{key}.prune_ratios", f"empty: the method {method!r} needs at least one, in (0, 1)")
         for ratio in (part.prune_ratios or ()) if takes_ratio else (None,):
             for explore in part.explore or (None,):
-                yield ratio, explore
+                for noise in part.label_noise:
+                    yield ratio, explore, noise
 
     def cell(
-        self, key: str, ours: str, method: str, part: GridEntry, ratio: float | None, explore: float | None, seed: int
+        self, key: str, ours: str, method: str, part: GridEntry, ratio: float | None, explore: float | None, seed: int, noise: float
     ) -> tuple[str | None, float | None]:
         """Registers the run of one grid point; returns its key and its explore ratio."""
         entry, workload = self.params.methods[method], self.params.workloads[ours]
@@ -200,23 +203,19 @@ class Layout:
                 if needed not in options:
                     self.problem(f"methods.{method}.at", f"no {needed!r} for prune ratio {ratio:g}: add an entry for it")
                     return None, None
-        recipe = merge(self.params.recipes.get(workload.recipe, {}), workload.overrides)
-        recipe["match_steps_at"] = ratio if entry.ratio_sets == "match_steps_at" else None
-        if part.epochs is not None:
-            recipe["epochs"] = part.epochs
-        trained_by, before = {"name": entry.name, "options": options}, None
+        trained_by, before = {"name": entry.name, "options": options, "score": entry.score}, None
         if workload.pretraining is not None:
             if self.params.workloads[workload.pretraining].pretraining is not None:
                 return None, None
-            before, _ = self.cell(key, workload.pretraining, method, part, ratio, explore, seed)
+            before, _ = self.cell(key, workload.pretraining, method, part, ratio, explore, seed, noise)
             if before is None:
                 return None, None
             trained_by = {"name": "full", "options": {}}
         try:
-            RecipeSpec.model_validate(recipe)
+            recipe = self.recipe(ours, ratio if entry.ratio_sets == "match_steps_at" else None, part.epochs)
             spec = RunSpec.model_validate(
                 {
-                    "dataset": {"name": workload.dataset},
+                    "dataset": {"name": workload.dataset, "label_noise": noise},
                     "model": {"name": workload.model, "options": workload.model_options},
                     "method": trained_by,
                     "recipe": recipe,
@@ -237,7 +236,18 @@ class Layout:
         self.specs.setdefault(key, spec)
         if before is not None:
             self.before[key] = before
+        self.gpus[key] = max(self.gpus.get(key, 1), workload.gpus)
         return key, options.get("explore")  # type: ignore[return-value]
+
+    def recipe(self, ours: str, match_steps_at: float | None, epochs: int | None) -> RecipeSpec:
+        """A workload's recipe; checked once, since thousands of runs share a few."""
+        point = (ours, match_steps_at, epochs)
+        if point not in self.recipes:
+            workload = self.params.workloads[ours]
+            recipe = merge(self.params.recipes.get(workload.recipe, {}), workload.overrides)
+            changes = {"match_steps_at": match_steps_at} | ({} if epochs is None else {"epochs": epochs})
+            self.recipes[point] = RecipeSpec.model_validate(recipe | changes)
+        return self.recipes[point]
 
     def named(self, key: str, spec: RunSpec) -> Cell:
         """The run with all that is asked of it, under its final name."""
@@ -246,7 +256,7 @@ class Layout:
         found = sources.digests(*((*REGISTRIES[kind], name) for each in specs for kind, name in _names(each).items()))
         fingerprint = spec.fingerprint(found)
         before = self.named(self.before[key], self.specs[self.before[key]]).name if key in self.before else None
-        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]), starts_from=before)
+        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]), self.gpus[key], before)
 
 
 def _names(spec: RunSpec) -> dict[str, str]:

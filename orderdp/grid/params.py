@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from orderdp.spec import Diagnostic, Name, PruneRatio, Scalar, Seed, Strict, StudySpec
+from orderdp.spec import Count, Diagnostic, LabelNoise, Name, PruneRatio, Scalar, Score, Seed, Strict, StudySpec
 
 
 class Workload(Strict):
@@ -25,6 +25,8 @@ class Workload(Strict):
     pretraining: str | None = None
     """A name under `workloads`: every run starts from the final weights of a run of that one, which takes the method and its ratio;
     this one then trains on all data."""
+    gpus: Count = 1
+    """GPUs that one run takes; more than one: torchrun starts a process on each. How to run, so not part of a run's name."""
 
 
 class SplitAt(Strict):
@@ -47,6 +49,8 @@ class Method(Strict):
     """Keyword arguments of the pruner."""
     ratio_sets: Literal["prune_ratio", "match_steps_at"] | None
     """What a table's prune ratio sets: the pruner's own ratio, the recipe's number of steps, or nothing."""
+    score: Score | None = None
+    """What the pruner ranks by instead of the loss."""
     at: tuple[SplitAt, ...] = ()
     """Options that depend on the prune ratio."""
 
@@ -60,6 +64,8 @@ class GridEntry(Strict):
     """Shares of the data that every epoch leaves out; none for full data."""
     explore: tuple[PruneRatio | Literal[1], ...] | None = None
     """Candidate shares s/n to try instead of the method's own."""
+    label_noise: tuple[LabelNoise, ...] = (0.0,)
+    """Shares of the training labels that are wrong on purpose."""
     options: dict[Name, Scalar] = {}
     """Options of the pruner for this entry only."""
     epochs: int | None = None

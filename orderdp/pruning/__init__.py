@@ -10,12 +10,13 @@ from orderdp.pruning.infobatch import InfoBatch
 from orderdp.pruning.orderdp import OrderDP
 from orderdp.pruning.orderdp_batches import OrderDPBatches
 from orderdp.pruning.random import RandomPruning
+from orderdp.pruning.scheduled import ScheduledOrderDP
 from orderdp.pruning.static import StaticSubset
 from orderdp.pruning.ucb import UCB
 
 __all__ = [
     "PRUNERS", "UCB", "EpsilonGreedy", "FullData", "Indexed", "InfoBatch", "OrderDP", "OrderDPBatches", "Pruner", "RandomPruning",
-    "Selection", "StaticSubset",
+    "ScheduledOrderDP", "Selection", "StaticSubset",
 ]  # fmt: skip
 
 PRUNERS: dict[str, type[Pruner]] = {
@@ -26,5 +27,6 @@ PRUNERS: dict[str, type[Pruner]] = {
     "infobatch": InfoBatch,
     "orderdp": OrderDP,
     "orderdp_batches": OrderDPBatches,
+    "orderdp_scheduled": ScheduledOrderDP,
     "static": StaticSubset,
 }

@@ -133,7 +133,8 @@ class Pruner(Sampler[Any]):
 
         Args:
             indices: integers (b,), as the loader yielded them.
-            losses: float (b,), one per sample. One that is not finite counts as infinite: the sample ranks first until it is seen again.
+            losses: float (b,), one per sample, or other scores (`scores.py`), larger for harder samples. One that is not finite counts as
+                infinite: the sample ranks first until it is seen again.
 
         Raises:
             ValueError: losses that are not per sample, indices that are not integers.
@@ -146,17 +147,20 @@ class Pruner(Sampler[Any]):
             # Copies, because the caller may go on to change either in place.
             self._pending.append((indices.detach().clone(), losses.detach().to(torch.float32, copy=True)))
 
-    def update(self, indices: Tensor | Sequence[int], losses: Tensor) -> Tensor:
+    def update(self, indices: Tensor | Sequence[int], losses: Tensor, scores: Tensor | None = None) -> Tensor:
         """Observes the losses and returns their weighted mean over the batch, for `backward`.
 
         Args:
             indices: integers (b,), as the loader yielded them.
             losses: float (b,) with gradients, from a loss function with `reduction="none"`.
+            scores: float (b,), what samples are ranked by instead of their losses.
 
         Returns:
             scalar.
         """
-        self.observe(indices, losses)
+        self.observe(indices, losses if scores is None else scores)
+        if scores is not None:
+            per_sample(losses, len(indices))
         if self._begun is None or self._begun[1].weights is None:
             return losses.mean()
         return (self.weights(indices).to(losses.device, non_blocking=True) * losses).mean()

@@ -6,11 +6,12 @@ import math
 from typing import Any, Self
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from orderdp.pruning.base import Pruner
 from orderdp.pruning.checks import budget, fraction, initial
-from orderdp.pruning.ranking import top, unseen
+from orderdp.pruning.ranking import Sizes, ends, top, unseen
 
 
 class OrderDP(Pruner):
@@ -21,6 +22,10 @@ class OrderDP(Pruner):
     Paper: scores are the losses after the step (Eq. 2); here: those of the training step itself, before its update, because anything
     else costs a second forward pass (the released code does the same).
 
+    `hardest`, `trim` and `smoothing` are ours, beyond the paper, which names such variants as future work (section F). All keep exactly q.
+    With h = round(hardest q) and, once all scores are known, t = round(trim s), rank j is kept with probability
+    top(t + h) - top(t) + bottom(q - h), where top(k) and bottom(k) are `theory.rank_weights(n, s, k)` with `hardest` = k and 0.
+
     Args:
         n: number of samples.
         explore: share of the samples drawn as candidates, s/n, in (0, 1].
@@ -28,13 +33,29 @@ class OrderDP(Pruner):
         seed: decides candidates, ties and order.
         initial_score: of samples never seen. Infinite: they come first, in random order. The released code takes 3 or 1; a number below
             the losses of trained samples leaves a part of the data untrained for good.
+        hardest: share of the q that are the hardest candidates, in [0, 1]; the others are the easiest. 0: the bottom q. Samples never
+            seen come first at both ends.
+        trim: share of the candidates of known score that is left out before, those of the highest scores, in [0, 1): taken for wrong
+            labels. Samples never seen are never trimmed. A trimmed sample keeps its score, and so stays out until others rank above it.
+        smoothing: weight of the newest loss in a sample's score, in (0, 1]; below 1 the score is a moving average of its losses. The
+            first finite one counts in full.
 
     Raises:
-        ValueError: a share outside its range, or so small that no sample is left.
+        ValueError: a share outside its range, or so small that no sample is left; a `trim` that leaves fewer candidates than are kept, or
+            that cannot tell unseen samples because `initial_score` is finite.
     """
 
     def __init__(
-        self, n: int, *, explore: float = 0.5, exploit: float = 0.6, seed: int = 0, initial_score: float = math.inf
+        self,
+        n: int,
+        *,
+        explore: float = 0.5,
+        exploit: float = 0.6,
+        seed: int = 0,
+        initial_score: float = math.inf,
+        hardest: float = 1.0,
+        trim: float = 0.0,
+        smoothing: float = 1.0,
     ) -> None:
         super().__init__(n, seed=seed)
         self.explore = fraction(self, "explore", explore, one=True)
@@ -46,6 +67,11 @@ class OrderDP(Pruner):
                 f"OrderDP over n = {n} with explore = {explore} and exploit = {exploit} keeps no sample. Raise one of the shares."
             )
         self.initial_score = initial(self, initial_score)
+        self.hardest = fraction(self, "hardest", hardest, zero=True, one=True)
+        self.trim = fraction(self, "trim", trim, zero=True)
+        self.smoothing = fraction(self, "smoothing", smoothing, one=True)
+        self._sizes = Sizes(self.candidates, self.kept, round(self.hardest * self.kept))
+        self._check_trim()
         self._scores = unseen(self.n, self.initial_score)
 
     @classmethod
@@ -56,7 +82,7 @@ class OrderDP(Pruner):
             n: number of samples.
             prune_ratio: share left out of every epoch, in (0, 1).
             explore: s/n, at least 1 - prune_ratio; None splits evenly between exploring and exploiting, sqrt(1 - prune_ratio) each.
-            options: `seed`, `initial_score`.
+            options: `seed`, `initial_score`, `hardest`, `trim`, `smoothing`.
 
         Raises:
             ValueError: q > s, fewer candidates than samples to keep.
@@ -73,13 +99,31 @@ class OrderDP(Pruner):
         return cls(n, explore=candidates / n, exploit=kept / candidates, **options)
 
     def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
-        """The top q by score of s uniform candidates."""
-        return top(self._scores, self.kept, draw, self.candidates), None
+        """The top q by score of s uniform candidates; of a variant, what is left at the two ends."""
+        if self.hardest == 1 and self.trim == 0:
+            return top(self._scores, self.kept, draw, self.candidates), None
+        return ends(self._scores, self._sizes, draw, self.trim), None
 
     def learn(self, indices: Tensor, losses: Tensor) -> None:
-        """A sample's score is its newest loss; all others keep theirs (Eq. 2)."""
+        """A sample's score is its newest loss, or the moving average; all others keep theirs (Eq. 2)."""
+        if self.smoothing < 1:
+            scores = self._scores[indices]
+            moved = (1 - self.smoothing) * scores + self.smoothing * losses
+            losses = torch.where(scores.isfinite(), moved, losses)  # no average to move yet, or an infinite loss broke it
         self._scores[indices] = losses
 
     def memory(self) -> dict[str, Any]:
         """The scores."""
         return {"_scores": self._scores}
+
+    def _check_trim(self) -> None:
+        left = self.candidates - round(self.trim * self.candidates)
+        if left < self.kept:
+            raise ValueError(
+                f"OrderDP with 'trim' = {self.trim:g} leaves {left} of its {self.candidates} candidates, fewer than the {self.kept} that it "
+                f"keeps. Lower 'trim' to at most {1 - self.kept / self.candidates:.4g}, or raise 'explore'."
+            )
+        if self.trim > 0 and self.initial_score != math.inf:
+            raise ValueError(
+                f"OrderDP with 'trim' needs an infinite 'initial_score': {self.initial_score:g} could be taken for a known loss and trimmed."
+            )

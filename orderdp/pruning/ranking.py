@@ -6,12 +6,23 @@ module, as masks: the order that a partition leaves within its halves differs be
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+
+class Sizes(NamedTuple):
+    """How many samples an epoch draws and keeps."""
+
+    candidates: int
+    """s."""
+    kept: int
+    """q, at most s."""
+    hardest: int
+    """How many of the q are the hardest of the candidates; the others are the easiest."""
 
 
 def smallest(keys: NDArray[Any], count: int) -> NDArray[np.intp]:
@@ -58,6 +69,36 @@ def top(scores: Tensor, count: int, draw: np.random.Generator, candidates: int |
         return torch.from_numpy(largest(values, count, keys))
     pool = smallest(keys, candidates)
     return mask_at(n, pool[largest(values[pool], count, keys[pool])])
+
+
+def ends(scores: Tensor, sizes: Sizes, draw: np.random.Generator, trim: float = 0.0) -> Tensor:
+    """bool (n,): the hardest and the easiest of uniform candidates, after the highest known scores were left out; ties are broken at random.
+
+    Samples never seen come first at both ends, because nothing tells yet where they belong, and are never left out as too hard.
+
+    Args:
+        scores: float32 (n,); +inf for samples never seen.
+        sizes: how many are drawn and kept.
+        draw: as in `top`; with all the kept at the hard end and nothing trimmed, both select the same.
+        trim: share of the candidates of known score that is left out, those of the highest scores, rounded to a whole number.
+    """
+    n, values = len(scores), scores.numpy()
+    keys = draw.random(n)
+    pool = smallest(keys, sizes.candidates)
+    if trim > 0:
+        pool = _trimmed(values, pool, keys, trim)
+    hard = largest(values[pool], sizes.hardest, keys[pool])
+    rest, chosen = pool[~hard], pool[hard]
+    known = np.isfinite(values[rest])
+    easy = largest(np.where(known, -values[rest], np.float32(np.inf)), sizes.kept - sizes.hardest, keys[rest])
+    return mask_at(n, np.concatenate([chosen, rest[easy]]))
+
+
+def _trimmed(values: NDArray[np.float32], pool: NDArray[np.intp], keys: NDArray[Any], trim: float) -> NDArray[np.intp]:
+    known = np.flatnonzero(np.isfinite(values[pool]))
+    stays = np.ones(len(pool), dtype=np.bool_)
+    stays[known] = ~largest(values[pool[known]], round(trim * len(known)), keys[pool[known]])
+    return pool[stays]
 
 
 def mask_at(n: int, indices: NDArray[np.intp]) -> Tensor:

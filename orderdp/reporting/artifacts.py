@@ -69,10 +69,11 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, stamp: str) -> 
     needed = dict.fromkeys(["results", *(kind for artifact in made for kind in artifact.reads)])
     frames = {kind: READERS[kind](grid, reader, [experiment]) for kind in needed}
     out = reports / grid.scale
+    footer = style.footer(frames["results"], grid.scale) if grid.experiments[experiment].rows else style.SCALE_FREE
     discard(out, experiment)
     for artifact in made:
         data = artifact.data(*(frames[kind] for kind in artifact.reads))
-        artifact.write(data, out / artifact.folder / artifact.name, style.footer(frames["results"], grid.scale))
+        artifact.write(data, out / artifact.folder / artifact.name, footer)
     return record(
         grid,
         experiment,
@@ -80,5 +81,5 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, stamp: str) -> 
         out,
         [path.as_posix() for artifact in made for path in paths(artifact).values()],
         functions={artifact.name: qualified(artifact.data) for artifact in made},
-        cells={cell: reader.digests.get(cell, {}) for cell in grid.experiments[experiment].cells},
+        cells={cell: reader.digests.get(cell, {}) for cell in grid.experiments[experiment].folders},
     )

@@ -52,7 +52,7 @@ def _published_heading(workload: str, table: pd.DataFrame) -> str:
 def _table2_row(row: dict[str, object], papers: list[str]) -> tuple[Entry, ...]:
     published = [_published_entry(row.get(f"published {where}"), row.get(f"published gap {where}")) for where in papers]
     name = Entry(str(row["label"]), best=bool(row["best"]))
-    runs = Entry(_runs(row["seeds"], row["planned"], row["diverged"]))
+    runs = Entry(runs_text(row["seeds"], row["planned"], row["diverged"]))
     if row["status"] != FINISHED:
         return (name, Entry(str(row["status"])), *[Entry("–")] * 3, runs, *published)
     return (
@@ -66,7 +66,8 @@ def _table2_row(row: dict[str, object], papers: list[str]) -> tuple[Entry, ...]:
     )
 
 
-def _runs(finished: object, planned: object, diverged: object) -> str:
+def runs_text(finished: object, planned: object, diverged: object) -> str:
+    """`3`, `2 of 3`, `2 of 3, 1 diverged`."""
     text = f"{finished}" if finished == planned else f"{finished} of {planned}"
     return text + (f", {diverged} {DIVERGED}" if diverged else "")
 
@@ -99,7 +100,7 @@ def _table9_sheet(workload: str, table: pd.DataFrame) -> Sheet:
     blocks = []
     for _, part in table.groupby(["method", "prune_ratio"], sort=False, dropna=False):
         first = part.iloc[0]
-        heading = f"{first['label']} (runs: {_runs(first['runs'], first['planned'], first['diverged'])}"
+        heading = f"{first['label']} (runs: {runs_text(first['runs'], first['planned'], first['diverged'])}"
         if first["realised_prune_ratio"] == first["realised_prune_ratio"]:
             heading += f"; really pruned: {100 * first['realised_prune_ratio']:.1f} %"
         blocks.append(Block(heading + ")", tuple(_table9_rows(part))))

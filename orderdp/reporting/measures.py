@@ -22,6 +22,9 @@ PHASES: tuple[tuple[str, float, float], ...] = (
 )
 """Phases of training of Table 9: name in % and (from, to], as shares of the epochs."""
 
+FIFTHS = tuple((index / 5, (index + 1) / 5) for index in range(5))
+"""Phases of training of Tables 8 and 11: (from, to] as shares of the epochs."""
+
 
 class Spread(NamedTuple):
     """Mean and sample standard deviation (n - 1; NaN for fewer than two values) of `count` values."""

@@ -7,20 +7,22 @@ from pathlib import Path
 import pandas as pd
 
 from orderdp.grid import Grid
-from orderdp.reporting import sections
-from orderdp.reporting.files import sha256_of, write, write_json
+from orderdp.reporting import scorecard, sections
+from orderdp.reporting.claims import evaluate
+from orderdp.reporting.files import sha256_of, write, write_csv, write_json
 from orderdp.reporting.headline import headline_sheets, metrics
 from orderdp.reporting.paper import ITEMS
 from orderdp.reporting.provenance import PAGE, discard, record, records
-from orderdp.reporting.results import Runs, collect
-from orderdp.reporting.sheets import to_html
+from orderdp.reporting.results import Runs, collect, diagnostics, histories, study
+from orderdp.reporting.sheets import markdown, to_html
 from orderdp.reporting.verify import verify_artifacts
 
 CSS = Path(__file__).with_name("page.css")
+FILES = ("index.html", "metrics.json", "claims.csv", "claims.md", "claims.json")
 
 
 def write_page(grid: Grid, runs: Runs | Path, reports: Path, stamp: str) -> Path:
-    """Writes the page, `metrics.json`, and last the record of what the page shows.
+    """Writes the page, the claims (`claims.csv`, `.md`, `.json`), `metrics.json`, and last the record of what the page shows.
 
     Args:
         grid: of the scale.
@@ -36,10 +38,20 @@ def write_page(grid: Grid, runs: Runs | Path, reports: Path, stamp: str) -> Path
     discard(out, PAGE)
     table2 = out / "tables" / "table2.csv"
     numbers = pd.read_csv(table2) if table2.is_file() else None
-    write(out / "index.html", _html(grid, runs, reports, numbers))
+    claims = decided(grid, runs)
+    write_csv(out / "claims.csv", claims)
+    write(out / "claims.md", "\n".join(map(markdown, scorecard.scorecard_sheets(claims))))
+    write_json(out / "claims.json", scorecard.claim_metrics(claims))
+    write(out / "index.html", _html(grid, runs, reports, numbers, claims))
     write_json(out / "metrics.json", {} if numbers is None else metrics(numbers))
     shows = {path.name: sha256_of(path) for experiment in grid.experiments for path in records(out, experiment)}
-    return record(grid, PAGE, stamp, out, ["index.html", "metrics.json"], shows=shows)
+    return record(grid, PAGE, stamp, out, FILES, shows=shows)
+
+
+def decided(grid: Grid, runs: Runs) -> pd.DataFrame:
+    """The paper's claims with their verdicts on the runs that there are, from `claims.evaluate`."""
+    readers = {"results": collect, "histories": histories, "diagnostics": diagnostics, "study": study}
+    return evaluate({name: read(grid, runs) for name, read in readers.items()})
 
 
 def in_order(grid: Grid) -> list[str]:
@@ -48,10 +60,11 @@ def in_order(grid: Grid) -> list[str]:
     return sorted(grid.experiments, key=lambda name: order.index(name) if name in order else len(order))
 
 
-def _html(grid: Grid, runs: Runs, reports: Path, table2: pd.DataFrame | None) -> str:
+def _html(grid: Grid, runs: Runs, reports: Path, table2: pd.DataFrame | None, claims: pd.DataFrame) -> str:
     out, names = reports / grid.scale, in_order(grid)
     results = collect(grid, runs)
     body = [
+        scorecard.scorecard_html(claims),
         _headline(table2),
         *(sections.experiment_section(grid, grid.experiments[name], out) for name in names),
         sections.not_run_section(grid),
@@ -62,7 +75,7 @@ def _html(grid: Grid, runs: Runs, reports: Path, table2: pd.DataFrame | None) ->
     title = f"OrderDP reproduced: scale {grid.scale}"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<title>{sections.escape(title)}</title>\n<style>\n{CSS.read_text(encoding="utf-8")}</style>\n</head>\n<body>\n'
+        f'<link rel="icon" href="data:,">\n<title>{sections.escape(title)}</title>\n<style>\n{"".join(path.read_text(encoding="utf-8") for path in (CSS, scorecard.CSS))}</style>\n</head>\n<body>\n'
         f"{_contents(grid, names)}<main>\n{_header(grid)}{_problems(grid, runs.folder, reports)}{''.join(body)}"
         "<footer>Made by <code>python -m orderdp report</code> from the files of the runs; see each section for its own command.</footer>\n"
         "</main>\n</body>\n</html>\n"
@@ -79,7 +92,7 @@ def _header(grid: Grid) -> str:
 
 
 def _contents(grid: Grid, names: list[str]) -> str:
-    links = [("headline", "In short")]
+    links = [("claims", "The paper’s claims"), ("headline", "In short")]
     links += [(name, grid.experiments[name].reproduces) for name in names]
     links += [("not-run", "Not run")] if sections.missing_items(grid) else []
     links += [("deviations", "Deviations"), ("runs", "Runs"), ("environment", "Environment")]

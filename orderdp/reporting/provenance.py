@@ -8,12 +8,13 @@ from typing import Any
 
 from orderdp.grid import Grid
 from orderdp.reporting.files import sha256_of, write_json
+from orderdp.reporting.results import STUDY_TABLES
 
 PAGE = "page"
 """Takes the place of an experiment's name in the record of the page."""
 
-RUN_FILES = ("summary.json", "history.csv", "selection.npz")
-"""Files of a run whose digests a record may hold."""
+RUN_FILES = ("summary.json", "history.csv", "selection.npz", "diagnostics.csv", *(f"{table}.csv" for table in STUDY_TABLES))
+"""Files of a run, or of a study, whose digests a record may hold."""
 
 
 def command(grid: Grid, experiment: str) -> str:

@@ -5,17 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orderdp.reporting import curves, layouts, sheets, style, tables, tradeoffs, usage
+from orderdp.reporting import (
+    curves,
+    errata,
+    kept,
+    layouts,
+    phases,
+    ranks,
+    results,
+    sheets,
+    style,
+    tables,
+    theorems,
+    toy_table,
+    tradeoffs,
+    usage,
+    variants,
+)
 from orderdp.reporting.files import write, write_csv
-from orderdp.reporting.results import collect, histories, selections
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as MatplotlibFigure
 
-READERS = {"results": collect, "histories": histories, "selections": selections}
+READERS: dict[str, Callable[..., Any]] = {
+    "results": results.collect,
+    "histories": results.histories,
+    "selections": results.selections,
+    "diagnostics": results.diagnostics,
+    "profiles": results.profiles,
+    "study": results.study,
+    "settings": results.settings,
+}
 """What an artifact may read -> the function of `results.py` that gives it."""
 
 
@@ -57,6 +80,10 @@ class Figure:
         style.save(self.draw(data, footer), stem)
 
 
+def _ranks(number: int, data: Callable[..., pd.DataFrame], draw: Callable[[pd.DataFrame, str], MatplotlibFigure]) -> Figure:
+    return Figure(f"figure{number}", f"Figure {number}", ("settings",), data, draw)
+
+
 def _usage(name: str, title: str, ratio: float) -> Figure:
     return Figure(name, title, ("selections",), usage.usage_at(ratio), usage.draw_usage)
 
@@ -76,7 +103,29 @@ ARTIFACTS: dict[str, tuple[Table | Figure, ...]] = {
         _usage("figure10", "Figure 10", 0.5),
         _usage("figure11", "Figure 11", 0.99),
     ),
+    "figures5_8": (
+        _ranks(5, ranks.figure5, ranks.draw_figure5),
+        _ranks(6, ranks.figure6, ranks.draw_figure6),
+        _ranks(7, ranks.figure7, ranks.draw_figure7),
+        _ranks(8, ranks.figure8, ranks.draw_figure8),
+    ),
+    "table8": (Table("table8", "Table 8", ("results", "histories"), phases.table8, phases.table8_sheets),),
+    "table10": (Table("table10", "Table 10", ("settings",), toy_table.table10, toy_table.table10_sheets),),
+    "table11": (
+        Table("table11", "Table 11", ("results", "diagnostics"), phases.table11, phases.table11_sheets),
+        Table("kept", "What is kept", ("results", "diagnostics"), kept.kept_table, kept.kept_sheets),
+        Figure("kept", "What is kept", ("results", "histories", "diagnostics", "profiles"), kept.kept_figure, kept.draw_kept),
+    ),
+    "theory": (
+        Table("theorems", "The theorems", ("study",), theorems.theorems, theorems.theorem_sheets),
+        Figure("theorems", "The theorems", ("study",), theorems.theorem_curves, theorems.draw_theorems),
+    ),
+    "errata": (Table("errata", "Errata", ("settings",), errata.errata, errata.errata_sheets),),
     "figures12_13": (_time("figure12", "Figure 12", 0.4), _time("figure13", "Figure 13", 0.7)),
+    "beyond": (
+        Table("beyond", "Table of variants", ("results",), variants.beyond, variants.beyond_sheets),
+        Figure("beyond_accuracy", "Figure of variants", ("results",), variants.beyond, variants.draw_beyond),
+    ),
 }
 """Experiment of `params.yaml` -> what is made of it."""
 

@@ -21,12 +21,14 @@ from orderdp.reporting.files import sha256
 NOT_RUN, FINISHED, DIVERGED = "not run", "finished", "diverged"
 
 COORDINATES = (
-    "experiment", "workload", "stands_for", "method", "label", "prune_ratio", "explore", "panel", "seed", "cell",
+    "experiment", "workload", "stands_for", "method", "label", "prune_ratio", "explore", "label_noise", "panel", "seed", "cell",
 )  # fmt: skip
 MEASURED = (
     "test_accuracy", "best_test_accuracy", "test_loss", "train_loss", "epochs", "steps", "samples", "selection_s", "training_s",
-    "evaluation_s", "n", "classes", "parameters",
+    "evaluation_s", "wrong_labels", "n", "classes", "parameters",
 )  # fmt: skip
+
+STUDY_TABLES = ("unbiasedness", "convergence", "generalization")
 
 
 class Runs:
@@ -57,6 +59,20 @@ class Runs:
         if self.summary(cell) is None:
             return None
         return self._read(cell, "selection.npz", _arrays)
+
+    def diagnostics(self, cell: str) -> pd.DataFrame | None:
+        """diagnostics.csv of a finished run, without rows if nothing was asked of it; None while the cell is not run."""
+        if self.summary(cell) is None:
+            return None
+        return self._read(cell, "diagnostics.csv", lambda content: pd.read_csv(io.BytesIO(content)))
+
+    def study(self, name: str) -> dict[str, Any]:
+        """The tables of a study of theorems by name, and `summary`, the content of its summary.json; empty while it is not run."""
+        summary = self.summary(name)
+        if summary is None:
+            return {}
+        tables = {table: self._read(name, f"{table}.csv", lambda content: pd.read_csv(io.BytesIO(content))) for table in STUDY_TABLES}
+        return tables | {"summary": summary}
 
     def _read(self, cell: str, name: str, parse: Any) -> Any:
         key = (cell, name)
@@ -90,7 +106,7 @@ def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = N
 
     Returns:
         Coordinates (experiment, workload, stands_for with the paper's workloads joined by a comma, method, label, prune_ratio as
-        asked for in (0, 1) or NaN, explore, panel, seed, cell), `status` ("finished", "diverged", "not run"), `diverged_epoch`,
+        asked for in (0, 1) or NaN, explore, label_noise, panel, seed, cell), `status` ("finished", "diverged", "not run"), `diverged_epoch`,
         the measured values of summary.json (accuracies in %, durations in seconds; NaN if not run), `realised_prune_ratio` and
         `time_s` = selection_s + training_s.
     """
@@ -157,6 +173,62 @@ def selections(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None 
         parts.append(part.assign(**_coordinates(row), status=runs.summary(row.cell)["status"]))  # type: ignore[index]
     columns = [*COORDINATES, "status", "uses", "samples", "expected_uses"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def diagnostics(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row per use of a cell and measurement of its gradients.
+
+    Returns:
+        Coordinates as in :func:`collect`, `status`, and the columns of diagnostics.csv. Cells that are not run, or that measured nothing,
+        have no rows.
+    """
+    runs = _opened(runs)
+    parts = []
+    for row in _rows(grid, experiments):
+        measured = runs.diagnostics(row.cell)
+        if measured is None or measured.empty:
+            continue
+        status = runs.summary(row.cell)["status"]  # type: ignore[index]
+        parts.append(measured.assign(**{k: v for k, v in _coordinates(row).items() if v is not None}, status=status))
+    columns = [*COORDINATES, "status"]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, "epoch", "progress", "cosine"])
+    return frame.reindex(columns=[*columns, *(c for c in frame.columns if c not in columns)])
+
+
+def profiles(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
+    """Which samples were kept at the measurements of a run: one row per use of a cell, measurement and group of samples.
+
+    Returns:
+        Coordinates as in :func:`collect`, `epoch` (whose kept set it is), `by` ("loss" or "label"), `group` (tenth of the samples by loss,
+        0 the hardest; or class) and `share` kept of it, in [0, 1]. Cells without measurements have no rows.
+    """
+    runs = _opened(runs)
+    parts = []
+    for row in _rows(grid, experiments):
+        arrays = runs.selection(row.cell)
+        if arrays is None or "diagnosed_epochs" not in arrays:
+            continue
+        for by in ("loss", "label"):
+            shares = arrays[f"kept_by_{by}"]
+            epochs, groups = np.meshgrid(arrays["diagnosed_epochs"], np.arange(shares.shape[1]), indexing="ij")
+            part = pd.DataFrame({"epoch": epochs.ravel(), "by": by, "group": groups.ravel(), "share": shares.ravel()})
+            parts.append(part.assign(**_coordinates(row)))
+    columns = [*COORDINATES, "epoch", "by", "group", "share"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def study(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> dict[str, Any]:
+    """The study of the theorems: :meth:`Runs.study` of the first experiment that has one; empty if there is none or it is not run."""
+    runs = _opened(runs)
+    names = list(grid.experiments) if experiments is None else experiments
+    found = (grid.experiments[name].study for name in names)
+    return next((runs.study(entry.name) for entry in found if entry is not None), {})
+
+
+def settings(grid: Grid, runs: Runs | Path, experiments: Sequence[str]) -> Mapping[str, Any]:
+    """What `params.yaml` sets for an experiment that is computed without runs."""
+    (name,) = experiments
+    return grid.experiments[name].settings
 
 
 def _opened(runs: Runs | Path) -> Runs:

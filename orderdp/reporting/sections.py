@@ -51,7 +51,7 @@ def experiment_section(grid: Grid, experiment: Experiment, out: Path) -> str:
         elif isinstance(artifact, Table):
             parts += [to_html(sheet) for sheet in artifact.layout(pd.read_csv(files["csv"]))]
         else:
-            parts.append(_image(files["png"], f"{artifact.title} of the paper at this scale: {experiment.title}"))
+            parts.append(_image(files["png"], f"{artifact.title} at this scale: {experiment.title}"))
     return "".join([*parts, _provenance(grid, experiment, out), "</section>\n"])
 
 

@@ -35,7 +35,7 @@ class Sheet:
     """A table for readers.
 
     The first column holds names. `spans` are the group headings above the columns: text and how many columns each covers; empty where
-    there are none. `notes` stand below.
+    there are none. `notes` stand below. `text`: cells hold sentences, which may break over lines.
     """
 
     title: str
@@ -43,6 +43,7 @@ class Sheet:
     blocks: tuple[Block, ...]
     spans: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
+    text: bool = False
 
 
 def signed(value: float, digits: int) -> str:
@@ -96,7 +97,8 @@ def latex(sheet: Sheet) -> str:
         f"\\caption{{{escape_latex(sheet.title)}}}",
         "\\resizebox{\\linewidth}{!}{%",
     ]
-    lines += [f"\\begin{{tabular}}{{l{'r' * (width - 1)}}}", "\\toprule"]
+    column = f"p{{{1.6 / width:.2f}\\linewidth}}" if sheet.text else "r"
+    lines += [f"\\begin{{tabular}}{{l{column * (width - 1)}}}", "\\toprule"]
     if sheet.spans:
         first, rules, cells = 1, [], []
         for text, span in sheet.spans:
@@ -132,7 +134,7 @@ def to_html(sheet: Sheet) -> str:
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in sheet.notes)
     title = html.escape(sheet.title)
     return (
-        f'<div class="sheet" role="region" aria-label="{title}" tabindex="0"><table><caption><span>{title}</span></caption>\n'
+        f'<div class="sheet{" text" if sheet.text else ""}" role="region" aria-label="{title}" tabindex="0"><table><caption><span>{title}</span></caption>\n'
         f'<thead>{head}</thead>\n{body}</table></div>\n<div class="notes">{notes}</div>\n'
     )
 

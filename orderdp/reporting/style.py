@@ -39,6 +39,14 @@ LOOKS = {
     "infobatch": Look("#D55E00", "s", (0, (4, 1, 1, 1))),
     "infobatch_nominal": Look("#D55E00", "p", (0, (1, 1))),
     "orderdp": Look("#0072B2", "*", "-"),
+    # Variants of OrderDP share its hue: pale where they keep other ranks, dark where they rank otherwise or at another pace.
+    "orderdp_bottom": Look("#56B4E9", "v", ":"),
+    "orderdp_mixed": Look("#56B4E9", "D", "--"),
+    "orderdp_trimmed": Look("#56B4E9", "^", "-"),
+    "orderdp_ema": Look("#0072B2", "o", "--"),
+    "orderdp_gradient_norm": Look("#0072B2", "s", (0, (3, 1, 1, 1))),
+    "orderdp_margin": Look("#0072B2", "P", ":"),
+    "orderdp_rising": Look("#0072B2", ">", (0, (5, 1))),
 }
 OTHERS = (Look("#56B4E9", "h", "--"), Look("#56B4E9", "<", ":"), Look("#999999", ">", "--"), Look("#999999", "d", ":"))
 
@@ -77,6 +85,14 @@ def look(method: str) -> Look:
     return LOOKS.get(method) or OTHERS[sum(map(ord, method)) % len(OTHERS)]
 
 
+def shades(count: int) -> list[str]:
+    """Colours in order from dark to light, for the steps of one quantity: blue to green, told apart by their lightness alone."""
+    import matplotlib
+
+    palette = matplotlib.colormaps["viridis"]
+    return [matplotlib.colors.to_hex(palette(0.85 * step / max(count - 1, 1))) for step in range(count)]
+
+
 def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[list[Axes]]]:
     """An empty figure of the common width.
 
@@ -96,10 +112,16 @@ def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[list[Ax
     return figure, figure.subplots(rows, columns, squeeze=False).tolist()
 
 
-def finish(figure: Figure, axes: list[list[Axes]], footer: str) -> Figure:
-    """Legend of all methods below the panels, each once, and the footer."""
+def legend_below(ax: Axes) -> None:
+    """A panel's own legend, where panels show different things."""
+    columns = 1 if len(ax.get_legend_handles_labels()[1]) < 5 else 2
+    ax.legend(loc="upper left", bbox_to_anchor=(-0.12, -0.2), fontsize=7.5, handlelength=2.2, ncols=columns)
+
+
+def finish(figure: Figure, axes: list[list[Axes]], footer: str, legend: bool = True) -> Figure:
+    """The footer, and below the panels a legend of everything in them, each once, unless the panels have their own."""
     entries = {}
-    for ax in (ax for row in axes for ax in row):
+    for ax in (ax for row in axes for ax in row if legend):
         entries |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True) if label not in entries}
     # The footer has the lowest strip to itself: the layout ends above it, and so does the legend that hangs outside of the layout.
     strip = 0.17 / figure.get_figheight()
@@ -129,6 +151,10 @@ def remark(ax: Axes, x: float, y: float, text: str, color: str = "#666666", **al
     """A line of text inside a panel, readable above points and lines; x and y in [0, 1] of the panel."""
     box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.0}
     ax.text(x, y, text, transform=ax.transAxes, color=color, fontsize=8, fontweight="bold", bbox=box, zorder=5, **alignment)
+
+
+SCALE_FREE = "computed here, the same at every scale"
+"""Footer of what no training of a scale takes part in."""
 
 
 def footer(frame: pd.DataFrame, scale: str) -> str:

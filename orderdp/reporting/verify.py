@@ -37,7 +37,7 @@ def verify_artifacts(grid: Grid, runs: Path, reports: Path) -> list[str]:
             problems.append(f"{experiment} {what} in {out / 'provenance'}. Make it again: {command(grid, experiment)}")
             continue
         record = json.loads(found[0].read_text(encoding="utf-8"))
-        problems += _cells(experiment, record["cells"], grid.experiments[experiment].cells, runs, known)
+        problems += _cells(experiment, record["cells"], grid.experiments[experiment].folders, runs, known)
         problems += _files(experiment, record["files"], out)
     return problems
 

@@ -231,8 +231,8 @@ def convergence(problem: Problem, *, steps: Sequence[int], seeds: Sequence[int])
     return rows
 
 
-def generalization(problem: Problem, x_test: ArrayLike, y_test: ArrayLike, *, steps: int, seed: int) -> list[Row]:
-    """Theorem 4's terms along one run of Algorithm 1 with fresh scores at the rate R/(G sqrt(T)), a run that `convergence` makes too.
+def generalization(problem: Problem, x_test: ArrayLike, y_test: ArrayLike, *, steps: int, seeds: Sequence[int]) -> list[Row]:
+    """Theorem 4's terms along runs of Algorithm 1 with fresh scores at the rate R/(G sqrt(T)), which `convergence` makes too.
 
     The expected risk is unknown: the mean loss on held-out samples, with the same ridge, stands for it. Each row has the terms at its
     own iterate (`generalization_bound` says why not their infimum over the run), and the bound of Theorem 3 for the steps so far.
@@ -242,30 +242,33 @@ def generalization(problem: Problem, x_test: ArrayLike, y_test: ArrayLike, *, st
         x_test: held-out samples.
         y_test: their labels.
         steps: T.
-        seed: of the run.
+        seeds: one run for each.
 
     Returns:
-        Rows: step, surrogate (L_q), loss (L), population (held out), q_n, c_s, b, bias_bound, optimization_bound, left (the held-out loss
-        at theta* less L_q), right (the sum of the two bounds).
+        Rows, the runs' one after another: seed, step, surrogate (L_q), loss (L), population (held out), q_n, c_s, b, bias_bound,
+        optimization_bound, left (the held-out loss at theta* less L_q), right (the sum of the two bounds).
     """
     held_out = (design(x_test), one_hot(y_test, problem.t.shape[1]), problem.ridge)
     n, s, q = len(problem.x), problem.candidates, problem.kept
     at_minimum = float(losses(problem.minimum.theta, *held_out).mean())
-    rate, measured, rows = constant_rate(problem.radius, problem.lipschitz, steps), schedule(steps), []
-    run = algorithm1(problem, rate, [stream(seed, DESCEND, 0, steps)], fresh=True)
-    for step, (theta, _) in enumerate(islice(run, steps), start=1):
+    rate, measured = constant_rate(problem.radius, problem.lipschitz, steps), schedule(steps)
+    rows: dict[int, list[Row]] = {seed: [] for seed in seeds}
+    run = algorithm1(problem, rate, [stream(seed, DESCEND, 0, steps) for seed in seeds], fresh=True)
+    for step, (thetas, _) in enumerate(islice(run, steps), start=1):
         if step not in measured:
             continue
-        values = problem.losses(theta[0])
         optimization = convergence_bound(problem.radius, problem.lipschitz, np.full(step, rate))
-        bound = generalization_bound(n, s, q, largest_loss=float(values.max()), gap=surrogate_gap(values, s, q), optimization=optimization)
-        surrogate = surrogate_loss(values, s, q)
-        rows.append({
-            "step": step, "surrogate": surrogate, "loss": float(values.mean()), "population": float(losses(theta[0], *held_out).mean()),
-            "q_n": bound.q_n, "c_s": bound.c_s, "b": bound.b, "bias_bound": bound.bias, "optimization_bound": bound.optimization,
-            "left": at_minimum - surrogate, "right": bound.total,
-        })  # fmt: skip
-    return rows
+        for seed, theta in zip(seeds, thetas, strict=True):
+            values = problem.losses(theta)
+            gap, largest = surrogate_gap(values, s, q), float(values.max())
+            bound = generalization_bound(n, s, q, largest_loss=largest, gap=gap, optimization=optimization)
+            surrogate = surrogate_loss(values, s, q)
+            rows[seed].append({
+                "seed": seed, "step": step, "surrogate": surrogate, "loss": float(values.mean()),
+                "population": float(losses(theta, *held_out).mean()), "q_n": bound.q_n, "c_s": bound.c_s, "b": bound.b,
+                "bias_bound": bound.bias, "optimization_bound": bound.optimization, "left": at_minimum - surrogate, "right": bound.total,
+            })  # fmt: skip
+    return [row for of_run in rows.values() for row in of_run]
 
 
 def schedule(steps: int) -> set[int]:
@@ -283,7 +286,7 @@ def theorem_checks(
     x_train: ArrayLike, y_train: ArrayLike, x_test: ArrayLike, y_test: ArrayLike, *,
     candidates: int, kept: int, ridge: float, draws: int, warm_steps: int, steps: Sequence[int], seeds: Sequence[int],
 ) -> tuple[dict[str, list[Row]], dict[str, Any]]:  # fmt: skip
-    """All three experiments on one data set; the first seed is that of the first and the third.
+    """All three experiments on one data set; the first seed is that of the first.
 
     Args:
         x_train: (n, ...), scaled so that its numbers are about 1.
@@ -295,7 +298,7 @@ def theorem_checks(
         ridge: weight of |theta|^2/2 in every sample's loss, above 0.
         draws: selections to estimate the expected gradient from.
         warm_steps: steps of Algorithm 1 before that.
-        steps: lengths T of the runs held against Theorem 3; the longest is also that of Theorem 4's run.
+        steps: lengths T of the runs held against Theorem 3; the longest is also that of Theorem 4's runs.
         seeds: one run of each length for each.
 
     Returns:
@@ -311,7 +314,7 @@ def theorem_checks(
     tables = {
         "unbiasedness": unbiasedness(problem, draws=draws, warm_steps=warm_steps, seed=seeds[0]),
         "convergence": convergence(problem, steps=steps, seeds=seeds),
-        "generalization": generalization(problem, x_test, y_test, steps=max(steps), seed=seeds[0]),
+        "generalization": generalization(problem, x_test, y_test, steps=max(steps), seeds=seeds),
     }
     summary = {
         "n": len(problem.x),

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from orderdp.datasets import FolderData, ImageData
+from orderdp.datasets.noise import with_label_noise
 from orderdp.diagnostics.selection import coverage, jaccard
 from orderdp.models import MODELS
 from orderdp.models.pretrained import start_from
@@ -49,7 +50,7 @@ def build_pruner(spec: RunSpec, n: int) -> Pruner:
     """The pruner of a run over n samples; options that hold a `prune_ratio` go through `at_ratio`."""
     cls = PRUNERS[spec.method.name]
     options: dict[str, Any] = dict(spec.method.options)
-    if options.get("annealing") is not None:
+    if options.get("annealing") is not None or "schedule" in options:
         options["epochs"] = spec.recipe.epochs
     if "prune_ratio" in options:
         return cls.at_ratio(n, options.pop("prune_ratio"), seed=spec.seed, **options)
@@ -89,10 +90,11 @@ class Training:
     def __init__(
         self, spec: RunSpec, data: ImageData | FolderData, device: torch.device, *, workers: int = 0, compiled: bool = False
     ) -> None:
+        data, self.wrong = with_label_noise(data, spec.dataset.label_noise)
         self.spec, self.data, self.device, self.compiled = spec, data, device, compiled
         self.n = len(data.train_labels)
         self.precision = Precision(spec.recipe.precision, device)
-        self.objective = build_objective(spec.recipe)
+        self.objective = build_objective(spec)
         self.mixer = Mixer(spec.recipe.mix, spec.seed)
         self.model = build_model(spec, data).to(device, memory_format=torch.channels_last)
         self.optimizer = build_optimizer(self.model, spec.recipe.optimizer)
@@ -195,9 +197,9 @@ class Training:
         part, on_device, images, labels = batch
         images, targets = self.mixer(images, labels, on_device, step)
         with self.precision.autocast():
-            losses, correct = self.objective.losses(self.network, images, targets)
+            losses, correct, scores = self.objective.losses(self.network, images, targets)
         # A part without weight is a stand-in, see `Part`: it is neither observed nor counted.
-        loss = self.pruner.update(part.indices, losses) * part.scale if part.scale else losses.mean() * 0
+        loss = self.pruner.update(part.indices, losses, scores) * part.scale if part.scale else losses.mean() * 0
         gradients = self.precision.backward(loss, self.optimizer)
         norm = torch.stack(torch._foreach_norm(gradients)).norm()
         if (limit := self.spec.recipe.optimizer.clip_norm) is not None:
@@ -298,7 +300,9 @@ class Training:
         now, before = torch.zeros(self.n, dtype=torch.bool), self.previous
         now[indices] = True
         self.previous = now
-        return {"jaccard": None if before is None else float(jaccard(before, now)), "coverage": float(coverage(self.usage))}
+        wrong = float(self.wrong[indices].float().mean()) if self.spec.dataset.label_noise > 0 else None
+        similarity = None if before is None else float(jaccard(before, now))
+        return {"jaccard": similarity, "coverage": float(coverage(self.usage)), "wrong_labels": wrong}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on. Random streams are functions of (seed, purpose, epoch): none to store."""

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from orderdp.spec import RecipeSpec
+from orderdp.pruning.scores import SCORES, Score
+from orderdp.spec import RunSpec
 from orderdp.training.mixes import Targets
 
 
@@ -17,10 +18,10 @@ class Classification:
     included.
     """
 
-    def __init__(self, label_smoothing: float) -> None:
-        self.label_smoothing = label_smoothing
+    def __init__(self, label_smoothing: float, score: Score | None = None) -> None:
+        self.label_smoothing, self.score = label_smoothing, score
 
-    def losses(self, network: nn.Module, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
+    def losses(self, network: nn.Module, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor | None]:
         """Forward pass.
 
         Args:
@@ -29,13 +30,15 @@ class Classification:
             targets: what they show.
 
         Returns:
-            losses float32 (B,) with gradients, and how many images were given their (first) label.
+            losses float32 (B,) with gradients, how many images were given their (first) label, and by what the samples rank (None: by
+            the losses).
         """
         logits = network(images).float()
         losses = self._against(logits, targets.labels)
         if targets.partners is not None:
             losses = targets.share * losses + (1 - targets.share) * self._against(logits, targets.partners)
-        return losses, (logits.detach().argmax(1) == targets.labels).sum()
+        scores = None if self.score is None else self.score(logits.detach(), targets.labels, losses.detach())
+        return losses, (logits.detach().argmax(1) == targets.labels).sum(), scores
 
     def test(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Summed loss (without label smoothing) and number of right answers on test images."""
@@ -49,15 +52,17 @@ class Classification:
 class Reconstruction:
     """The loss that a masked autoencoder gives for each of its images; it has no accuracy."""
 
-    def losses(self, network: nn.Module, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
+    def losses(self, network: nn.Module, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, None]:
         """Forward pass of a network that gives losses (B,); as in `Classification.losses`, with no right answers."""
-        return network(images).float(), torch.zeros((), dtype=torch.int64, device=images.device)
+        return network(images).float(), torch.zeros((), dtype=torch.int64, device=images.device), None
 
     def test(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Summed loss on test images, and 0."""
         return network(images).float().sum(), torch.zeros((), dtype=torch.int64, device=images.device)
 
 
-def build_objective(recipe: RecipeSpec) -> Classification | Reconstruction:
-    """The objective of a recipe's task."""
-    return Classification(recipe.label_smoothing) if recipe.task == "classify" else Reconstruction()
+def build_objective(spec: RunSpec) -> Classification | Reconstruction:
+    """The objective of a run's task, with the score of its method."""
+    if spec.recipe.task == "reconstruct":
+        return Reconstruction()
+    return Classification(spec.recipe.label_smoothing, None if spec.method.score is None else SCORES[spec.method.score])

@@ -31,6 +31,7 @@ from orderdp.training.owner import owned
 COLUMNS = (
     "epoch", "progress", "lr", "momentum", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "kept", "prune_ratio", "steps",
     "grad_norm_mean", "grad_norm_std", "grad_norm_min", "grad_norm_max", "grad_norm_normalized_mean", "jaccard", "coverage",
+    "wrong_labels",
     "selection_s", "training_s", "evaluation_s", "samples_per_s", "peak_memory_mb", "timestamp",
 )  # fmt: skip
 DIAGNOSTICS = (
@@ -284,6 +285,7 @@ class _Run:
             "steps": sum(row["steps"] for row in history),
             "samples": samples,
             "prune_ratio": 1 - samples / (spec.recipe.epochs * training.n),
+            "wrong_labels": sum(row["wrong_labels"] * row["kept"] for row in history) / samples if spec.dataset.label_noise > 0 else None,
             "selection_s": total("selection_s"),
             "training_s": total("training_s"),
             "evaluation_s": total("evaluation_s"),

@@ -13,16 +13,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from orderdp.grid import Cell, Grid, load
-
-COLUMNS = (
-    "epoch", "progress", "lr", "momentum", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "kept", "prune_ratio", "steps",
-    "grad_norm_mean", "grad_norm_std", "grad_norm_min", "grad_norm_max", "grad_norm_normalized_mean", "selection_s", "training_s",
-    "evaluation_s", "samples_per_s", "peak_memory_mb", "timestamp",
-)  # fmt: skip
+from orderdp.grid import Cell, Grid, Study, load
+from orderdp.training.run import COLUMNS, DIAGNOSTICS
+from tests.reporting import worlds
 
 # Accuracy that a method loses at a prune ratio of 1, in points.
-LOSS = {"full": 0.0, "random": 6.0, "epsilon_greedy": 5.0, "ucb": 4.5, "infobatch": 3.0, "orderdp": 2.0, "static": 9.0}
+LOSS = {"full": 0.0, "random": 6.0, "epsilon_greedy": 5.0, "ucb": 4.5, "infobatch": 3.0, "orderdp": 2.0, "orderdp_scheduled": 2.5, "static": 9.0}
 N = 600
 ROOT = Path(__file__).parents[2]
 
@@ -60,11 +56,27 @@ figures9_11:
   reproduces: Figures 9, 10 and 11
   workloads: [cifar10-resnet18]
   grid: [{methods: [orderdp], prune_ratios: [0.3]}]
+table8:
+  title: Similarity of kept sets
+  reproduces: Table 8
+  workloads: [cifar100-resnet18-diagnostics]
+  grid: [{methods: [infobatch, orderdp], prune_ratios: [0.7]}]
+table11:
+  title: Direction of the gradient
+  reproduces: Table 11
+  workloads: [cifar100-resnet18-diagnostics]
+  diagnostics: [gradients]
+  grid: [{methods: [infobatch, orderdp], prune_ratios: [0.7]}]
 figures12_13:
   title: Time to accuracy
   reproduces: Figures 12 and 13
   workloads: [cifar10-resnet18]
   grid: [{methods: [full]}, {methods: [random, orderdp], prune_ratios: [0.7]}]
+beyond:
+  title: Variants of OrderDP
+  reproduces: Beyond the paper
+  workloads: [cifar10-resnet18]
+  grid: [{methods: [full, orderdp_trimmed, orderdp_rising], prune_ratios: [0.5], label_noise: [0, 0.2]}]
 """
 
 
@@ -72,7 +84,8 @@ def tiny_params() -> dict[str, Any]:
     """The real parameters, with four epochs and small experiments at a scale of their own."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["workloads"]["digits-resnet8"]["overrides"] = {"epochs": 4, "precision": "fp32"}
-    params["experiments"] = yaml.safe_load(EXPERIMENTS)
+    computed = {name: entry for name, entry in params["experiments"].items() if "grid" not in entry}
+    params["experiments"] = yaml.safe_load(EXPERIMENTS) | computed
     quick = params["scales"]["quick"]
     tiny = {"note": "Scaled down: a test with <made-up> runs & nothing else.", "seeds": [0, 1, 2], "experiments": {}}
     return params | {"scale": "tiny", "scales": {"tiny": quick | tiny}}
@@ -100,6 +113,8 @@ def write_runs(
     for cell in grid.cells.values():
         if not missing(cell):
             write_run(cell, runs, diverged=cell.name in diverged, n=n)
+    for study in grid.studies:
+        write_study(study, runs)
 
 
 def write_run(cell: Cell, runs: Path, *, diverged: bool = False, n: int = N, shift: float = 0.0) -> None:
@@ -107,16 +122,45 @@ def write_run(cell: Cell, runs: Path, *, diverged: bool = False, n: int = N, shi
     folder = runs / cell.name
     folder.mkdir(parents=True, exist_ok=True)
     history, usage, kept = simulate(cell, n, 2 if diverged else None, shift)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
+    measured, profile = diagnose(cell, history)
     (folder / "spec.json").write_text(json.dumps(cell.record(), indent=1))
-    (folder / "history.csv").write_text(text.getvalue())
-    np.savez_compressed(
-        folder / "selection.npz", usage=usage, checkpoint_epochs=np.array(sorted(kept)), **{f"kept_{e}": i for e, i in kept.items()}
-    )
+    (folder / "history.csv").write_text(as_csv(COLUMNS, history))
+    (folder / "diagnostics.csv").write_text(as_csv(DIAGNOSTICS, measured))
+    of_epochs = {f"kept_{e}": i for e, i in kept.items()}
+    np.savez_compressed(folder / "selection.npz", usage=usage, checkpoint_epochs=np.array(sorted(kept)), **of_epochs, **profile)
     (folder / "summary.json").write_text(json.dumps(summarise(cell, history, n, diverged), indent=1))
+
+
+def as_csv(columns: Collection[str], rows: list[dict[str, Any]]) -> str:
+    """Rows as the text of a CSV file."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def diagnose(cell: Cell, history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """Rows of diagnostics.csv and the profiles in selection.npz; none unless the cell measures its gradients."""
+    if not cell.spec.diagnostics:
+        return [], {}
+    rng = np.random.default_rng(list(cell.name.encode()))
+    rows = [
+        dict.fromkeys(DIAGNOSTICS, 0.1) | {"epoch": row["epoch"], "progress": row["progress"] - 1 / len(history), "cosine": rng.uniform(0.6, 0.9)}
+        for row in history
+    ]
+    shares = {f"kept_by_{by}": rng.random((len(rows), 10)) for by in ("loss", "label")}
+    return rows, {"diagnosed_epochs": np.array([row["epoch"] for row in rows], dtype=np.int32)} | shares
+
+
+def write_study(study: Study, runs: Path) -> None:
+    """Writes a study of the theorems whose numbers bear them out."""
+    folder = runs / study.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in worlds.study(good=True).items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    (folder / "spec.json").write_text(json.dumps(study.record()))
+    (folder / "summary.json").write_text(json.dumps({"study": study.name, "status": "finished"}))
 
 
 def simulate(cell: Cell, n: int, stop: int | None, shift: float) -> tuple[list[dict[str, Any]], np.ndarray, dict[int, np.ndarray]]:
@@ -157,7 +201,8 @@ def simulate(cell: Cell, n: int, stop: int | None, shift: float) -> tuple[list[d
                 "train_loss": float("nan") if broken else 2 - 1.5 * progress, "train_accuracy": accuracy - 2,
                 "test_loss": 2 - 1.6 * progress, "test_accuracy": accuracy, "kept": count, "prune_ratio": 1 - count / n,
                 "steps": math.ceil(count / batch), "grad_norm_mean": norm, "grad_norm_std": 0.3 * norm, "grad_norm_min": 0.3 * norm,
-                "grad_norm_max": 2.4 * norm, "grad_norm_normalized_mean": norm / scale, "selection_s": selection_s,
+                "grad_norm_max": 2.4 * norm, "grad_norm_normalized_mean": norm / scale, "jaccard": None if epoch == 1 else share / (2 - share),
+                "coverage": float((usage > 0).mean()), "selection_s": selection_s,
                 "training_s": training_s, "evaluation_s": 0.05, "samples_per_s": count / training_s, "peak_memory_mb": 300.0,
                 "timestamp": started + clock,
             }
@@ -180,6 +225,7 @@ def summarise(cell: Cell, history: list[dict[str, Any]], n: int, diverged: bool)
         "steps": sum(row["steps"] for row in history),
         "samples": samples,
         "prune_ratio": 1 - samples / (cell.spec.recipe.epochs * n),
+        "wrong_labels": cell.spec.dataset.label_noise or None,
         **{key: sum(row[key] for row in history) for key in ("selection_s", "training_s", "evaluation_s")},
         "started": history[0]["timestamp"] - 1,
         "ended": history[-1]["timestamp"],

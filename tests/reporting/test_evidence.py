@@ -407,7 +407,7 @@ def test_the_study_places_the_update_between_two_gradients():
 
 
 def test_one_run_of_theorem_4_decides_nothing():
-    table = pd.DataFrame({"step": [1, 2], "left": [0.0, 0.0], "right": [3.0, 2.0], "optimization_bound": [1.0, 1.0]})
+    table = pd.DataFrame({"seed": 0, "step": [1, 2], "left": [0.0, 0.0], "right": [3.0, 2.0], "optimization_bound": [1.0, 1.0]})
     finding = studied.generalization_holds({"study": {"generalization": table}})
     assert (finding.value, finding.verdict, finding.decided_from) == (2.0, INCONCLUSIVE, "1 run")
 

@@ -133,7 +133,8 @@ def study(good: bool, seeds: int = 3) -> dict[str, pd.DataFrame]:
     ]  # fmt: skip
     room = 1.0 if good else -1.0
     generalization = [
-        {"seed": seed, "step": step, "left": 0.0, "right": room * (1 + 0.1 * wobble(seed)) + (0 if step == 2 else 3), "optimization_bound": 0.5}
+        {"seed": seed, "step": step, "left": 0.0, "right": room * (1 + 0.1 * wobble(seed)) + (0 if step == 2 else 3), "optimization_bound": 0.5,
+         "bias_bound": room, "surrogate": 1.0 / step, "loss": 0.8 / step, "population": 0.9 / step, "q_n": 0.2 / step}
         for seed in range(seeds) for step in (1, 2, 3)
     ]  # fmt: skip
     return {

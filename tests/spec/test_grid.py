@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -59,6 +60,11 @@ def put(params, where, value):
         ("scales/quick/seeds", [0, True], r"scales\.quick\.seeds\.1: .*valid integer"),
         ("scales/quick/seeds", [], r"experiments\.table2\.grid: empty"),
         ("methods/orderdp/at", [], r"explore"),
+        ("experiments/beyond/grid/0/label_noise", [1], r"experiments\.beyond\.grid\.0\.label_noise\.0: Input should be less than 1\. Got 1"),
+        ("methods/orderdp_margin/score", "margins", r"methods\.orderdp_margin\.score: Input should be 'loss', 'gradient_norm' or 'margin'"),
+        ("methods/orderdp_trimmed/options/trim", 0.3, r"'trim' = 0\.3 of 'explore' = 0\.7 leaves fewer .* at most 0\.2857"),
+        ("methods/orderdp_rising/options/rise", 1, r"'rise' = 1 around 'prune_ratio' = 0\.5 leaves \(0, 1\)"),
+        ("methods/orderdp_rising/options/epochs", 3, r"methods\.orderdp_rising\.options\.epochs: unknown option of ScheduledOrderDP"),
         ("scale", "quikc", r"unknown scale 'quikc'\. Known: quick, fashion, cifar"),
     ],
 )
@@ -93,8 +99,9 @@ def test_every_scale_lays_out_every_experiment(params, tmp_path, scale):
 def test_tables_share_their_runs(params, tmp_path):
     grid = load(tmp_path, params)
     full = [cell for cell in grid.cells.values() if cell.spec.method.name == "full" and cell.spec.recipe.match_steps_at is None]
+    full = [cell for cell in full if cell.spec.dataset.label_noise == 0]
     assert len(full) == 6
-    assert {"table2", "table9", "figure1", "figure3"} <= set(full[0].experiments)
+    assert {"table2", "table9", "figure1", "figure3", "beyond"} <= set(full[0].experiments)
 
 
 def test_labels_and_tables_do_not_move_a_fingerprint(params, tmp_path):
@@ -110,6 +117,26 @@ def test_golden_fingerprint():
     spec = RunSpec.model_validate(SPEC)
     assert spec.fingerprint({"a": "1"}) == "a0c35305e334"
     assert spec.stem() == "digits-resnet8w4-orderdp-p70-x50-e4-s0"
+
+
+def test_what_is_beyond_the_paper_moves_a_name_only_where_it_is_in_force():
+    plain = RunSpec.model_validate(SPEC)
+    neutral = {**SPEC, "dataset": {"name": "digits", "label_noise": 0}, "method": {**SPEC["method"], "score": None}}
+    assert RunSpec.model_validate(neutral).canonical() == plain.canonical()
+    changed = {**SPEC, "dataset": {"name": "digits", "label_noise": 0.1}, "method": {**SPEC["method"], "score": "margin"}}
+    spec = RunSpec.model_validate(changed)
+    assert spec.plain()["dataset"] == {"name": "digits", "label_noise": 0.1} and spec.plain()["method"]["score"] == "margin"
+    assert RunSpec.model_validate(spec.plain()) == spec
+    assert spec.stem() == "digits-noise10-resnet8w4-orderdp-margin-p70-x50-e4-s0"
+    # What absence means; another value would pass old runs off as new ones.
+    assert (plain.dataset.label_noise, plain.method.score) == (0.0, None)
+
+
+def test_scores_that_a_spec_may_name_are_those_there_are():
+    from orderdp.pruning.scores import SCORES
+    from orderdp.spec import Score
+
+    assert get_args(Score) == tuple(SCORES)
 
 
 def test_sources_are_those_that_decide():

@@ -279,7 +279,9 @@ def test_rows_of_generalization_against_their_definitions():
     n, s, q, length, seed = 40, 15, 4, 30, 2
     some = problem(n, s, q)
     held_x, held_y = clouds(20, seed=0)
-    rows = ex.generalization(some, held_x, held_y, steps=length, seed=seed)
+    rows = ex.generalization(some, held_x, held_y, steps=length, seeds=[5, seed])
+    assert [row["seed"] for row in rows] == [5] * length + [seed] * length
+    rows = rows[length:]
     rate = some.radius / (some.lipschitz * math.sqrt(length))
 
     def held_out(theta):

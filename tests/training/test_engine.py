@@ -110,3 +110,59 @@ def test_divergence_says_where(digits):
 def test_checkpoints_are_shares_of_the_epochs():
     assert checkpoint_epochs(spec(epochs=4)) == [2, 4]
     assert checkpoint_epochs(spec(epochs=1)) == [1]
+
+
+VARIANTS = {
+    "trimmed": ("orderdp", {"prune_ratio": 0.5, "explore": 0.7, "trim": 0.2, "hardest": 0.8}, None),
+    "smoothed margin": ("orderdp", {"prune_ratio": 0.5, "explore": 0.7, "smoothing": 0.3}, "margin"),
+    "rising": ("orderdp_scheduled", {"prune_ratio": 0.5, "schedule": "linear", "rise": 0.6}, "gradient_norm"),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_with_wrong_labels_go_on_to_the_same_bits(variant, digits):
+    name, options, score = VARIANTS[variant]
+    chosen = noisy(spec(name, options), 0.2, score)
+    states = []
+    whole = Training(chosen, digits, CPU)
+    whole.fit(lambda training: states.append(copy.deepcopy(training.state_dict())))
+    resumed = Training(chosen, digits, CPU)
+    resumed.load_state_dict(states[1])
+    resumed.fit(lambda training: None)
+    assert deterministic(resumed.history) == deterministic(whole.history)
+    n = whole.n
+    ratios = [0.5] * 4 if name == "orderdp" else [0.275, 0.425, 0.575, 0.725]
+    assert [row["kept"] for row in whole.history] == [round((1 - ratio) * n) for ratio in ratios]
+
+
+def noisy(chosen, rate, score=None):
+    """The spec with wrong labels and another score."""
+    dataset = chosen.dataset.model_copy(update={"label_noise": rate})
+    return chosen.model_copy(update={"dataset": dataset, "method": chosen.method.model_copy(update={"score": score})})
+
+
+def test_wrong_labels_are_trained_counted_and_not_tested(digits):
+    clean, wrong = (Training(noisy(spec("full", {}, epochs=1), rate), digits, CPU) for rate in (0.0, 0.25))
+    for training in (clean, wrong):
+        training.fit(lambda training: None)
+    assert clean.history[0]["wrong_labels"] is None and torch.equal(clean.feed.labels, digits.train_labels)
+    different = wrong.feed.labels != digits.train_labels
+    assert wrong.history[0]["wrong_labels"] == pytest.approx(float(different.float().mean())) == pytest.approx(0.25, abs=1e-3)
+    assert torch.equal(wrong.feed.test_labels, digits.test_labels)
+    assert wrong.history[0]["train_loss"] > clean.history[0]["train_loss"]
+
+
+def test_the_engine_hands_over_the_score_that_the_method_names(digits):
+    """Twin: the network's own outputs in the first step, before anything was learned."""
+    options = {"prune_ratio": 0.5, "explore": 1.0}
+    chosen = noisy(spec("orderdp", options, batch_size=2000, epochs=1, augment={"crop_padding": 0, "flip": False}), 0.0, "margin")
+    training = Training(chosen, digits, CPU)
+    model = copy.deepcopy(training.model).train()
+    indices = training.pruner.select(0).indices
+    images = (digits.train_images.float() / 255 - torch.tensor(digits.mean).view(-1, 1, 1)) / torch.tensor(digits.std).view(-1, 1, 1)
+    probability = model(images[indices]).softmax(1).detach()
+    labels = digits.train_labels[indices, None]
+    expected = probability.scatter(1, labels, -1).amax(1) - probability.gather(1, labels).squeeze(1)
+    training.fit(lambda training: None)
+    got = training.pruner.state_dict()["memory"]["_scores"][indices]
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-4)

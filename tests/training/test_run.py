@@ -124,6 +124,17 @@ def test_a_diverged_run_is_a_result(data, tmp_path):
     assert stored["status"] == "diverged"
 
 
+def test_the_share_of_wrong_labels_trained_is_recorded(data, tmp_path):
+    plain = spec(epochs=3)
+    chosen = plain.model_copy(update={"dataset": plain.dataset.model_copy(update={"label_noise": 0.2})})
+    summary = train_cell(TestCell("cell", chosen), data=data, runs=tmp_path / "runs", work=tmp_path / "work", threads=1)
+    rows = history(tmp_path / "runs" / "cell")
+    mean = sum(float(row["wrong_labels"]) * int(row["kept"]) for row in rows) / sum(int(row["kept"]) for row in rows)
+    assert summary["wrong_labels"] == pytest.approx(mean) and 0.1 < mean < 0.35
+    stored = json.loads((tmp_path / "runs" / "cell" / "spec.json").read_text())
+    assert stored["spec"]["dataset"] == {"name": "digits", "label_noise": 0.2}
+
+
 def test_a_missing_device_is_named(data, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("a GPU is here")

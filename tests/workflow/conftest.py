@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -37,11 +38,11 @@ class Project:
         return self.run("snakemake", *arguments, "--cores", "2", **options)
 
     def planned(self, *targets: str) -> tuple[set[str], set[str]]:
-        """(cells that would train, other rules that would run)."""
+        """(cells and studies that would run, other rules that would)."""
         done = self.run("snakemake", *targets, "-n")
         output = done.stdout + done.stderr
         cells = set(re.findall(r"output: runs/(\S+)/spec\.json", output))
-        rules = set(re.findall(r"^(?:local)?rule (\w+):", output, re.M)) - {"train", "all"}
+        rules = set(re.findall(r"^(?:local)?rule (\w+):", output, re.M)) - {"train", "study", "all"}
         assert ("Nothing to be done" in output) == (not cells and not rules), output[-2000:]
         return cells, rules
 
@@ -55,7 +56,7 @@ class Project:
 
 
 def tiny_params() -> dict[str, Any]:
-    """The real parameters, with one experiment of five runs on a narrow network."""
+    """The real parameters, with one experiment of five runs on a narrow network, a short study and a table that is computed."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["workloads"]["digits-resnet8"] |= {"model_options": {"width": 4}}
     params["workloads"]["digits-resnet8"]["overrides"]["epochs"] = 2
@@ -67,8 +68,11 @@ def tiny_params() -> dict[str, Any]:
                 {"methods": ["orderdp"], "prune_ratios": [0.5, 0.7]},
                 {"methods": ["ucb"], "prune_ratios": [0.5]},
             ],
-        }
+        },
+        "theory": params["experiments"]["theory"],
+        "table10": params["experiments"]["table10"],
     }
+    params["experiments"]["theory"]["study"] |= {"draws": 100, "warm_steps": 10, "steps": [10, 20], "seeds": [0, 1, 2]}
     for scale in params["scales"].values():
         scale["experiments"] = {}
     params["scales"]["quick"]["seeds"] = [0]
@@ -89,6 +93,12 @@ def copy_project(folder: Path) -> Project:
     project = Project(folder)
     project.write_params(tiny_params())
     return project
+
+
+def finished_in_mlflow(project: Project) -> int:
+    """Finished runs in the store that are not deleted: those of the cells and one for the report."""
+    with sqlite3.connect(project.folder / "mlflow.db") as store:
+        return store.execute("select count(*) from runs where lifecycle_stage = 'active' and status = 'FINISHED'").fetchone()[0]
 
 
 @pytest.fixture(scope="session")

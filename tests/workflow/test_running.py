@@ -1,21 +1,14 @@
-"""How the workflow runs: on a cluster, beside another one, with the tracker, twice."""
+"""How the workflow runs: beside another one, with the tracker, twice. On a cluster: `test_cluster.py`."""
 
 from __future__ import annotations
 
 import fcntl
-import importlib.util
-import shlex
+import re
+import resource
 import shutil
-import sqlite3
 import time
-from pathlib import Path
 
-import pytest
-
-from tests.workflow.conftest import Project
-
-SLURM = Path(__file__).parent / "fakeslurm" / "slurm.py"
-PATH_BEFORE = "import os, sys; print(os.pathsep.join([sys.argv[1], os.path.dirname(sys.executable), os.environ['PATH']]))"
+from tests.workflow.conftest import ROOT, Project, copy_project, finished_in_mlflow
 
 
 def lose_a_run(project: Project) -> str:
@@ -23,36 +16,6 @@ def lose_a_run(project: Project) -> str:
     (folder,) = project.folder.glob("runs/*-ucb-*")
     shutil.rmtree(folder)
     return folder.name
-
-
-def test_slurm_gets_the_training_and_nothing_else(project, tmp_path):
-    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
-        pytest.skip("needs snakemake-executor-plugin-slurm: pip install '.[slurm]'")
-    commands, notes = tmp_path / "bin", tmp_path / "notes"
-    commands.mkdir()
-    notes.mkdir()
-    for name in ("sbatch", "sacct", "srun", "sinfo", "squeue", "scontrol", "sacctmgr", "sshare", "scancel"):
-        (commands / name).symlink_to(SLURM)
-    lost = lose_a_run(project)
-    path = project.run("python", "-c", PATH_BEFORE, str(commands)).stdout.strip()
-    environment = {"PATH": path, "FAKE_SLURM": str(notes), "ORDERDP_NO_TRACKING": "0"}
-    project.run("snakemake", "--profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1", **environment)
-    calls = [shlex.split(line) for line in (notes / "calls").read_text().splitlines()]
-    submitted = [call for call in calls if call[0] == "sbatch"]
-    assert len(submitted) == 1
-    assert {"--gpus=1", "--mem"} <= set(submitted[0])
-    (inside,) = [word for word in submitted[0] if word.startswith("--wrap=")]
-    assert f"train:cell={lost}" in inside
-    assert "--no-hooks" in inside  # one tracker, beside the workflow; none in the jobs
-    assert "--rerun-triggers mtime" in inside  # of profiles/default, which still holds
-    assert project.planned() == (set(), set())
-    assert finished_in_mlflow(project) == 5
-
-
-def finished_in_mlflow(project: Project) -> int:
-    """Finished runs in the store that are not deleted: those of the cells and one for the report."""
-    with sqlite3.connect(project.folder / "mlflow.db") as store:
-        return store.execute("select count(*) from runs where lifecycle_stage = 'active' and status = 'FINISHED'").fetchone()[0]
 
 
 def test_every_run_is_tracked_once(project):
@@ -94,3 +57,20 @@ def test_jobs_use_the_python_of_snakemake(project):
 def test_an_unknown_run_cannot_be_asked_for(finished):
     done = finished.run("snakemake", "-n", "runs/digits-nothing/summary.json", check=False)
     assert "No rule to produce runs/digits-nothing/summary.json" in done.stdout
+
+
+def test_a_graph_of_hundreds_of_runs_is_built_in_seconds(tmp_path):
+    """Of processor time, which other work on the machine does not change much."""
+    project = copy_project(tmp_path / "project")
+    shutil.copy(ROOT / "params.yaml", project.folder / "params.yaml")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = project.run("snakemake", "-n", "--quiet", "rules", "--config", "scale=cifar")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert int(re.search(r"^train +(\d+)$", done.stdout + done.stderr, re.M).group(1)) >= 433
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
+
+
+def test_a_run_of_another_grid_cannot_be_asked_for(finished):
+    """Its name has the right form, so that it is the grid that refuses it."""
+    done = finished.run("snakemake", "-n", "runs/digits-x-s0-0123456789ab/summary.json", check=False)
+    assert "'digits-x-s0-0123456789ab' is not in the grid of scale 'quick'" in done.stdout + done.stderr

@@ -224,3 +224,40 @@ def test_runs_without_their_data_stay_when_a_seed_is_added(project):
     cells, rules = project.planned()
     assert all("-s1-" in cell for cell in cells)
     assert rules == {"prepare", "artifact_table2", "page"}
+
+
+def test_a_study_runs_once_and_again_when_its_numbers_change(project):
+    (study,) = project.folder.glob("runs/theory-digits-*")
+    assert {path.name for path in study.iterdir()} == {
+        "spec.json", "summary.json", "unbiasedness.csv", "convergence.csv", "generalization.csv",
+    }  # fmt: skip
+    params = project.params()
+    params["experiments"]["theory"]["study"]["draws"] = 200
+    project.write_params(params)
+    cells, rules = project.planned()
+    assert len(cells) == 1 and all(cell.startswith("theory-digits-") for cell in cells)
+    assert rules == {"artifact_theory", "page"}
+    assert study.name in project.run("python", "-m", "orderdp", "gc").stdout
+
+
+def test_a_computed_table_is_made_again_when_its_settings_change(project):
+    params = project.params()
+    params["experiments"]["table10"]["settings"]["gradients"] = [1, 2, 3, 4, 6]
+    project.write_params(params)
+    assert project.planned() == (set(), {"artifact_table10", "page"})
+
+
+def test_claims_open_the_page_and_are_a_metric(finished):
+    report = finished.folder / "reports/quick"
+    page, claims = (report / "index.html").read_text(), json.loads((report / "claims.json").read_text())
+    assert page.index('<section id="claims">') < page.index('<section id="headline">')
+    assert sum(claims["counts"].values()) == len(claims["claims"]) > 60
+    assert claims["claims"]["toy-orderdp"] == {"verdict": "contradicted", "value": 4.26}
+    assert claims["claims"]["jaccard-40"]["verdict"] == "not run"
+    assert "reports/${scale}/claims.json" in (finished.folder / "dvc.yaml").read_text()
+
+
+def test_jobs_came_from_the_warm_server(finished):
+    logs = "".join(path.read_text() for path in finished.folder.glob("logs/*/*.log"))
+    assert "start cold" not in logs and "starting again without it" not in logs
+    assert not list(finished.folder.glob(".work/warm-*.sock"))

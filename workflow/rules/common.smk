@@ -10,6 +10,7 @@ sys.path.insert(0, workflow.basedir)
 from snakemake.exceptions import WorkflowError
 
 from orderdp import grid as grids
+from orderdp import resources as needs
 from orderdp.spec import SpecError
 from orderdp.stamps import artifact_stamp, page_stamp
 
@@ -25,7 +26,8 @@ except SpecError as error:
 
 SCALE = GRID.scale
 REPORT = f"reports/{SCALE}"
-RUN_FILES = [f"runs/{cell}/summary.json" for cell in GRID.cells]
+STUDIES = {study.name: study for study in GRID.studies}
+RUN_FILES = [f"runs/{name}/summary.json" for name in (*GRID.cells, *STUDIES)]
 RECORD = {
     name: f"{REPORT}/provenance/{name}-{artifact_stamp(GRID, name)}.json"
     for name in GRID.experiments
@@ -46,7 +48,9 @@ shell.prefix(
 
 
 wildcard_constraints:
-    cell="|".join(map(re.escape, GRID.cells)),
+    # Not their list: Snakemake searches this text for every file of every job. A name that no cell has is refused by the grid.
+    cell="[^/]+-s[0-9]+-[0-9a-f]{12}",
+    study="|".join(map(re.escape, STUDIES)) or "none",
     dataset="|".join(GRID.datasets),
 
 
@@ -59,23 +63,31 @@ def settled(path):
     return ancient(path) if Path(path).exists() else path
 
 
-def finished(cell):
-    return Path(f"runs/{cell}/summary.json").exists()
+def finished(name):
+    return Path(f"runs/{name}/summary.json").exists()
 
 
 def settled_runs(experiment):
     """Whether all runs of an experiment are here. If not, its record will be made again, and with it the page that shows it."""
-    return all(finished(cell) for cell in GRID.experiments[experiment].cells)
+    return all(map(finished, GRID.experiments[experiment].folders))
 
 
-def data_of_run(wildcards):
-    """What a run trains on, and the run whose weights it starts from. A finished run asks for no data that is not here: getting them, for another run, would train it again."""
-    path = f"data/{GRID.cells[wildcards.cell].spec.dataset.name}/manifest.json"
-    before = GRID.cells[wildcards.cell].starts_from
-    weights = [] if before is None else [settled(f"runs/{before}/summary.json")]
-    if finished(wildcards.cell) and not Path(path).exists():
-        return weights
-    return [settled(path), *weights]
+def data_for(name, dataset, starts_from=None):
+    """What a run reads: its data, and the run whose weights it starts from. A finished run asks for no data that is not here: getting
+    them, for another run, would train it again."""
+    path = f"data/{dataset}/manifest.json"
+    weights = (
+        [] if starts_from is None else [settled(f"runs/{starts_from}/summary.json")]
+    )
+    return weights + (
+        [] if finished(name) and not Path(path).exists() else [settled(path)]
+    )
+
+
+def group_of_run(wildcards):
+    """Short runs share a job of a cluster, if the profile says how many (`group-components`)."""
+    if workflow.group_settings.group_components:
+        return needs.group(GRID.cells[wildcards.cell])
 
 
 def claim_folder():
@@ -90,27 +102,24 @@ def claim_folder():
         ) from None
 
 
+def beside(*command, wait=False):
+    """Runs `python -m COMMAND` beside the jobs, as long as this process."""
+    start = subprocess.run if wait else subprocess.Popen
+    start(
+        [sys.executable, "-m", *command],
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": workflow.basedir},
+    )
+
+
 def run_tracker(*arguments, wait):
     if TRACKING:
-        command = [
-            sys.executable,
-            "-m",
-            "orderdp",
-            "track",
-            "--scale",
-            SCALE,
-            *arguments,
-        ]
-        start = subprocess.run if wait else subprocess.Popen
-        start(
-            command,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": workflow.basedir},
-        )
+        beside("orderdp", "track", "--scale", SCALE, *arguments, wait=wait)
 
 
 onstart:
     claim_folder()
+    beside("orderdp.warm", "--serve", "--parent", str(os.getpid()))
     run_tracker("--watch", "--parent", str(os.getpid()), wait=False)
 
 

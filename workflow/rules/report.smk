@@ -23,8 +23,8 @@ for name, record in RECORD.items():
             f"artifact_{name}"
         input:
             [
-                settled(f"runs/{cell}/summary.json")
-                for cell in GRID.experiments[name].cells
+                settled(f"runs/{folder}/summary.json")
+                for folder in GRID.experiments[name].folders
             ],
         output:
             record,
@@ -37,7 +37,7 @@ for name, record in RECORD.items():
             experiment=name,
             scale=SCALE,
         shell:
-            "python -m orderdp report --scale {params.scale} --only {params.experiment} > {log} 2>&1"
+            "python -m orderdp.warm -- report --scale {params.scale} --only {params.experiment} > {log} 2>&1"
 
 
 rule page:
@@ -55,4 +55,4 @@ rule page:
     params:
         scale=SCALE,
     shell:
-        "python -m orderdp report --scale {params.scale} --page > {log} 2>&1"
+        "python -m orderdp.warm -- report --scale {params.scale} --page > {log} 2>&1"

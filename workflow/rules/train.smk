@@ -5,7 +5,11 @@ rule runs:
 
 rule train:
     input:
-        data_of_run,
+        lambda w: data_for(
+            w.cell,
+            GRID.cells[w.cell].spec.dataset.name,
+            GRID.cells[w.cell].starts_from,
+        ),
     output:
         spec="runs/{cell}/spec.json",
         history="runs/{cell}/history.csv",
@@ -14,15 +18,18 @@ rule train:
         summary="runs/{cell}/summary.json",
     log:
         "logs/train/{cell}.log",
-    retries: 1
+    group:
+        group_of_run
     conda:
         "../envs/orderdp.yaml"
     threads: 1
     resources:
-        gpu=1,
-        runtime=1440,
+        gpu=lambda w: GRID.cells[w.cell].gpus,
+        mem_mb=lambda w, attempt: needs.mem_mb(GRID.cells[w.cell], attempt),
+        runtime=lambda w, attempt: needs.runtime(GRID.cells[w.cell], attempt),
+        cpus_per_task=lambda w: needs.cpus(GRID.cells[w.cell]),
     params:
         scale=SCALE,
     shell:
-        "python -m orderdp.gpu_slot -- python -m orderdp train --scale {params.scale} --cell {wildcards.cell} "
+        "python -m orderdp.launch --gpus {resources.gpu} -- train --scale {params.scale} --cell {wildcards.cell} "
         "--threads {threads} > {log} 2>&1"

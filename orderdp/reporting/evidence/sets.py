@@ -9,10 +9,7 @@ import pandas as pd
 from orderdp.reporting.evidence.deciding import Context, Finding, NotRun, beyond
 from orderdp.reporting.evidence.intervals import Estimate, mean
 from orderdp.reporting.evidence.runs import OURS, Frames, by_seed, measured, name_of, opponents, pairs, percent, pick, place, settings
-from orderdp.reporting.measures import in_phase
-
-FIFTHS = tuple((index / 5, (index + 1) / 5) for index in range(5))
-"""Phases of training of Tables 8 and 11, as shares of the epochs."""
+from orderdp.reporting.measures import FIFTHS, in_phase
 
 
 def never_used(frames: Frames, *, ratios: Sequence[float], ours: str = OURS) -> Finding:

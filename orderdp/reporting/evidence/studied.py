@@ -36,7 +36,7 @@ def generalization_holds(frames: Frames) -> Finding:
     """Right less left side of Theorem 4 at the iterate where it is least, per run: above 0?"""
     rows = _table(frames, "generalization")
     room = rows["right"] - rows["left"]
-    least = room.groupby(rows["seed"]).min() if "seed" in rows else pd.Series([room.min()])
+    least = room.groupby(rows["seed"]).min()
     step = rows.loc[room.idxmin()]
     note = f"there: left {step['left']:.3g}, right {step['right']:.3g}, of which optimization {step['optimization_bound']:.3g}"
     return beyond([mean(least.tolist())], Context("least room between the sides along a run", trials="runs", note=note))

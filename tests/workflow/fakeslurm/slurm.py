@@ -5,6 +5,7 @@ The test links this file under each command's name. FAKE_SLURM is the folder of 
 """
 
 import argparse
+import json
 import os
 import shlex
 import subprocess
@@ -46,5 +47,5 @@ def srun(given: list[str]) -> None:
 if __name__ == "__main__":
     name = Path(sys.argv[0]).name
     with (NOTES / "calls").open("a") as calls:
-        calls.write(shlex.join([name, *sys.argv[1:]]) + "\n")
+        calls.write(json.dumps([name, *sys.argv[1:]]) + "\n")
     {"sbatch": sbatch, "sacct": sacct, "srun": srun}.get(name, lambda given: None)(sys.argv[1:])

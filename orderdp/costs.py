@@ -1,0 +1,154 @@
+"""What a run costs: seconds, memory and bytes on disk, estimated from its spec before it runs.
+
+Light, as the Snakefile asks it for the resources of every job. Seconds come from a calibration on a device (`plan --calibrate`) where there
+is one, else from the network's arithmetic on an assumed GPU. All of it is an estimate: jobs ask for more than that, and a second attempt
+for more again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from orderdp import sources
+from orderdp.spec import RunSpec
+
+CALIBRATION = Path(".work/calibration.json")
+
+
+class Size(NamedTuple):
+    """Of a network, for one sample."""
+
+    macs: float
+    """Millions of multiply-adds of a forward pass."""
+    outputs: float
+    """Millions of numbers that its layers put out."""
+    parameters: float
+    """Millions."""
+    side: int
+    """Image side at which these were counted."""
+    width: int | None
+    """Value of its option `width` at which these were counted."""
+
+
+# Counted by `orderdp.calibrate.size_of`; a test counts again.
+SIZES = {
+    "resnet8": Size(9.35, 0.144, 0.078, 28, 16),
+    "resnet18": Size(555, 1.79, 11.2, 32, 64),
+    "resnet50": Size(1298, 9.81, 23.5, 32, 64),
+}
+UNKNOWN = Size(17_560, 31.3, 86.6, 224, None)
+"""Of any other network: a ViT-Base, the largest that the paper trains, so that a job rather asks for too much."""
+IMAGENET: dict[str, Any] = {"n_train": 1_281_167, "n_test": 50_000, "shape": (3, 224, 224)}
+"""Of a data set that does not state its facts as literals: likewise."""
+ASSUMED_MACS_PER_S = 2e12
+"""Sustained by the GPU that is assumed where none was measured: a third of what one of the year 2017 reaches in mixed precision."""
+ASSUMED_STEP_S = 0.02
+"""Shortest step on it: a small network waits for its kernels to be launched."""
+IN_MEMORY_MB = 8000
+"""A data set of more decoded megabytes than this is read in batches."""
+NOMINAL_SHARE = 0.62
+"""Of what InfoBatch's nominal ratio says, it prunes this much: 0.61 at 0.99 (paper, appendix D.6)."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Measured rates of one device: `rates` maps :func:`key` to seconds per sample and more."""
+
+    device: str
+    name: str
+    when: float
+    rates: Mapping[str, Mapping[str, float]]
+
+
+def calibration(path: Path = CALIBRATION, device: str | None = None) -> Calibration | None:
+    """The newest calibration of this project, of any device or of a kind ("cuda", "cpu"); None if there is none."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    found = [Calibration(**entry) for entry in stored["devices"] if device in (None, entry["device"])]
+    return max(found, key=lambda entry: entry.when, default=None)
+
+
+def facts(dataset: str) -> dict[str, Any]:
+    """n_train, n_test and shape of a data set, read from the text of its entry."""
+    return IMAGENET | sources.facts(*sources.registry("datasets", "DATASETS")[dataset])
+
+
+def key(spec: RunSpec) -> str:
+    """What runs have in common whose steps take equally long."""
+    options = "".join(f" {name}={value}" for name, value in sorted(spec.model.options.items()))
+    shape = "x".join(map(str, facts(spec.dataset.name)["shape"]))
+    recipe = spec.recipe
+    return f"{shape} {spec.model.name}{options} batch={recipe.batch_size} {recipe.optimizer.name} {recipe.precision}"
+
+
+def size(spec: RunSpec) -> Size:
+    """Size of a run's network on its images; arithmetic grows with their area and with the square of the width."""
+    known = SIZES.get(spec.model.name, UNKNOWN)
+    area = 1.0 if known is UNKNOWN else (facts(spec.dataset.name)["shape"][-1] / known.side) ** 2
+    wide = spec.model.options.get("width") or known.width
+    wider = 1.0 if known.width is None else float(wide) / known.width  # type: ignore[arg-type]
+    return Size(known.macs * area * wider**2, known.outputs * area * wider, known.parameters * wider**2, known.side, known.width)
+
+
+def kept(spec: RunSpec) -> float:
+    """Share of the data that an epoch trains on, as far as the options say it; else all."""
+    options, recipe = spec.method.options, spec.recipe
+    if recipe.match_steps_at is not None:
+        return 1 - recipe.match_steps_at
+    if (ratio := options.get("prune_ratio")) is not None:
+        return 1 - float(ratio) * (NOMINAL_SHARE if options.get("budget") == "nominal" else 1)
+    return float(options.get("explore") or 1) * float(options.get("exploit") or 1)
+
+
+def seconds(spec: RunSpec, measured: Calibration | None) -> float:
+    """Seconds of a run's training and evaluation on one device, without its start.
+
+    Args:
+        spec: the run.
+        measured: rates to use where they hold this kind of run.
+    """
+    data, recipe = facts(spec.dataset.name), spec.recipe
+    rate = None if measured is None else measured.rates.get(key(spec))
+    if rate is not None:
+        training, evaluation = rate["sample_s"], rate["test_sample_s"]
+    else:
+        forward = size(spec).macs * 1e6 / ASSUMED_MACS_PER_S
+        training = max(3 * forward, ASSUMED_STEP_S / recipe.batch_size)  # a backward pass costs two forward passes
+        evaluation = forward
+    evaluations = math.ceil(recipe.epochs / recipe.evaluate_every)
+    return recipe.epochs * kept(spec) * data["n_train"] * training + evaluations * data["n_test"] * evaluation
+
+
+def data_mb(dataset: str) -> float:
+    """Decoded size of a data set's images, one byte for a channel of a pixel."""
+    data = facts(dataset)
+    return (data["n_train"] + data["n_test"]) * math.prod(data["shape"]) / 1e6
+
+
+def memory_mb(spec: RunSpec) -> float:
+    """Main memory of a run, on a GPU or without one."""
+    data, network = data_mb(spec.dataset.name), size(spec)
+    libraries = 3000
+    # Twice: as read and as converted. What is too large for that passes through loaders instead.
+    images = 2 * data if data <= IN_MEMORY_MB else 8000
+    # Of each output its value and its gradient, of each parameter its value, its gradient and two moments; four bytes each.
+    return libraries + images + 4 * (2 * spec.recipe.batch_size * network.outputs + 4 * network.parameters)
+
+
+def streamed(spec: RunSpec) -> bool:
+    """Whether a run's data are too large for memory."""
+    return data_mb(spec.dataset.name) > IN_MEMORY_MB
+
+
+def run_mb(spec: RunSpec, keep_models: str) -> float:
+    """Size of a run's folder once it is finished: history, kept sets (32-bit indices of two epochs for each checkpoint), usage, weights."""
+    n, checkpoints = facts(spec.dataset.name)["n_train"], len(spec.checkpoints)
+    models = {"none": 0, "last": 1, "all": 1 + checkpoints}[keep_models]
+    return (300 * spec.recipe.epochs + 4 * n * (1 + 2 * checkpoints * kept(spec))) / 1e6 + models * 4 * size(spec).parameters

@@ -1,0 +1,138 @@
+"""Tables 8 and 11: how alike successive kept sets are, and how well their gradient points, by phase of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from orderdp.reporting.layouts import runs_text
+from orderdp.reporting.measures import FIFTHS, in_phase, spread
+from orderdp.reporting.paper import PUBLISHED_ROWS, PUBLISHED_WORKLOADS, published_cells, workload_label
+from orderdp.reporting.results import DIVERGED, FINISHED
+from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
+from orderdp.theory import expected_jaccard, random_jaccard
+
+FINAL = "final"
+NAMES = {f"{100 * start:g}-{100 * end:g}": (start, end) for start, end in FIFTHS}
+"""Phase as `published.csv` writes it -> (from, to], shares of the epochs."""
+
+
+def table8(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
+    """Jaccard similarity of the sets that neighbouring epochs keep.
+
+    Paper: "between consecutive checkpoints", whose distance it does not say; here: consecutive epochs, averaged over each fifth of them.
+
+    Args:
+        results: from `results.collect`, of this experiment.
+        histories: from `results.histories`, of this experiment.
+
+    Returns:
+        One row per workload, prune ratio, method and phase ("0-20", ..., "final": the last epoch), over the finished runs: `mean` and `std`
+        over runs of each run's mean over the phase; `planned`, `runs`, `diverged`, `realised_prune_ratio`; `published`, `published_std`;
+        `static` (the similarity under a ranking that never changes: the most there can be; OrderDP only) and `chance` (under a random one).
+    """
+    values = []
+    for cell, history in histories.groupby("cell", sort=False):
+        for phase, (start, end) in NAMES.items():
+            values.append((cell, phase, history.loc[in_phase(history["progress"], start, end), "jaccard"].mean()))
+        values.append((cell, FINAL, history["jaccard"].iloc[-1]))
+    table = _by_phase(results, pd.DataFrame(values, columns=["cell", "phase", "value"]), "table8", "jaccard")
+    keep = 1 - table["prune_ratio"]
+    shares = zip(table["explore"], keep, strict=True)
+    table["static"] = [expected_jaccard(explore, share / explore) if explore == explore else float("nan") for explore, share in shares]
+    table["chance"] = [random_jaccard(share) for share in keep]
+    return table
+
+
+def table11(results: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
+    """Cosine between the gradient on the kept samples, with the method's weights, and the gradient on all samples, at the same weights.
+
+    Args:
+        results: from `results.collect`, of this experiment.
+        diagnostics: from `results.diagnostics`, of this experiment.
+
+    Returns:
+        As `table8`, without its last two columns; a measurement before an epoch belongs to the phase that it is in, and "final" is the one
+        after the last epoch.
+    """
+    values = []
+    for cell, measured in diagnostics.groupby("cell", sort=False):
+        for phase, (start, end) in NAMES.items():
+            inside = (measured["progress"] >= start - 1e-9) & (measured["progress"] < end - 1e-9)
+            values.append((cell, phase, measured.loc[inside, "cosine"].mean()))
+        values.append((cell, FINAL, measured.loc[measured["progress"] >= 1 - 1e-9, "cosine"].mean()))
+    return _by_phase(results, pd.DataFrame(values, columns=["cell", "phase", "value"]), "table11", "cosine")
+
+
+def _by_phase(results: pd.DataFrame, values: pd.DataFrame, table: str, quantity: str) -> pd.DataFrame:
+    published, records = published_cells(table), []
+    for (workload, ratio, method), runs in results.groupby(["workload", "prune_ratio", "method"], sort=False):
+        first, done = runs.iloc[0], runs[runs["status"] == FINISHED]
+        base = {
+            "workload": workload, "stands_for": first["stands_for"], "prune_ratio": ratio, "method": method, "label": first["label"],
+            "explore": first["explore"], "planned": len(runs), "runs": len(done), "diverged": int((runs["status"] == DIVERGED).sum()),
+            "realised_prune_ratio": spread(done["realised_prune_ratio"]).mean,
+        }  # fmt: skip
+        mine = values[values["cell"].isin(done["cell"])]
+        where = f"{PUBLISHED_WORKLOADS[str(first['stands_for']).split(',')[0]]}/{100 * float(ratio):g}"
+        for phase in (*NAMES, FINAL):
+            mean, std, _ = spread(mine.loc[mine["phase"] == phase, "value"])
+            column = f"{where}/progress={'100' if phase == FINAL else phase}/{quantity}"
+            printed = published.get((PUBLISHED_ROWS[method], column), (float("nan"), float("nan")))
+            pair = dict(zip(("published", "published_std"), printed, strict=True))
+            records.append(base | {"phase": phase, "mean": mean, "std": std} | pair)
+    return pd.DataFrame(records)
+
+
+def table8_sheets(table: pd.DataFrame) -> list[Sheet]:
+    """One sheet per workload, a block per prune ratio, the published line below each method's."""
+    note = (
+        "Ranking never changed: what OrderDP's s would give if the order of the samples stood still, s/(2n − s) whatever is kept, and so the most "
+        "it can reach. Ranking by chance: what any method gives that keeps this share at random."
+    )
+    return [_sheet(str(workload), part, "Jaccard similarity of successive kept sets", note) for workload, part in _workloads(table)]
+
+
+def table11_sheets(table: pd.DataFrame) -> list[Sheet]:
+    """One sheet per workload, a block per prune ratio, the published line below each method's."""
+    note = "A dash: no measurement falls into this phase at this scale, whose checkpoints params.yaml names."
+    return [_sheet(str(workload), part, "Cosine between the pruned and the full gradient", note) for workload, part in _workloads(table)]
+
+
+def _workloads(table: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
+    yield from table.groupby("workload", sort=False)
+
+
+def _sheet(workload: str, table: pd.DataFrame, what: str, note: str) -> Sheet:
+    papers = str(table.iloc[0]["stands_for"]).split(",")
+    where = workload_label(PUBLISHED_WORKLOADS[papers[0]])
+    same = "" if workload in papers else "; other data and network, so the lines are not comparable"
+    blocks = [Block(f"Prune ratio {100 * float(ratio):g} %", tuple(_rows(part))) for ratio, part in table.groupby("prune_ratio")]
+    return Sheet(
+        title=f"{what} on {workload}, mean ± standard deviation over runs",
+        columns=("Share of the epochs", *(f"{name.replace('-', '–')} %" for name in NAMES), "End", "Really pruned (%)", "Runs"),
+        blocks=tuple(blocks),
+        notes=(f"Published: measured on {where} over 5 runs of 200 epochs{same}.", note),
+    )
+
+
+def _rows(part: pd.DataFrame) -> Iterator[tuple[Entry, ...]]:
+    for _, lines in part.groupby("method", sort=False):
+        first = lines.iloc[0]
+        ours = [with_error(mean, std, 3) for mean, std in zip(lines["mean"], lines["std"], strict=True)]
+        pruned = "–" if first["runs"] == 0 else f"{100 * first['realised_prune_ratio']:.1f}"
+        runs = runs_text(first["runs"], first["planned"], first["diverged"])
+        yield (Entry(first["label"]), *map(Entry, ours), Entry(pruned), Entry(runs))
+        if lines["published"].notna().any():
+            printed = [with_error(mean, std, 3) for mean, std in zip(lines["published"], lines["published_std"], strict=True)]
+            yield _muted(f"{first['label']}, published", printed)
+    if "static" in part:
+        if (static := part["static"].dropna()).size:
+            yield _muted("Ranking never changed (OrderDP)", [f"{static.iloc[0]:.3f}"] * 6)
+        yield _muted("Ranking by chance", [f"{part['chance'].iloc[0]:.3f}"] * 6)
+
+
+def _muted(name: str, values: list[str]) -> tuple[Entry, ...]:
+    return tuple(Entry(text, muted=True) for text in (name, *values, "", ""))

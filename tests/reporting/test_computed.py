@@ -1,0 +1,129 @@
+"""What is computed without runs: the weights of the ranks, the toy example, the errata."""
+
+import csv
+import math
+from fractions import Fraction
+
+import pytest
+
+from orderdp.grid import load
+from orderdp.reporting import corrections, errata, ranks, theorems, toy_table
+from tests.reporting.synthetic import ROOT
+from tests.reporting.worlds import study
+from tests.theory.twins import enumerated_weights
+
+
+def exact_head(n, s, q):
+    """Sum of gamma_j over j <= s, in exact fractions (Eq. 3)."""
+    terms = (math.comb(j - 1, r - 1) * math.comb(n - j, s - r) for j in range(1, s + 1) for r in range(1, min(q, j) + 1))
+    return Fraction(sum(terms), math.comb(n, s))
+
+
+@pytest.fixture(scope="module")
+def settings():
+    grid = load(ROOT / "params.yaml")
+    return {name: experiment.settings for name, experiment in grid.experiments.items()}
+
+
+def test_figure5_nears_its_limit(settings):
+    data = ranks.figure5(settings["figures5_8"])
+    limit = data[data["n"] == math.inf].set_index("relative_rank")["weight"]
+    distances = []
+    for n in settings["figures5_8"]["figure5"]["n"]:
+        curve = data[data["n"] == n]
+        near = [abs(weight - limit.iloc[round(rank * 500)]) for rank, weight in zip(curve["relative_rank"], curve["weight"], strict=True)]
+        distances.append(max(near))
+    assert distances == sorted(distances, reverse=True) and distances[0] > 3 * distances[-1]
+
+
+def test_weights_of_the_figures_are_enumerated_ones():
+    data = ranks.figure7({"figure7": {"n": 7, "s": 4, "q": [1, 2]}})
+    for q, part in data.groupby("q"):
+        assert part["weight"].tolist() == pytest.approx([float(p) / q for p in enumerated_weights(7, 4)[int(q), int(q)]])
+
+
+def test_figure6_and_8(settings):
+    distances = ranks.figure6(settings["figures5_8"]).query("panel == 'distances'").set_index("q")
+    assert distances["c_s"].iloc[:-1].min() == pytest.approx(1) and distances["c_s"].iloc[-1] == 0
+    assert distances["total_variation"].is_monotonic_decreasing
+    assert (ranks.figure8(settings["figures5_8"])["deviation"].abs() < 1e-14).all()
+
+
+def test_table10_sums_up(settings):
+    table = toy_table.table10(settings["table10"])
+    for _, part in table.groupby("method"):
+        outcomes, expected = part[part["kept"] != "expected"], part[part["kept"] == "expected"].iloc[0]
+        assert sum(Fraction(text) for text in outcomes["exact"]) == 1
+        assert (outcomes["probability"] * outcomes["mean"]).sum() == pytest.approx(expected["mean"])
+        assert (outcomes["probability"] * outcomes["prune_ratio"]).sum() == pytest.approx(expected["prune_ratio"])
+    expected = table[table["kept"] == "expected"].set_index("method")
+    assert expected.loc["infobatch", "per_sample"] == pytest.approx(3) and expected.loc["infobatch", "published"] == 4.336
+    assert expected.loc["random", "mean"] == pytest.approx(3) and expected.loc["orderdp", "mean"] == pytest.approx(4.26)
+
+
+def test_every_row_of_the_errata_resolves(settings):
+    rows = list(csv.DictReader(errata.ERRATA.open(encoding="utf-8")))
+    assert len({row["id"] for row in rows}) == len(rows)
+    assert {row["function"] for row in rows} == set(corrections.CORRECTIONS)
+    table = errata.errata(settings["errata"])
+    assert not any("{" in text and "}" not in text for text in table["right"])
+    for row in rows:  # a row with a function has no digits of its own in what is right, but for indices and formulas
+        if row["function"] != "nothing":
+            assert "{" in row["printed"] + row["right"] + row["because"], row["id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("upper_limit", {"printed": 1, "right": 3}),
+        ("sum_of_weights", {"total": 6}),
+        ("induction_base", {"printed": 5, "right": 1}),
+        # Nearly 2 and 5/3: ranks beyond s still have a little weight.
+        ("batch_weights", {"at_first": 2 * exact_head(200, 100, 30) / 30, "at_second": 2 * exact_head(200, 100, 60) / 60}),
+        ("squared_gap", {"gap": 7 / 3, "square": 49 / 9}),
+        ("gap_near_equality", {"least": 1.0, "equal": 0.0}),
+        ("missing_factor", {"printed": 0.2, "right": 0.1}),
+        ("toy_probabilities", {"right_3": Fraction(1, 10), "right_4": Fraction(1, 5)}),
+        ("toy_expectation", {"printed": 4.06, "follows": 4.24, "right": 4.26}),
+        ("toy_prune_rate", {"printed": 0.6, "right": 0.4, "expected": 0.32}),
+        ("toy_estimators", {"printed": 4.336, "right": 3.0}),
+        ("no_chance", {"count": 10_000}),
+        ("truncated_size", {"truncated": 28_999, "rounded": 29_000}),
+        ("memory", {"growth": 4.0}),
+        ("wrong_gaps", {"count": 7}),
+        ("method_count", {"count": 15}),
+    ],
+)
+def test_corrections_are_what_hand_and_enumeration_give(settings, name, right):
+    found = corrections.CORRECTIONS[name](settings["errata"])
+    assert {key: found[key] for key in right} == pytest.approx(right)
+
+
+def test_stale_scores_differ_and_fresh_ones_do_not():
+    found = corrections.stale_scores({})
+    assert found["fresh"] == pytest.approx(found["surrogate"])
+    assert abs(found["stale"] - found["surrogate"]) > 0.2 * abs(found["surrogate"])
+
+
+def test_errata_follow_the_theory(settings, monkeypatch):
+    """The page's numbers are those of `orderdp.theory`: a changed function changes them."""
+    before = errata.errata(settings["errata"]).set_index("id")["right"]
+    monkeypatch.setattr(corrections, "sup_gap", lambda n, s, q: 0.25)
+    after = errata.errata(settings["errata"]).set_index("id")["right"]
+    assert set(before.index[before != after]) == {"squared-gap", "gap-does-not-vanish"}
+
+
+def test_theorems_from_a_study():
+    table = theorems.theorems(study(good=True))
+    fresh = table[(table["theorem"] == "1") & (table["scores"] == "fresh") & (table["against"] == "∇L_q")].iloc[0]
+    assert fresh["low"] <= fresh["reference"] <= fresh["high"]
+    assert len(table[table["theorem"] == "3"]) == 8
+    assert theorems.theorem_sheets(table)[0].blocks[0].heading == "Theorem 1"
+    empty = theorems.theorems({})
+    assert empty.empty and "not run" in theorems.theorem_sheets(empty)[0].title
+
+
+def test_curves_of_a_study_have_the_bound_once_per_length():
+    data = theorems.theorem_curves(study(good=True))
+    assert data[data["what"] == "bound"]["x"].tolist() == [100, 400]
+    assert set(data["panel"]) == {"convergence", "losses", "sides"}

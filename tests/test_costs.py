@@ -1,0 +1,201 @@
+"""What a run is thought to cost, what its job asks for, and in which order the report fills up."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orderdp import costs, plan, resources
+from orderdp import grid as grids
+from orderdp.datasets import DATASETS
+from orderdp.models import MODELS
+from orderdp.spec import SpecError
+from tests.training.conftest import spec
+
+ROOT = Path(__file__).parents[1]
+GRID = grids.load(ROOT / "params.yaml", "cifar")
+
+
+def cell_of(stem: str) -> grids.Cell:
+    return next(cell for name, cell in GRID.cells.items() if name.startswith(stem))
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS))
+def test_facts_read_from_text_are_those_of_the_object(name):
+    found = costs.facts(name)
+    for key in ("n_train", "n_test", "shape", "classes"):
+        if hasattr(DATASETS[name], key) and key in found:
+            assert found[key] == getattr(DATASETS[name], key), key
+
+
+@pytest.mark.parametrize("name", sorted(set(costs.SIZES) & set(MODELS)))
+def test_sizes_are_those_of_the_networks(name):
+    from orderdp.calibrate import size_of
+
+    size = costs.SIZES[name]
+    counted = size_of(name, 1 if name == "resnet8" else 3, size.side, width=size.width)
+    assert counted[:3] == pytest.approx(size[:3], rel=0.01)
+
+
+def test_a_network_grows_with_its_width_and_an_unknown_one_counts_as_large():
+    wide = spec().model_copy(update={"model": spec().model.model_copy(update={"options": {"width": 32}})})
+    assert costs.size(wide).macs == pytest.approx(4 * 9.35 * (8 / 28) ** 2)
+    assert costs.size(wide).parameters == pytest.approx(4 * 0.078)
+    other = spec().model_copy(update={"model": spec().model.model_copy(update={"name": "convnext"})})
+    assert costs.size(other).macs == costs.UNKNOWN.macs
+
+
+@pytest.mark.parametrize(
+    ("options", "recipe", "share"),
+    [
+        ({}, {}, 1.0),
+        ({"prune_ratio": 0.7, "explore": 0.5}, {}, 0.3),
+        ({"explore": 0.5, "exploit": 0.6}, {}, 0.3),
+        ({"prune_ratio": 0.99, "budget": "nominal"}, {}, 1 - 0.99 * 0.62),
+        ({}, {"match_steps_at": 0.4}, 0.6),
+    ],
+)
+def test_share_that_is_kept(options, recipe, share):
+    assert costs.kept(spec("infobatch", options, **recipe)) == pytest.approx(share)
+
+
+def test_seconds_from_a_calibration_are_samples_times_rates():
+    run = spec("orderdp", {"prune_ratio": 0.7, "explore": 0.5}, epochs=7, evaluate_every=3)
+    measured = costs.Calibration("cuda", "x", 0.0, {costs.key(run): {"sample_s": 0.01, "test_sample_s": 0.001}})
+    n_train, n_test = DATASETS["digits"].n_train, DATASETS["digits"].n_test
+    assert costs.seconds(run, measured) == pytest.approx(7 * 0.3 * n_train * 0.01 + 3 * n_test * 0.001)
+    assert costs.seconds(spec(batch_size=64), measured) == costs.seconds(spec(batch_size=64), None)  # another kind: assumed
+
+
+def test_the_newest_calibration_of_a_kind_of_device_counts(tmp_path):
+    path = tmp_path / "calibration.json"
+    assert costs.calibration(path) is None
+    entries = [{"device": device, "name": name, "when": when, "rates": {}} for device, name, when in (("cuda", "a", 1), ("cuda", "b", 3), ("cpu", "c", 9))]  # fmt: skip
+    path.write_text(json.dumps({"devices": entries}))
+    assert costs.calibration(path).name == "c"
+    assert costs.calibration(path, device="cuda").name == "b"
+    assert costs.calibration(path, device="mps") is None
+    path.write_text("{")  # cut off by a full disk
+    assert costs.calibration(path) is None
+
+
+def test_resources_grow_with_the_work_and_with_the_attempt():
+    small, large = cell_of("cifar10-resnet18w64-orderdp-x30-p90"), cell_of("cifar10-resnet50w64-full")
+    assert resources.runtime(small, 1) < resources.runtime(large, 1)
+    assert resources.mem_mb(small, 1) < resources.mem_mb(large, 1)
+    for cell in (small, large):
+        asked = [(resources.runtime(cell, attempt), resources.mem_mb(cell, attempt)) for attempt in (1, 2, 3)]
+        assert all(a[0] < b[0] and a[1] < b[1] for a, b in itertools.pairwise(asked))
+        assert 60 * asked[0][0] > costs.seconds(cell.spec, None)  # with room
+        assert asked[0][1] > costs.memory_mb(cell.spec) - 1
+
+
+def test_several_gpus_ask_for_as_much_more():
+    one = cell_of("cifar10-resnet50w64-full")
+    four = replace(one, gpus=4)
+    assert resources.cpus(four) == 4 * resources.cpus(one)
+    assert resources.mem_mb(four, 1) > 3 * resources.mem_mb(one, 1)
+    assert resources.runtime(four, 1) < resources.runtime(one, 1)
+    assert resources.group(four) is None
+
+
+def test_only_short_runs_share_a_job(monkeypatch):
+    cell = cell_of("cifar10-resnet18w64-full")
+    for seconds, group in ((299, "brief"), (301, "short"), (1799, "short"), (1801, None)):
+        monkeypatch.setattr(resources, "seconds", lambda spec, measured, seconds=seconds: seconds)
+        assert resources.group(cell) == group
+
+
+def test_the_number_of_gpus_is_no_part_of_a_runs_name(tmp_path):
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for workload in params["workloads"].values():
+        workload["gpus"] = 2
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params, allow_unicode=True, sort_keys=False))
+    changed = grids.load(path, "cifar")
+    assert set(changed.cells) == set(GRID.cells)
+    assert {cell.gpus for cell in changed.cells.values()} == {2}
+    params["workloads"]["digits-resnet8"]["gpus"] = 0
+    path.write_text(yaml.safe_dump(params, allow_unicode=True, sort_keys=False))
+    with pytest.raises(SpecError, match=r"workloads\.digits-resnet8\.gpus: .*greater than or equal to 1\. Got 0"):
+        grids.load(path, "cifar")
+
+
+def test_the_report_fills_up_by_fewest_missing_hours():
+    """Against the obvious loop."""
+    seconds = {name: costs.seconds(cell.spec, None) for name, cell in GRID.cells.items()}
+    done, clock, expected = set(), 0.0, []
+    left = list(GRID.experiments)
+    while left:
+        lacking = [math.fsum(seconds[cell] for cell in GRID.experiments[name].cells if cell not in done) for name in left]
+        name = left.pop(lacking.index(min(lacking)))
+        clock += min(lacking)
+        done |= set(GRID.experiments[name].cells)
+        expected.append((name, clock))
+    found = plan.filling(GRID, seconds)
+    assert [name for name, _ in found] == [name for name, _ in expected]
+    assert [at for _, at in found] == pytest.approx([at for _, at in expected])
+    assert found[-1][1] == pytest.approx(sum(seconds.values()))
+
+
+def test_the_plan_tells_hours_disk_and_order(tmp_path):
+    text = plan.describe(GRID, tmp_path)
+    total = sum(costs.seconds(cell.spec, None) for cell in GRID.cells.values()) / 3600
+    assert f"Estimated: {total:,.1f} GPU hours, one run after another. Based on an assumed GPU" in text
+    assert "369 MB of decoded images" in text  # 2 x 60,000 x 3 x 32 x 32 bytes, and digits
+    assert text.index("figures5_8     complete after") < text.index("table2         complete after")
+    measured = costs.Calibration("cpu", "x", 0.0, {costs.key(cell_of("cifar10-resnet18").spec): {"sample_s": 1.0, "test_sample_s": 0.0}})
+    assert "CPU hours" in plan.describe(GRID, tmp_path, measured)
+    assert "runs from an assumed GPU" in plan.describe(GRID, tmp_path, measured)  # ResNet-50 was not measured
+
+
+def test_finished_runs_are_a_measurement(tmp_path):
+    grid = grids.load(ROOT / "params.yaml", "quick")
+    first, second, *_ = grid.cells.values()
+    for cell, ended, rate in ((first, 10.0, 0.5), (second, 20.0, 0.25)):
+        folder = tmp_path / cell.name
+        folder.mkdir()
+        summary = {
+            "environment": {"device": "cpu", "device_name": f"device of {ended:g}"}, "ended": ended, "selection_s": 0.0,
+            "training_s": 100 * rate, "samples": 100, "epochs": 10, "evaluation_s": 36.0,
+        }  # fmt: skip
+        (folder / "summary.json").write_text(json.dumps(summary))
+    measured = plan.observed(grid, tmp_path)
+    assert measured.name == "device of 20"
+    assert measured.rates == {costs.key(second.spec): {"sample_s": 0.25, "test_sample_s": 36.0 / (10 * DATASETS["digits"].n_test)}}
+    assert "what steps took on cpu (device of 20)" in plan.describe(grid, tmp_path)
+
+
+def test_a_calibration_measures_every_kind_once(tmp_path):
+    from orderdp.calibrate import calibrate
+
+    grid = grids.load(ROOT / "params.yaml", "quick")
+    path, said = tmp_path / "calibration.json", []
+    calibrate(grid.cells.values(), path, "cpu", said.append)
+    assert len(said) == 1  # 143 runs of one kind
+    found = costs.calibration(path)
+    rate = found.rates[costs.key(next(iter(grid.cells.values())).spec)]
+    assert 0 < rate["test_sample_s"] < rate["sample_s"] < 0.1
+    calibrate(grid.cells.values(), path, "cpu", said.append)
+    assert len(said) == 1
+    with pytest.raises(ValueError, match="The device 'abacus' is not available here"):
+        calibrate(grid.cells.values(), path, "abacus")
+
+
+def test_a_kind_that_cannot_be_measured_is_told_and_hides_no_other(tmp_path, monkeypatch):
+    from orderdp import calibrate
+
+    broken = replace(cell_of("cifar10-resnet18w64-full"), spec=spec(batch_size=64))
+    good = replace(broken, spec=spec())
+    measure = calibrate.measure
+    monkeypatch.setattr(calibrate, "measure", lambda run, device: measure(run, device) if run == good.spec else 1 / 0)
+    said: list[str] = []
+    calibrate.calibrate([broken, good], tmp_path / "c.json", "cpu", said.append)
+    assert "not measured, ZeroDivisionError" in said[0]
+    assert set(costs.calibration(tmp_path / "c.json").rates) == {costs.key(good.spec)}
