@@ -135,3 +135,12 @@ def test_bad_input_is_named(params, tmp_path, workload, overrides, message):
     changed = {**params["workloads"], workload: {**params["workloads"][workload], "overrides": overrides}}
     with pytest.raises(SpecError, match=message):
         load({**params, "workloads": changed}, tmp_path)
+
+
+def test_what_the_page_names_is_here(params):
+    page = (ROOT / "docs/imagenet.md").read_text(encoding="utf-8")
+    places = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])["data_places"]
+    assert set(places) <= set(params["data_places"])
+    table = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = [name for cell in table for name in cell.replace("`-", "`cifar10-resnet50-").replace("`", "").strip().split(", ")]
+    assert len(named) == 9 and set(named) <= set(params["workloads"])
