@@ -11,6 +11,8 @@ import argparse
 import contextlib
 import csv
 import json
+import os
+import platform
 import resource
 import subprocess
 import sys
@@ -23,7 +25,9 @@ import torch
 from orderdp.coresets import CORESETS, Evidence, select
 
 RESULTS = Path(__file__).parent / "results" / "coresets.csv"
-COLUMNS = ("method", "classes", "n", "features", "kept", "balanced", "threads", "seconds", "peak_mib", "evidence_mib", "torch", "error")
+COLUMNS = (
+    "method", "classes", "n", "features", "kept", "balanced", "threads", "seconds", "peak_mib", "evidence_mib", "torch", "error", "machine",
+)  # fmt: skip
 
 
 def made_up(n: int, classes: int, features: int, needs: tuple[str, ...], *, epochs: int = 10, models: int = 2) -> Evidence:
@@ -82,7 +86,8 @@ def resident_mib(*, forget_peak: bool = False) -> float:
 def apart(method: str, classes: int, args: argparse.Namespace) -> dict[str, object]:
     """A row of the table, measured in a process of its own."""
     options = {"n": args.n, "features": args.features, "keep": args.keep, "balanced": not args.unbalanced, "threads": args.threads}
-    row = {"method": method, "classes": classes, "kept": round(args.keep * args.n), "torch": torch.__version__, **options}
+    head = {"method": method, "classes": classes, "kept": round(args.keep * args.n), "torch": torch.__version__, "machine": args.machine}
+    row = {**head, **options}
     command = [sys.executable, __file__, "--one", json.dumps({"method": method, "classes": classes, **options})]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=args.timeout)
@@ -91,6 +96,15 @@ def apart(method: str, classes: int, args: argparse.Namespace) -> dict[str, obje
     if done.returncode:
         return {**row, "error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
     return {**row, **json.loads(done.stdout)}
+
+
+def machine() -> str:
+    """Processor and number of cores."""
+    name = str(torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine())
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{name}, {os.cpu_count()} cores"
 
 
 def main() -> None:
@@ -104,6 +118,7 @@ def main() -> None:
     parser.add_argument("--unbalanced", action="store_true", help="from all samples at once instead of class by class")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--timeout", type=float, default=1800.0, help="seconds for each method")
+    parser.add_argument("--machine", default=machine(), help="what the results call this machine")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
         ScheduledOrderDP,
         Selection,
         StaticSubset,
+        StreamingOrderDP,
     )
 
 __version__ = "0.1.0"
 __all__ = [
     "UCB", "EpsilonGreedy", "FullData", "Indexed", "InfoBatch", "OrderDP", "OrderDPBatches", "Pruner", "RandomPruning",
-    "ScheduledOrderDP", "Selection", "StaticSubset",
+    "ScheduledOrderDP", "Selection", "StaticSubset", "StreamingOrderDP",
 ]  # fmt: skip
 
 

@@ -166,7 +166,7 @@ def _hours(value: float) -> str:
 
 def leftovers(grids: Iterable[Grid], runs: Path, work: Path) -> list[Path]:
     """Run folders, finished or begun, that no scale's grid asks for."""
-    wanted = {name for grid in grids for name in (*grid.cells, *(study.name for study in grid.studies))}
+    wanted = {name for grid in grids for name in grid.folders}
     folders = [path for base in (runs, work) if base.is_dir() for path in sorted(base.iterdir()) if path.is_dir()]
     return [path for path in folders if path.name not in wanted and any((path / f).exists() for f in ("spec.json", "status.json"))]
 

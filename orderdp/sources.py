@@ -15,6 +15,8 @@ from typing import Any
 PACKAGE = Path(__file__).parent
 ENGINE = "orderdp.training.engine"
 STUDY = "orderdp.theory.experiments"
+PROXY = "orderdp.training.proxy"
+SELECTION = "orderdp.coresets.choosing"
 
 # Their effect reaches the fingerprint by another way (the resolved spec), so that an edit of a docstring retrains nothing.
 NOT_DECIDING = {"orderdp.spec"}
@@ -148,6 +150,22 @@ def digests(*entries: tuple[str, str, str]) -> dict[str, str]:
     modules = set(closure(ENGINE))
     for package, variable, name in entries:
         modules |= closure(registry(package, variable)[name][0])
+    return {module: _digest(module) for module in sorted(modules)}
+
+
+@cache
+def proxy_digests(*entries: tuple[str, str, str]) -> dict[str, str]:
+    """The same for the proxy of a static selection, on a data set and a network given as in :func:`digests`."""
+    modules = set(closure(PROXY))
+    for package, variable, name in entries:
+        modules |= closure(registry(package, variable)[name][0])
+    return {module: _digest(module) for module in sorted(modules)}
+
+
+@cache
+def coreset_digests(method: tuple[str, str, str]) -> dict[str, str]:
+    """The same for the choice of a coreset from a proxy's evidence, by a method given as in :func:`digests`."""
+    modules = closure(SELECTION) | closure(registry(*method[:2])[method[2]][0])
     return {module: _digest(module) for module in sorted(modules)}
 
 

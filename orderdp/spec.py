@@ -33,6 +33,7 @@ Seed = Annotated[StrictInt, Field(ge=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Diagnostic = Literal["gradients"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16", "auto"]
+Balance = StrictBool | Literal["equal"]
 LabelNoise = Annotated[float, Field(ge=0, lt=1)]
 Score = Literal["loss", "gradient_norm", "margin"]
 
@@ -302,18 +303,77 @@ class RecipeSpec(Strict):
     """Stop after as many optimiser steps as a run takes that prunes this share of every epoch (a baseline on full data)."""
 
 
+class DeepFoolSpec(Strict):
+    """How the distance of a sample's input from the decision boundary is searched, see `orderdp.coresets.deepfool`."""
+
+    classes: Annotated[StrictInt, Field(ge=2)]
+    """Candidates per sample, its predicted class included."""
+    iterations: Count
+    """Steps at most."""
+    overshoot: Annotated[float, Field(ge=0)]
+    """Share of the change added to it to get across the boundary."""
+
+
+class ProxySpec(Strict):
+    """The networks that are trained before a static selection, and what is noted of them, see `orderdp.training.proxy`."""
+
+    dataset: DatasetSpec
+    model: ModelSpec
+    recipe: RecipeSpec
+    models: Count
+    """Networks trained on the whole training set, one after the other."""
+    early_epochs: tuple[Count, ...]
+    """Epochs after which every network's outputs are noted, for scores of early training."""
+    validation: Annotated[float, Field(gt=0, lt=0.5)]
+    """Share of the training set that one more network does not see, for methods that want held-out samples; never the test set."""
+    deepfool: DeepFoolSpec
+    seed: Seed
+    """Of the first network; the next ones count on. Beyond the seeds of the runs, so that no run repeats a proxy's training."""
+
+    @model_validator(mode="after")
+    def _early_is_in_time(self) -> ProxySpec:
+        late = [epoch for epoch in self.early_epochs if epoch > self.recipe.epochs]
+        if late:
+            raise ValueError(f"'early_epochs' must be at most the proxy's {self.recipe.epochs} epochs. Got {late[0]}")
+        return self
+
+
+class CoresetSpec(Strict):
+    """The samples that the pruner `static` trains on."""
+
+    method: Name
+    """A name in `orderdp.coresets.CORESETS`."""
+    options: dict[Name, Scalar]
+    """Its keyword arguments."""
+    models: Count
+    """How many of the proxy's networks it looks at, the last ones."""
+    epoch: Count | None
+    """The early epoch whose outputs it looks at, for scores of early training."""
+    balance: Balance
+    """Classes in proportion (true), all samples at once (false), or as many of each class ("equal")."""
+    prune_ratio: PruneRatio
+    """Share of the training set that is left out."""
+    proxy: ProxySpec
+
+    @model_validator(mode="after")
+    def _proxy_has_it(self) -> CoresetSpec:
+        if self.models > self.proxy.models:
+            raise ValueError(f"'models' must be at most the proxy's {self.proxy.models}")
+        if self.epoch is not None and self.epoch not in self.proxy.early_epochs:
+            raise ValueError(f"'epoch' must be one of the proxy's 'early_epochs' {list(self.proxy.early_epochs)}. Got {self.epoch}")
+        return self
 NEUTRAL = {"hardest": 1, "trim": 0, "smoothing": 1, "rise": 0}
 """Shares among a method's options that stand in a run's name where they are in force -> their value where they are not."""
 
 
-class RunSpec(Strict):
+class RunSpec(Sparse):
     """One training run, fully resolved."""
 
     dataset: DatasetSpec
     model: ModelSpec
     method: MethodSpec
     recipe: RecipeSpec
-    pretraining: RunSpec | None
+    pretraining: RunSpec | None = None
     """The run whose final weights this one starts from; None for weights drawn from the seed."""
     checkpoints: tuple[Fraction, ...]
     """Positions in training, as fractions of its epochs, at which the kept set is recorded."""
@@ -321,6 +381,8 @@ class RunSpec(Strict):
     """What the run measures of itself at the checkpoints. "gradients": gradients, losses and labels of what is kept, against all data."""
     seed: Seed
     """Decides initial weights, order, augmentation and selection, each from a stream of its own."""
+    coreset: CoresetSpec | None = None
+    """What the pruner `static` trains on; none for every other pruner."""
 
     @model_validator(mode="after")
     def _score_fits(self) -> RunSpec:
@@ -351,6 +413,8 @@ class RunSpec(Strict):
                 parts.append(f"{key}{percent(value)}")
             elif value is True:
                 parts.append(key)
+        if self.coreset is not None:
+            parts += [self.coreset.method, f"p{percent(self.coreset.prune_ratio)}"]
         if recipe.match_steps_at is not None:
             parts.append(f"steps{percent(1 - recipe.match_steps_at)}")
         if recipe.optimizer.name != "sgd":

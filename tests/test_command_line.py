@@ -13,7 +13,7 @@ from orderdp import __main__ as command_line
         (["plan", "--params", "nowhere.yaml"], "orderdp plan: nowhere.yaml does not exist"),
         (["plan", "--scale", "huge"], "unknown scale 'huge'. Known: quick, fashion, cifar"),
         (["train", "--cell", "digits-nothing"], "'digits-nothing' is not in the grid of scale 'quick'"),
-        (["report", "--only", "table99"], "no experiment 'table99'. Known: table2,"),
+        (["report", "--only", "table99"], "no experiment 'table99'. Known: table1, table2,"),
         (["prepare", "--dataset", "mnist"], "Unknown data set 'mnist'. Known: digits,"),
         (["study", "--study", "theory"], "'theory' is not in the grid of scale 'quick'. Known: theory-digits-"),
         (["theory", "--n", "100", "--s", "101", "--q", "10"], "The 's' of OrderDP must be an integer in [1, n] = [1, 100]. Got 101."),

@@ -3,35 +3,82 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+from orderdp import Indexed, OrderDP
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_loop_trains():
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+def problem() -> dict:
+    """The names that the blocks take for granted."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(300, 4, generator=generator)
-    data = TensorDataset(x, (x[:, 0] > 0).long())
     model = torch.nn.Linear(4, 2)
-    names = {
+    return {
         "DataLoader": DataLoader,
         "F": F,
-        "data": data,
+        "data": TensorDataset(x, (x[:, 0] > 0).long()),
         "model": model,
         "epochs": 40,
         "optimizer": torch.optim.SGD(model.parameters(), lr=1.0),
     }
-    exec(block, names)
+
+
+def accuracy(names: dict) -> float:
+    x, y = names["data"].tensors
+    return float((names["model"](x).argmax(1) == y).float().mean())
+
+
+def test_every_block_is_executed_here():
+    assert len(BLOCKS) == 3
+
+
+def test_the_loop_trains():
+    names = problem()
+    exec(BLOCKS[0], names)
     pruner = names["pruner"]
-    assert (model(x).argmax(1) == data.tensors[1]).float().mean() > 0.95
+    assert accuracy(names) > 0.95
     assert pruner.prune_ratio == 1 - round(0.6 * 150) / 300
     assert int(pruner.usage.sum()) == 40 * 90
+
+
+def test_the_integrations_are_built(tmp_path):
+    import lightning.pytorch
+    from accelerate import Accelerator
+    from transformers import TrainingArguments
+
+    names = problem()
+    pruner = OrderDP(300)
+    quiet = partial(lightning.pytorch.Trainer, accelerator="cpu", logger=False, enable_checkpointing=False)
+    names |= {
+        "pruner": pruner,
+        "loader": DataLoader(Indexed(names["data"]), sampler=pruner, batch_size=50),
+        "lightning": SimpleNamespace(Trainer=quiet),
+        "arguments": TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to=[]),
+        "accelerator": Accelerator(cpu=True),
+    }
+    exec(BLOCKS[1], names)
+    assert names["trainer"].pruner is pruner
+    assert sum(len(index) for index, _ in names["loader"]) == 90
+
+
+def test_the_stream_trains():
+    names = problem()
+    names["stream"] = names["data"]
+    exec(BLOCKS[2].replace("pool=4096", "pool=150"), names)
+    assert accuracy(names) > 0.9
+    assert names["pool"].arrived == 300
 
 
 def test_the_test_command_is_the_one_that_ci_calls():

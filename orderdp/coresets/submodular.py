@@ -3,6 +3,9 @@
 Maximising sum_i max_{j in S} (C - d_ij) is the same as minimising the distances to the nearest chosen sample, whatever the constant C: it
 only has to make every term positive for the greedy answer to be within 1 - 1/e of the best (Nemhauser et al. 1978). So this module deals
 in distances, and the first choice is the medoid.
+
+Two samples that are each other's nearest often gain exactly the same. So that such ties are ties, whatever blocks the distances come in,
+these are computed in double precision, kept in single, and summed in double, which loses nothing.
 """
 
 from __future__ import annotations
@@ -19,11 +22,13 @@ from orderdp.coresets.base import Evidence, ordered
 from orderdp.coresets.last_layer import Gradients, gradients, places
 
 MATRIX = 8192  # largest group whose distances are held at once: 256 MB. Those of larger groups are computed as they are asked for
-BLOCK = 2**24  # distances computed at a time: 64 MB
+BLOCK = 2**23  # distances computed at a time: 64 MB
 FIRST_TRIALS, MOST_TRIALS = 8, 64  # candidates evaluated together; twice as many each time until one wins
 
+SAME = 2.0**-43  # squared distances below this share of the vectors' squares are 0: rounding could tell equal samples apart
+
 Distances = Callable[[Tensor], Tensor]
-"""Positions (b,) -> float (b, m), the distances of all m members of a group to them."""
+"""Positions (b,) -> float32 (b, m), the distances of all m members of a group to them."""
 
 
 @ordered(needs=("features",), family="geometry")
@@ -42,29 +47,31 @@ def facility_location(
     if metric not in ("euclidean", "cosine"):
         raise ValueError(f"The 'metric' of facility_location must be 'euclidean' or 'cosine'. Got {metric!r}.")
     features = evidence.held("features")[members]
-    return members[greedy(feature_distances(features.float(), metric), len(members), budget)]
+    return members[greedy(feature_distances(features, metric), len(members), budget)]
 
 
 def cluster_sizes(evidence: Evidence, members: Tensor, chosen: Tensor) -> Tensor:
     """How many members each chosen sample is the nearest to, itself included; of equally near ones the first chosen counts."""
-    return nearest_counts(gradient_distances(gradients(evidence, members)), places(evidence, members, chosen), len(members))
+    return nearest_counts(gradient_distances(gradients(evidence, members, dtype=torch.float64)), places(evidence, members, chosen), len(members))
 
 
 @ordered(needs=("logits", "features"), family="gradient matching", weigh=cluster_sizes)
 def craig(evidence: Evidence, members: Tensor, budget: int, rng: np.random.Generator) -> Tensor:
     """CRAIG: facility location on the last layer's gradients, each chosen one weighted by its cluster (Mirzasoleiman et al. 2020)."""
-    return members[greedy(gradient_distances(gradients(evidence, members)), len(members), budget)]
+    parts = gradients(evidence, members, dtype=torch.float64)
+    return members[greedy(gradient_distances(parts), len(members), budget)]
 
 
 def feature_distances(features: Tensor, metric: str = "euclidean") -> Distances:
     """Euclidean distances, or 1 - cos, between the rows of float (m, d)."""
+    features = features.double()
     # What all have in common only costs digits.
     vectors = torch.nn.functional.normalize(features) if metric == "cosine" else features - features.mean(0)
     squares = vectors.square().sum(1)
 
     def distances(rows: Tensor) -> Tensor:
         squared = _squared(vectors[rows] @ vectors.T, squares[rows], squares)
-        return squared.div_(2) if metric == "cosine" else squared.sqrt_()
+        return (squared.div_(2) if metric == "cosine" else squared.sqrt_()).float()
 
     return distances
 
@@ -73,14 +80,14 @@ def gradient_distances(parts: Gradients) -> Distances:
     """||g_i - g_j||, from the closed form of inner products."""
     parts = parts.scaled()
     squares = parts.squares()
-    return lambda rows: _squared(parts.inner(rows), squares[rows], squares).sqrt_()
+    return lambda rows: _squared(parts.inner(rows), squares[rows], squares).sqrt_().float()
 
 
 def _squared(inner: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """||a - b||^2 from inner products, which become it. What rounding cannot tell from 0 is 0, so that equal samples tie."""
+    """||a - b||^2 from inner products, which become it; 0 between equal samples."""
     total = rows.unsqueeze(1) + columns
     squared = inner.mul_(-2).add_(total)
-    return squared.masked_fill_(squared <= total.mul_(16 * torch.finfo(total.dtype).eps), 0)
+    return squared.masked_fill_(squared <= total.mul_(SAME), 0)
 
 
 def greedy(distances: Distances, m: int, budget: int) -> Tensor:
@@ -99,12 +106,11 @@ def greedy(distances: Distances, m: int, budget: int) -> Tensor:
     everyone = torch.arange(m)
     blocks = everyone.split(_rows(m))
     best = int(torch.cat([distances(rows).sum(1, dtype=torch.float64) for rows in blocks]).argmin())
-    nearest = distances(torch.tensor([best]))[0].clone()
+    nearest = distances(torch.tensor([best]))[0].double()
     order = [best]
 
     def gains(rows: Tensor) -> list[float]:
-        shorter = torch.sub(nearest, distances(rows)).clamp_(min=0)
-        return shorter.sum(1, dtype=torch.float64).tolist()
+        return torch.sub(nearest, distances(rows)).clamp_(min=0).sum(1).tolist()
 
     # Entries: (-gain, position, size of the set that the gain is for).
     heap = [(-gain, row, 1) for rows in blocks for row, gain in zip(rows.tolist(), gains(rows), strict=True) if row != best]
@@ -114,7 +120,7 @@ def greedy(distances: Distances, m: int, budget: int) -> Tensor:
         if heap[0][2] == len(order) or heap[0][0] >= 0:  # exact and on top; or nothing gains anything any more
             best = heapq.heappop(heap)[1]
             order.append(best)
-            torch.minimum(nearest, distances(torch.tensor([best]))[0], out=nearest)
+            nearest = torch.minimum(nearest, distances(torch.tensor([best]))[0])
             trials = FIRST_TRIALS
             continue
         stale: list[int] = []

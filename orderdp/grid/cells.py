@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orderdp.spec import RunSpec, SpecError, StudySpec
+from orderdp.spec import CoresetSpec, ProxySpec, RunSpec, SpecError, StudySpec
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Cell:
     experiments: tuple[str, ...]
     gpus: int = 1
     starts_from: str | None = None
+    coreset: tuple[str, str] | None = None
+    """Where a static run's samples stand: folder under `runs/`, and their name in its `coresets.npz`."""
 
     def record(self) -> dict[str, Any]:
         """The content of the run's `spec.json`."""
@@ -77,6 +79,49 @@ class Study:
 
 
 @dataclass(frozen=True)
+class Proxy:
+    """Networks trained before a static selection: `name` is the folder of their evidence under `runs/`."""
+
+    name: str
+    fingerprint: str
+    spec: ProxySpec
+    sources: Mapping[str, str]
+
+    def record(self) -> dict[str, Any]:
+        """The content of the proxy's `spec.json`."""
+        return {"proxy": self.name, "fingerprint": self.fingerprint, "spec": self.spec.plain(), "sources": dict(self.sources)}
+
+
+@dataclass(frozen=True)
+class Coreset:
+    """One coreset to choose: `method` is the row of the tables that it is for."""
+
+    method: str
+    spec: CoresetSpec
+    seed: int
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Coresets:
+    """All coresets that a proxy's evidence is wanted for, by their names in `coresets.npz`; `name` is their folder under `runs/`."""
+
+    name: str
+    fingerprint: str
+    proxy: Proxy
+    wanted: Mapping[str, Coreset]
+
+    def record(self) -> dict[str, Any]:
+        """The content of the folder's `spec.json`."""
+        wanted, sources = {}, dict(self.proxy.sources)
+        for name, one in self.wanted.items():
+            wanted[name] = {"method": one.method, "seed": one.seed} | {k: v for k, v in one.spec.plain().items() if k != "proxy"}
+            sources |= one.sources
+        head = {"coresets": self.name, "fingerprint": self.fingerprint, "proxy": self.proxy.name}
+        return head | {"wanted": wanted, "sources": dict(sorted(sources.items()))}
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A table or figure at the present scale: made from runs (`rows`), from a study, or computed from `settings` alone."""
 
@@ -86,6 +131,8 @@ class Experiment:
     rows: tuple[Row, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     study: Study | None = None
+    coresets: tuple[str, ...] = ()
+    """Folders of the coresets that its static runs train on."""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -94,8 +141,8 @@ class Experiment:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Names under `runs/` of everything that it is made from: its cells and its study."""
-        return self.cells if self.study is None else (*self.cells, self.study.name)
+        """Names under `runs/` of everything that it is made from: its cells, its study and its coresets."""
+        return (*self.cells, *(() if self.study is None else (self.study.name,)), *self.coresets)
 
 
 @dataclass(frozen=True)
@@ -110,6 +157,13 @@ class Grid:
     experiments: Mapping[str, Experiment]
     datasets: tuple[str, ...]
     data_places: Mapping[str, tuple[str, ...]]
+    proxies: Mapping[str, Proxy] = field(default_factory=dict)
+    coresets: Mapping[str, Coresets] = field(default_factory=dict)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Every name under `runs/` that belongs to this scale."""
+        return (*self.cells, *(study.name for study in self.studies), *self.proxies, *self.coresets)
 
     @property
     def studies(self) -> tuple[Study, ...]:

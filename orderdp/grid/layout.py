@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from orderdp import sources
 from orderdp.grid.cells import Cell, Cells, Experiment, Grid, Row, Study
-from orderdp.grid.params import ExperimentEntry, GridEntry, Params
-from orderdp.spec import Diagnostic, RecipeSpec, RunSpec, SpecError, StudySpec, explain
+from orderdp.grid.params import ExperimentEntry, GridEntry, Params, Protocol
+from orderdp.grid.statics import REGISTRY, coreset_sources, coreset_values, gathered, proxy_values
+from orderdp.spec import CoresetSpec, Diagnostic, ProxySpec, RecipeSpec, RunSpec, SpecError, StudySpec, explain
 
-REGISTRIES = {"dataset": ("datasets", "DATASETS"), "model": ("models", "MODELS"), "method": ("pruning", "PRUNERS")}
+REGISTRIES = {"dataset": ("datasets", "DATASETS"), "model": ("models", "MODELS"), "method": ("pruning", "PRUNERS"), "coreset": REGISTRY}
 GIVEN_BY_ENGINE = {"n", "seed", "epochs", "indices", "weights", "rank", "world_size"}
 
 
@@ -46,6 +47,7 @@ class Layout:
         self.scale_name, self.scale = scale, params.scales[scale]
         # Runs under a key that leaves their diagnostics open: those are known only when every experiment has said what it wants.
         self.specs: dict[str, RunSpec] = {}
+        self.method_of: dict[str, str] = {}
         self.users: dict[str, dict[str, None]] = {}
         self.wanted: dict[str, set[Diagnostic]] = {}
         self.before: dict[str, str] = {}
@@ -63,14 +65,18 @@ class Layout:
 
     def grid(self) -> Grid:
         self.check_names()
+        self.protocol = self.merged_protocol()
         experiments = {name: self.experiment(name, entry) for name, entry in self.params.experiments.items()}
         if self.problems:
             raise SpecError(report(self.path, list(self.problems)))
         named = {key: self.named(key, spec) for key, spec in self.specs.items()}
-        cells = Cells(self.scale_name, named.values())
+        methods = {named[key].name: method for key, method in self.method_of.items()}
+        placed, proxies, coresets = gathered({cell.name: cell for cell in named.values()}, methods)
+        cells = Cells(self.scale_name, placed.values())
         for name, experiment in experiments.items():
             rows = tuple(replace(row, cell=named[row.cell].name) for row in experiment.rows)
-            experiments[name] = replace(experiment, rows=rows)
+            folders = dict.fromkeys(where[0] for row in rows if (where := cells[row.cell].coreset) is not None)
+            experiments[name] = replace(experiment, rows=rows, coresets=tuple(folders))
         studies = [experiment.study for experiment in experiments.values() if experiment.study is not None]
         datasets = tuple(dict.fromkeys([*(cell.spec.dataset.name for cell in cells.values()), *(study.spec.dataset for study in studies)]))
         return Grid(
@@ -82,7 +88,18 @@ class Layout:
             experiments=experiments,
             datasets=datasets,
             data_places=self.params.data_places,
+            proxies=proxies,
+            coresets=coresets,
         )
+
+    def merged_protocol(self) -> Protocol:
+        """The protocol of coresets at this scale."""
+        try:
+            return Protocol.model_validate(merge(self.params.coresets.model_dump(), self.scale.coresets))
+        except ValidationError as error:
+            for line in explain(error, f"scales.{self.scale_name}.coresets"):
+                self.problems[line] = None
+            return self.params.coresets
 
     def check_names(self) -> None:
         """Names in every section, also those that this scale does not use: a misspelling is wrong at any scale."""
@@ -101,6 +118,8 @@ class Layout:
                 given = {**method.options, **{k: None for split in method.at for k in split.options}}
                 ratio = {"prune_ratio": None} if method.ratio_sets == "prune_ratio" else {}
                 self.check_options(f"methods.{key}.options", registered["method"][method.name], {**given, **ratio})
+            if method.coreset is not None and self.known(f"methods.{key}.coreset.name", method.coreset.name, registered["coreset"]):
+                self.check_options(f"methods.{key}.coreset.options", registered["coreset"][method.coreset.name], method.coreset.options)
         for scale, entry in self.params.scales.items():
             for paper, ours in entry.workloads.items():
                 self.known(f"scales.{scale}.workloads.{paper}", ours, self.params.workloads)
@@ -109,6 +128,8 @@ class Layout:
                     pruner = self.params.methods[name].name
                     if pruner in registered["method"]:
                         self.check_options(f"scales.{scale}.methods.{name}", registered["method"][pruner], options, partial=True)
+            for name in entry.early_epochs:
+                self.known(f"scales.{scale}.early_epochs", name, self.params.methods)
             for name in entry.experiments:
                 self.known(f"scales.{scale}.experiments", name, self.params.experiments)
         for name in self.params.data_places:
@@ -195,7 +216,7 @@ class Layout:
         for split in entry.at:
             if ratio is not None and abs(split.prune_ratio - ratio) < 1e-9:
                 options |= split.options
-        if entry.ratio_sets == "prune_ratio":
+        if entry.ratio_sets == "prune_ratio" and entry.coreset is None:
             options["prune_ratio"] = ratio
         options |= part.options | ({} if explore is None else {"explore": explore})
         for split in entry.at:
@@ -213,11 +234,13 @@ class Layout:
             trained_by = {"name": "full", "options": {}}
         try:
             recipe = self.recipe(ours, ratio if entry.ratio_sets == "match_steps_at" else None, part.epochs)
+            coreset = None if entry.coreset is None or before is not None else self.coreset(method, ours, recipe, ratio, noise)
             spec = RunSpec.model_validate(
                 {
                     "dataset": {"name": workload.dataset, "label_noise": noise},
                     "model": {"name": workload.model, "options": workload.model_options},
                     "method": trained_by,
+                    "coreset": coreset,
                     "recipe": recipe,
                     "pretraining": None if before is None else self.specs[before],
                     "checkpoints": self.scale.checkpoints,
@@ -226,7 +249,12 @@ class Layout:
                 }
             )
         except ValidationError as error:
-            where = {"RecipeSpec": f"workloads.{ours}", "RunSpec": key}[error.title]
+            where = {
+                "RecipeSpec": f"workloads.{ours}",
+                "RunSpec": key,
+                "ProxySpec": "coresets.proxy",
+                "CoresetSpec": f"methods.{method}.coreset",
+            }[error.title]
             for line in explain(error, where):
                 self.problems[line] = None
             return None, None
@@ -237,7 +265,18 @@ class Layout:
         if before is not None:
             self.before[key] = before
         self.gpus[key] = max(self.gpus.get(key, 1), workload.gpus)
+        self.method_of.setdefault(key, method)
         return key, options.get("explore")  # type: ignore[return-value]
+
+    def coreset(self, method: str, ours: str, recipe: RecipeSpec, ratio: float | None, noise: float) -> CoresetSpec:
+        """What a static run of this row trains on."""
+        entry, workload = self.params.methods[method].coreset, self.params.workloads[ours]
+        assert entry is not None
+        model = {"name": workload.model, "options": workload.model_options}
+        changed = merge(recipe.model_dump(), self.protocol.proxy.overrides)
+        dataset = {"name": workload.dataset, "label_noise": noise}
+        proxy = ProxySpec.model_validate(proxy_values(self.protocol, changed, dataset, model))
+        return CoresetSpec.model_validate(coreset_values(entry, self.protocol, proxy, ratio, self.scale.early_epochs.get(method)))
 
     def recipe(self, ours: str, match_steps_at: float | None, epochs: int | None) -> RecipeSpec:
         """A workload's recipe; checked once, since thousands of runs share a few."""
@@ -254,6 +293,7 @@ class Layout:
         spec = spec.model_copy(update={"diagnostics": tuple(sorted(self.wanted[key]))})
         specs = [spec] if spec.pretraining is None else [spec, spec.pretraining]
         found = sources.digests(*((*REGISTRIES[kind], name) for each in specs for kind, name in _names(each).items()))
+        found = dict(sorted((found | coreset_sources(spec)).items()))
         fingerprint = spec.fingerprint(found)
         before = self.named(self.before[key], self.specs[self.before[key]]).name if key in self.before else None
         return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]), self.gpus[key], before)

@@ -6,7 +6,20 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from orderdp.spec import Count, Diagnostic, LabelNoise, Name, PruneRatio, Scalar, Score, Seed, Strict, StudySpec
+from orderdp.spec import (
+    Balance,
+    Count,
+    DeepFoolSpec,
+    Diagnostic,
+    LabelNoise,
+    Name,
+    PruneRatio,
+    Scalar,
+    Score,
+    Seed,
+    Strict,
+    StudySpec,
+)
 
 
 class Workload(Strict):
@@ -38,6 +51,21 @@ class SplitAt(Strict):
     """For example `explore` of OrderDP."""
 
 
+class CoresetEntry(Strict):
+    """How a row's samples are chosen before training."""
+
+    name: Name
+    """A name in `orderdp.coresets.CORESETS`."""
+    options: dict[Name, Scalar]
+    """Keyword arguments of the method."""
+    models: Count
+    """How many of the proxy's networks it looks at."""
+    epoch: Count | None
+    """The early epoch that it looks at; none for methods that look at the trained proxy."""
+    balance: Balance | None
+    """Instead of the protocol's."""
+
+
 class Method(Strict):
     """A row of the tables: a pruner with its options."""
 
@@ -53,6 +81,40 @@ class Method(Strict):
     """What the pruner ranks by instead of the loss."""
     at: tuple[SplitAt, ...] = ()
     """Options that depend on the prune ratio."""
+    coreset: CoresetEntry | None = None
+    """Of the pruner `static`: how its samples are chosen."""
+
+    @model_validator(mode="after")
+    def _static_has_samples(self) -> Method:
+        if (self.name == "static") != (self.coreset is not None):
+            raise ValueError("needs 'coreset' if, and only if, its 'name' is static")
+        if self.coreset is not None and self.ratio_sets != "prune_ratio":
+            raise ValueError("with a 'coreset', 'ratio_sets' must be prune_ratio")
+        return self
+
+
+class ProxyEntry(Strict):
+    """The networks that are trained before a static selection; they are those of the workload."""
+
+    overrides: dict[str, Any]
+    """What differs from the workload's recipe."""
+    models: Count
+    """Networks trained on the whole training set."""
+    early_epochs: tuple[Count, ...]
+    """Epochs after which their outputs are noted."""
+    validation: float
+    """Share of the training set that one more network does not see."""
+    deepfool: DeepFoolSpec
+    seed: Seed
+    """Of the first network."""
+
+
+class Protocol(Strict):
+    """How coresets are chosen: alike for every method."""
+
+    balance: Balance
+    """Whether every class keeps its share of the budget."""
+    proxy: ProxyEntry
 
 
 class GridEntry(Strict):
@@ -117,6 +179,10 @@ class Scale(Strict):
     """Which trained weights stay in `runs/`: none, those at the end, or those at every checkpoint too."""
     methods: dict[str, dict[Name, Scalar]] = {}
     """Options of methods that differ at this scale."""
+    coresets: dict[str, Any] = {}
+    """Of the protocol of coresets, what differs at this scale."""
+    early_epochs: dict[str, Count] = {}
+    """Methods whose coreset looks at another early epoch at this scale."""
     experiments: dict[str, dict[str, Any]] = {}
     """Fields of experiments that differ at this scale."""
 
@@ -131,6 +197,7 @@ class Params(Strict):
     recipes: dict[str, dict[str, Any]]
     """Named, complete training recipes."""
     workloads: dict[str, Workload]
+    coresets: Protocol
     methods: dict[str, Method]
     experiments: dict[str, ExperimentEntry]
     scales: dict[str, Scale]

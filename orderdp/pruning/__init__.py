@@ -12,11 +12,12 @@ from orderdp.pruning.orderdp_batches import OrderDPBatches
 from orderdp.pruning.random import RandomPruning
 from orderdp.pruning.scheduled import ScheduledOrderDP
 from orderdp.pruning.static import StaticSubset
+from orderdp.pruning.streaming import StreamingOrderDP
 from orderdp.pruning.ucb import UCB
 
 __all__ = [
     "PRUNERS", "UCB", "EpsilonGreedy", "FullData", "Indexed", "InfoBatch", "OrderDP", "OrderDPBatches", "Pruner", "RandomPruning",
-    "ScheduledOrderDP", "Selection", "StaticSubset",
+    "ScheduledOrderDP", "Selection", "StaticSubset", "StreamingOrderDP",
 ]  # fmt: skip
 
 PRUNERS: dict[str, type[Pruner]] = {

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,21 +14,13 @@ from torch.utils.data import Sampler
 from orderdp.pruning.checks import as_indices, per_sample, whole
 from orderdp.pruning.exchange import gather, placement
 from orderdp.pruning.observations import joined, without_repetition
+from orderdp.pruning.state import Selection, Stateful
 from orderdp.pruning.streams import numpy_generator, permutation
 
 CHUNK = 65536  # indices turned into Python integers at a time: a list of all of ImageNet's would take 50 MB
 
 
-class Selection(NamedTuple):
-    """The samples of an epoch, in training order."""
-
-    indices: Tensor
-    """int64 (q,)."""
-    weights: Tensor | None
-    """float32 (q,), or None where all weigh 1."""
-
-
-class Pruner(Sampler[Any]):
+class Pruner(Stateful, Sampler[Any]):
     """Base of all pruning methods: a `Sampler` for the `DataLoader`, and a weighted mean for the loss.
 
     A subclass says which samples an epoch keeps (`choose`) and, if it ranks them, what it remembers (`learn`, `memory`).
@@ -41,8 +32,11 @@ class Pruner(Sampler[Any]):
     common samples in the same order.
 
     Across ranks of `torch.distributed` every rank draws the same selection and iterates its share. Losses are exchanged in `set_epoch`,
-    when an epoch begins and in `synchronize`, which every rank must call alike; nothing else communicates, so that one rank alone may
-    ask for a length, a selection or a ratio.
+    when an epoch begins, in `grow` and in `synchronize`, which every rank must call alike; nothing else communicates, so that one rank
+    alone may ask for a length, a selection or a ratio.
+
+    One pruner serves one loader: an iteration that goes on after a newer one has started is an error. Loader workers draw ahead, so that
+    with them an iteration may have come to its end although training has left it; name the epochs where that matters.
 
     Args:
         n: number of samples in the data set.
@@ -61,8 +55,10 @@ class Pruner(Sampler[Any]):
         self._preview: tuple[int, Selection] | None = None
         self._tables: dict[torch.device, Tensor] = {}
         self._placement: tuple[int, int] | None = None
-        self._epochs_begun = 0
+        self._samples_offered = 0
         self._samples_begun = 0
+        self._turn = 0
+        self._ahead: list[int] = []
 
     @classmethod
     def at_ratio(cls, n: int, prune_ratio: float, **options: Any) -> Self:
@@ -87,7 +83,7 @@ class Pruner(Sampler[Any]):
         """Takes in losses: int64 (m,) without repetition, float32 (m,), each finite or +inf. The default needs none."""
 
     def memory(self) -> dict[str, Any]:
-        """What `state_dict` stores for the method; names of attributes with their values."""
+        """What `state_dict` stores for the method; names of attributes with their values. Tensors are (n,), one value per sample."""
         return {}
 
     def on_begin(self, epoch: int, selection: Selection) -> None:
@@ -179,9 +175,9 @@ class Pruner(Sampler[Any]):
     @property
     def prune_ratio(self) -> float:
         """Share of the samples left out so far, over all epochs begun; of the next epoch if none has."""
-        if self._epochs_begun == 0:
+        if self._samples_offered == 0:
             return 1 - len(self.select(self._epoch).indices) / self.n
-        return 1 - self._samples_begun / (self._epochs_begun * self.n)
+        return 1 - self._samples_begun / self._samples_offered
 
     def synchronize(self) -> None:
         """Learns from the losses observed since the last call, on all ranks: every rank must call it. Before `state_dict`, for example."""
@@ -209,12 +205,28 @@ class Pruner(Sampler[Any]):
     def __iter__(self) -> Iterator[Any]:
         """A fresh iterator over this rank's share of the epoch, as Python integers."""
         self._epoch = self._upcoming()
-        return self._walk(self._share(self._begin(self._epoch).indices), self._epoch)
+        return self._walk(self._share(self._begin(self._epoch).indices), self._epoch, self._take_turn())
 
-    def _walk(self, indices: Tensor, epoch: int) -> Iterator[int]:
+    def _walk(self, indices: Tensor, epoch: int, turn: int) -> Iterator[int]:
         for part in indices.split(CHUNK):
-            yield from part.tolist()
+            self._check_turn(turn)
+            self._ahead = part.tolist()
+            yield from self._ahead
+        self._check_turn(turn)
         self._finish(epoch)
+
+    def _take_turn(self) -> int:
+        # Emptied, so that an older iteration ends its list and finds its turn over: a check per sample would cost as much as sampling.
+        self._ahead.clear()
+        self._turn += 1
+        return self._turn
+
+    def _check_turn(self, turn: int) -> None:
+        if turn != self._turn:
+            raise RuntimeError(
+                f"This iteration over {type(self).__name__} is over: a newer one has started. One pruner serves one loader; "
+                "give each loader a pruner of its own, and look at samples through another sampler."
+            )
 
     def __len__(self) -> int:
         """Samples of this rank in the epoch named by `set_epoch`; without it, in the epoch last begun."""
@@ -222,61 +234,7 @@ class Pruner(Sampler[Any]):
         indices = self._begun[1].indices if begun and self._begun is not None else self.select(self._epoch).indices
         return -(-len(indices) // self._ranks()[1])
 
-    # State
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that later selections depend on, as copies of tensors and plain values.
-
-        Raises:
-            RuntimeError: across ranks, losses that were not exchanged: one rank's state would lack what the others saw.
-        """
-        if placement()[1] == 1:
-            self.synchronize()
-        elif self._pending:
-            raise RuntimeError(
-                f"{type(self).__name__} holds losses that only this rank has seen. Call synchronize() on every rank before state_dict()."
-            )
-        return {
-            "method": type(self).__name__,
-            "n": self.n,
-            "seed": self.seed,
-            "epoch": self._epoch,
-            "flags": [self._named, self._walked, self._observed],
-            "begun": None if self._begun is None else [self._begun[0], *self._begun[1]],
-            "usage": self.usage.clone(),
-            "counts": [self._epochs_begun, self._samples_begun],
-            "memory": {name: _copy(value) for name, value in self.memory().items()},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where `state_dict` was taken.
-
-        Raises:
-            ValueError: the state is of another method, number of samples or seed.
-        """
-        for key, mine in (("method", type(self).__name__), ("n", self.n), ("seed", self.seed)):
-            if key not in state or state[key] != mine:
-                raise ValueError(
-                    f"This state is of a pruner with {key} = {state.get(key)!r}; this one has {mine!r}. Build it alike first."
-                )
-        self._epoch, begun = state["epoch"], state["begun"]
-        self._named, self._walked, self._observed = state["flags"]
-        self._epochs_begun, self._samples_begun = state["counts"]
-        self._begun = None if begun is None else (begun[0], Selection(begun[1], begun[2]))
-        self.usage = state["usage"].clone()
-        self._pending, self._preview, self._tables = [], None, {}
-        for name in self.memory():
-            setattr(self, name, _copy(state["memory"][name]))
-
-    def __repr__(self) -> str:
-        """The call that builds an equal pruner; options at their default are left out."""
-        options = ""
-        for name, parameter in list(inspect.signature(type(self)).parameters.items())[1:]:
-            # `prune_ratio` is what was realised; the one asked for is kept as `target_ratio`.
-            value = getattr(self, "target_ratio" if name == "prune_ratio" else name)
-            if parameter.default is parameter.empty or value != parameter.default:
-                options += f", {name}={value!r}"
-        return f"{type(self).__name__}({self.n}{options})"
+    # How an epoch goes
 
     def _begin(self, epoch: int) -> Selection:
         if self._begun is None or self._begun[0] != epoch:
@@ -291,7 +249,7 @@ class Pruner(Sampler[Any]):
     def _start(self, epoch: int, selection: Selection, samples: int) -> None:
         self._begun, self._preview, self._tables = (epoch, selection), None, {}
         self._walked = self._observed = False
-        self._epochs_begun += 1
+        self._samples_offered += self.n
         self._samples_begun += samples
 
     def _finish(self, epoch: int) -> None:
@@ -313,7 +271,3 @@ class Pruner(Sampler[Any]):
             return indices
         size = -(-len(indices) // world)
         return indices[torch.arange(rank, size * world, world) % len(indices)]
-
-
-def _copy(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else list(value) if isinstance(value, list) else value

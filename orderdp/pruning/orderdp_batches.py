@@ -117,7 +117,7 @@ class OrderDPBatches(Pruner):
         """A fresh iterator over this rank's share of the epoch's batches, as lists of Python integers."""
         self._epoch = self._upcoming()
         self._begin(self._epoch)
-        return (batch.tolist() for batch in self._walk_steps(self._epoch))
+        return (batch.tolist() for batch in self._walk_steps(self._epoch, self._take_turn()))
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -130,8 +130,10 @@ class OrderDPBatches(Pruner):
             self._start(epoch, Selection(torch.empty(0, dtype=torch.int64), None), self.steps_per_epoch * self.batch_size)
         return self._begun[1]  # type: ignore[index]  # set by _start
 
-    def _walk_steps(self, epoch: int) -> Iterator[Tensor]:
+    def _walk_steps(self, epoch: int, turn: int | None = None) -> Iterator[Tensor]:
         for step in range(self.steps_per_epoch):
+            if turn is not None:
+                self._check_turn(turn)
             if self._begun is None or self._begun[0] != epoch:
                 raise RuntimeError(f"Epoch {epoch} of OrderDPBatches is over: another has begun. Start a new iteration.")
             yield self._share(self._batch(epoch, step))

@@ -60,7 +60,5 @@ class StaticSubset(Pruner):
         weights[self._chosen] = self._given
         return kept, weights
 
-    def __repr__(self) -> str:
-        """The call that builds an equal pruner, however long."""
-        weights = "" if self._given is None else f", weights={self._given.tolist()}"
-        return f"StaticSubset({self.n}, indices={self.indices}{weights}" + (f", seed={self.seed})" if self.seed else ")")
+    def _options(self) -> dict[str, Any]:
+        return {"indices": self.indices, "weights": None if self._given is None else self._given.tolist(), "seed": self.seed}

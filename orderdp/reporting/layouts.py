@@ -18,7 +18,7 @@ def table2_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 
 def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
-    papers = _papers(table)
+    papers = published_workloads(table)
     ours = ("Accuracy (%)", "Δ to full data", "Really pruned (%)", "Time (% of full)", "Runs")
     blocks = []
     for ratio, block in table.groupby("prune_ratio"):
@@ -30,7 +30,7 @@ def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
         title=f"Test accuracy on {workload}, mean ± standard deviation over seeds",
         columns=("Method", *ours, *(workload_label(where) for where in papers)),
         blocks=tuple(blocks),
-        spans=(("", 1), ("Here", len(ours)), (_published_heading(workload, table), len(papers))),
+        spans=(("", 1), ("Here", len(ours)), (published_heading(workload, table), len(papers))),
         notes=(
             "Bold: highest mean at this ratio among the paper's pruning methods, however small its lead.",
             "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval "
@@ -39,18 +39,19 @@ def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
     )
 
 
-def _papers(table: pd.DataFrame) -> list[str]:
+def published_workloads(table: pd.DataFrame) -> list[str]:
     """The published workloads that this table stands for, as they begin columns of `published.csv`."""
     stands_for = str(table.iloc[0]["stands_for"]).split(",")
     return list(dict.fromkeys(PUBLISHED_WORKLOADS[paper] for paper in stands_for))
 
 
-def _published_heading(workload: str, table: pd.DataFrame) -> str:
+def published_heading(workload: str, table: pd.DataFrame) -> str:
+    """Says over the published columns whether they are comparable."""
     return "Published" if workload in str(table.iloc[0]["stands_for"]).split(",") else NOT_COMPARABLE
 
 
 def _table2_row(row: dict[str, object], papers: list[str]) -> tuple[Entry, ...]:
-    published = [_published_entry(row.get(f"published {where}"), row.get(f"published gap {where}")) for where in papers]
+    published = [published_entry(row.get(f"published {where}"), row.get(f"published gap {where}")) for where in papers]
     name = Entry(str(row["label"]), best=bool(row["best"]))
     runs = Entry(runs_text(row["seeds"], row["planned"], row["diverged"]))
     if row["status"] != FINISHED:
@@ -80,7 +81,8 @@ def difference_text(row: dict[str, object]) -> str:
     return signed(row["difference"], 2) + ("" if error != error else f" ± {error:.2f}")
 
 
-def _published_entry(value: object, gap: object) -> Entry:
+def published_entry(value: object, gap: object) -> Entry:
+    """`94.6 (−1.0)`: accuracy with the printed gap."""
     if value is None or value != value:
         return Entry("–", muted=True)
     return Entry(f"{value:.1f}" + ("" if gap is None or gap != gap else f" ({signed(-gap, 1)})"), muted=True)

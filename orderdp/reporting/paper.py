@@ -14,6 +14,21 @@ PUBLISHED_ROWS = {
     "infobatch": "InfoBatch",
     "infobatch_nominal": "InfoBatch",
     "orderdp": "OrderDP",
+    "static_random": "Static Random",
+    "contextual_diversity": "CD",
+    "herding": "Herding",
+    "k_center": "K-Center",
+    "least_confidence": "Least Confidence",
+    "margin": "Margin",
+    "deepfool": "DeepFool",
+    "forgetting": "Forgetting",
+    "grand_4": "GraNd-4",
+    "el2n_2": "EL2N-2",
+    "el2n_20": "EL2N-20",
+    "craig": "Craig",
+    "glister": "Glister",
+    "influence": "Influence",
+    "dataset_pruning": "DP",
 }
 """Our method -> its row in `published.csv`. A method that is not here is a baseline that the paper does not have."""
 

@@ -13,8 +13,10 @@ from orderdp.reporting.results import STUDY_TABLES
 PAGE = "page"
 """Takes the place of an experiment's name in the record of the page."""
 
-RUN_FILES = ("summary.json", "history.csv", "selection.npz", "diagnostics.csv", *(f"{table}.csv" for table in STUDY_TABLES))
-"""Files of a run, or of a study, whose digests a record may hold."""
+RUN_FILES = (
+    "summary.json", "history.csv", "selection.npz", "diagnostics.csv", *(f"{table}.csv" for table in STUDY_TABLES), "costs.csv", "coresets.npz",
+)  # fmt: skip
+"""Files of a run, of a study, or of coresets, whose digests a record may hold."""
 
 
 def command(grid: Grid, experiment: str) -> str:

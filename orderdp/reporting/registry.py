@@ -16,7 +16,9 @@ from orderdp.reporting import (
     ranks,
     results,
     sheets,
+    statics,
     style,
+    subsets,
     tables,
     theorems,
     toy_table,
@@ -38,6 +40,8 @@ READERS: dict[str, Callable[..., Any]] = {
     "profiles": results.profiles,
     "study": results.study,
     "settings": results.settings,
+    "costs": subsets.costs,
+    "overlaps": subsets.overlaps,
 }
 """What an artifact may read -> the function of `results.py` that gives it."""
 
@@ -93,6 +97,12 @@ def _time(name: str, title: str, ratio: float) -> Figure:
 
 
 ARTIFACTS: dict[str, tuple[Table | Figure, ...]] = {
+    "table1": (
+        Table("table1", "Table 1", ("results", "costs"), statics.table1, statics.table1_sheets),
+        Figure("table1_accuracy", "Table 1 as curves", ("results", "costs"), statics.table1, statics.draw_accuracy),
+        Figure("table1_cost", "Cost of Table 1's methods", ("results", "costs"), statics.table1, statics.draw_cost),
+        Figure("table1_overlap", "Overlap of Table 1's coresets", ("overlaps",), statics.overlap_data, statics.draw_overlap),
+    ),
     "table2": (Table("table2", "Table 2", ("results",), tables.table2, layouts.table2_sheets),),
     "table9": (Table("table9", "Table 9", ("results", "histories"), tables.table9, layouts.table9_sheets),),
     "figure1": (Figure("figure1", "Figure 1", ("results", "histories"), curves.figure1, curves.draw_figure1),),

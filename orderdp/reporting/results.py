@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,35 +46,36 @@ class Runs:
 
     def summary(self, cell: str) -> dict[str, Any] | None:
         """Content of summary.json; None while the cell is not run: a run without summary is not finished."""
-        return self._read(cell, "summary.json", json.loads)
+        return self.read(cell, "summary.json", json.loads)
 
     def history(self, cell: str) -> pd.DataFrame | None:
         """history.csv of a finished run; None while the cell is not run."""
         if self.summary(cell) is None:
             return None
-        return self._read(cell, "history.csv", lambda content: pd.read_csv(io.BytesIO(content)))
+        return self.read(cell, "history.csv", lambda content: pd.read_csv(io.BytesIO(content)))
 
     def selection(self, cell: str) -> dict[str, np.ndarray] | None:
         """Arrays of selection.npz (`usage` int32 (n,), `checkpoint_epochs`, `kept_<epoch>`); None while the cell is not run."""
         if self.summary(cell) is None:
             return None
-        return self._read(cell, "selection.npz", _arrays)
+        return self.read(cell, "selection.npz", _arrays)
 
     def diagnostics(self, cell: str) -> pd.DataFrame | None:
         """diagnostics.csv of a finished run, without rows if nothing was asked of it; None while the cell is not run."""
         if self.summary(cell) is None:
             return None
-        return self._read(cell, "diagnostics.csv", lambda content: pd.read_csv(io.BytesIO(content)))
+        return self.read(cell, "diagnostics.csv", lambda content: pd.read_csv(io.BytesIO(content)))
 
     def study(self, name: str) -> dict[str, Any]:
         """The tables of a study of theorems by name, and `summary`, the content of its summary.json; empty while it is not run."""
         summary = self.summary(name)
         if summary is None:
             return {}
-        tables = {table: self._read(name, f"{table}.csv", lambda content: pd.read_csv(io.BytesIO(content))) for table in STUDY_TABLES}
+        tables = {table: self.read(name, f"{table}.csv", lambda content: pd.read_csv(io.BytesIO(content))) for table in STUDY_TABLES}
         return tables | {"summary": summary}
 
-    def _read(self, cell: str, name: str, parse: Any) -> Any:
+    def read(self, cell: str, name: str, parse: Callable[[bytes], Any]) -> Any:
+        """A file of a run, parsed once; its digest is noted."""
         key = (cell, name)
         if key not in self._parsed:
             path = self.folder / cell / name

@@ -48,6 +48,25 @@ LOOKS = {
     "orderdp_margin": Look("#0072B2", "P", ":"),
     "orderdp_rising": Look("#0072B2", ">", (0, (5, 1))),
 }
+FAMILIES = {
+    "static_random": "random", "static_random_plain": "random", "contextual_diversity": "geometry", "herding": "geometry",
+    "k_center": "geometry", "prototypes_hard": "geometry", "prototypes_easy": "geometry", "facility_location": "geometry",
+    "least_confidence": "uncertainty", "entropy": "uncertainty", "margin": "uncertainty", "deepfool": "uncertainty",
+    "forgetting": "training dynamics", "grand_4": "training dynamics", "el2n_2": "training dynamics", "el2n_20": "training dynamics",
+    "craig": "gradient matching", "glister": "gradient matching", "gradmatch": "gradient matching", "influence": "influence",
+    "dataset_pruning": "influence",
+}  # fmt: skip
+"""Static method -> its family, families together. Twenty methods need more than colours: each family has a hue, dark to light, and in it
+every method a marker and dashes."""
+SHADES = {
+    "random": ("#555555", "#999999"),
+    "geometry": ("#0B3D2E", "#117733", "#3C9D5B", "#44AA99", "#7BC8A4", "#A3B18A"),
+    "uncertainty": ("#5B1A45", "#882255", "#AA4499", "#D48BBF"),
+    "training dynamics": ("#5C4400", "#8C6D00", "#B8860B", "#DDCC77"),
+    "gradient matching": ("#221166", "#5544AA", "#8888DD"),
+    "influence": ("#991100", "#EE7755"),
+}
+MARKERS, DASHES = "osD^vP", ("-", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)), (0, (7, 2)))
 OTHERS = (Look("#56B4E9", "h", "--"), Look("#56B4E9", "<", ":"), Look("#999999", ">", "--"), Look("#999999", "d", ":"))
 
 RC = {
@@ -81,7 +100,10 @@ RC = {
 
 
 def look(method: str) -> Look:
-    """The method's look; methods without one of their own share a few by the sum of their letters, always the same."""
+    """The method's look; static methods take theirs from their family, others without one of their own share a few by the sum of their letters, always the same."""
+    if (family := FAMILIES.get(method)) is not None:
+        place = [other for other in FAMILIES if FAMILIES[other] == family].index(method)
+        return Look(SHADES[family][place], MARKERS[place], DASHES[place])
     return LOOKS.get(method) or OTHERS[sum(map(ord, method)) % len(OTHERS)]
 
 

@@ -34,10 +34,10 @@ def table2(results: pd.DataFrame) -> pd.DataFrame:
             block = [{"prune_ratio": ratio} | summarise(full, full)] if len(full) else []
             for _, runs in of_workload[of_workload["prune_ratio"] == ratio].groupby("method", sort=False):
                 block.append({"prune_ratio": ratio} | summarise(runs, full))
-            best = max((r["accuracy"] for r in block if _competes(r)), default=None)
+            best = max((r["accuracy"] for r in block if competes(r)), default=None)
             for record in block:
-                record["best"] = _competes(record) and record["accuracy"] == best
-                record |= _published(published, record["method"], record["stands_for"], ratio)
+                record["best"] = competes(record) and record["accuracy"] == best
+                record |= published_of(published, record["method"], record["stands_for"], ratio)
                 records.append({"workload": workload} | record)
     return pd.DataFrame(records)
 
@@ -85,12 +85,15 @@ def _by_seed(runs: pd.DataFrame) -> dict[int, float]:
     return dict(zip(runs["seed"], runs["test_accuracy"], strict=True))
 
 
-def _competes(record: dict[str, Any]) -> bool:
+def competes(record: dict[str, Any]) -> bool:
     """Half-run or diverged methods cannot be best: a mean over the seeds that went well is no fair rival."""
     return record["group"] == "paper" and record["seeds"] == record["planned"]
 
 
-def _published(published: dict[tuple[str, str], tuple[float, float]], method: str, stands_for: str, ratio: float) -> dict[str, float]:
+def published_of(
+    published: dict[tuple[str, str], tuple[float, float]], method: str, stands_for: str, ratio: float
+) -> dict[str, float]:
+    """`published <workload>` and `published gap <workload>` of a method at a ratio, NaN where nothing is printed."""
     row, missing = PUBLISHED_ROWS.get(method, ""), (float("nan"), float("nan"))
     found = {}
     for paper in stands_for.split(","):

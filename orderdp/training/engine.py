@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ from orderdp.training.clock import Stopwatch
 from orderdp.training.diagnosis import Diagnosis
 from orderdp.training.distributed import Part, Ranks
 from orderdp.training.feeds import Resident, build_feed
-from orderdp.training.mixes import Mixer
+from orderdp.training.mixes import Mixer, Targets
 from orderdp.training.objectives import build_objective
 from orderdp.training.optim import build_optimizer, clip
 from orderdp.training.precision import Precision
@@ -46,10 +46,27 @@ class Diverged(Exception):
         self.epoch, self.step = epoch, step
 
 
-def build_pruner(spec: RunSpec, n: int) -> Pruner:
-    """The pruner of a run over n samples; options that hold a `prune_ratio` go through `at_ratio`."""
+class Coreset(NamedTuple):
+    """The samples that a static run trains on."""
+
+    indices: Tensor
+    """int64 (q,)."""
+    weights: Tensor | None
+    """float32 (q,) with mean 1, or None where all weigh 1."""
+
+
+def build_pruner(spec: RunSpec, n: int, coreset: Coreset | None = None) -> Pruner:
+    """The pruner of a run over n samples; options that hold a `prune_ratio` go through `at_ratio`.
+
+    Raises:
+        ValueError: the run trains on a coreset, and none is given.
+    """
     cls = PRUNERS[spec.method.name]
     options: dict[str, Any] = dict(spec.method.options)
+    if spec.coreset is not None:
+        if coreset is None:
+            raise ValueError(f"A run on a coreset by '{spec.coreset.method}' needs its samples.")
+        return cls(n, seed=spec.seed, indices=coreset.indices, weights=coreset.weights, **options)  # type: ignore[call-arg]
     if options.get("annealing") is not None or "schedule" in options:
         options["epochs"] = spec.recipe.epochs
     if "prune_ratio" in options:
@@ -85,10 +102,18 @@ class Training:
         device: where to compute.
         workers: loader processes of data that is decoded while it is used.
         compiled: let torch compile the network: the same arithmetic, other rounding.
+        coreset: the samples of a run that trains on a coreset.
     """
 
     def __init__(
-        self, spec: RunSpec, data: ImageData | FolderData, device: torch.device, *, workers: int = 0, compiled: bool = False
+        self,
+        spec: RunSpec,
+        data: ImageData | FolderData,
+        device: torch.device,
+        coreset: Coreset | None = None,
+        *,
+        workers: int = 0,
+        compiled: bool = False,
     ) -> None:
         data, self.wrong = with_label_noise(data, spec.dataset.label_noise)
         self.spec, self.data, self.device, self.compiled = spec, data, device, compiled
@@ -98,7 +123,7 @@ class Training:
         self.mixer = Mixer(spec.recipe.mix, spec.seed)
         self.model = build_model(spec, data).to(device, memory_format=torch.channels_last)
         self.optimizer = build_optimizer(self.model, spec.recipe.optimizer)
-        self.pruner = build_pruner(spec, self.n)
+        self.pruner = build_pruner(spec, self.n, coreset)
         self.pruner.shard(0, 1)  # every rank sees the whole batches and takes its part of each
         self.ranks = Ranks()
         self.network = self.ranks.wrap(torch.compile(self.model) if compiled else self.model, device)  # type: ignore[arg-type]
@@ -196,8 +221,7 @@ class Training:
         """One optimiser step; nothing in it waits for the device (but the loss scale of float16)."""
         part, on_device, images, labels = batch
         images, targets = self.mixer(images, labels, on_device, step)
-        with self.precision.autocast():
-            losses, correct, scores = self.objective.losses(self.network, images, targets)
+        losses, right, scores = self._forward(on_device, images, targets)
         # A part without weight is a stand-in, see `Part`: it is neither observed nor counted.
         loss = self.pruner.update(part.indices, losses, scores) * part.scale if part.scale else losses.mean() * 0
         gradients = self.precision.backward(loss, self.optimizer)
@@ -208,9 +232,14 @@ class Training:
         record.norms.append(norm)
         record.losses.append(losses.detach().mean())
         record.weights.append(self.pruner.weights(part.indices).mean())
-        record.correct.append(correct if part.scale else torch.zeros_like(correct))
+        record.correct.append(right.sum() if part.scale else right.sum() * 0)
         record.sizes.append(len(part.indices) if part.scale else 0)
         record.rates.append(rates)
+
+    def _forward(self, indices: Tensor, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Losses, right answers and scores of a batch, as the objective gives them; `indices` are its samples, on the device."""
+        with self.precision.autocast():
+            return self.objective.losses(self.network, images, targets)
 
     def _row(self, record: Steps, indices: Tensor, progress: float) -> dict[str, float | int | None]:
         """Reads an epoch's record from the device, once."""

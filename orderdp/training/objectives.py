@@ -30,7 +30,7 @@ class Classification:
             targets: what they show.
 
         Returns:
-            losses float32 (B,) with gradients, how many images were given their (first) label, and by what the samples rank (None: by
+            losses float32 (B,) with gradients, bool (B,) which images were given their (first) label, and by what the samples rank (None: by
             the losses).
         """
         logits = network(images).float()
@@ -38,7 +38,7 @@ class Classification:
         if targets.partners is not None:
             losses = targets.share * losses + (1 - targets.share) * self._against(logits, targets.partners)
         scores = None if self.score is None else self.score(logits.detach(), targets.labels, losses.detach())
-        return losses, (logits.detach().argmax(1) == targets.labels).sum(), scores
+        return losses, logits.detach().argmax(1) == targets.labels, scores
 
     def test(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Summed loss (without label smoothing) and number of right answers on test images."""
@@ -54,7 +54,7 @@ class Reconstruction:
 
     def losses(self, network: nn.Module, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, None]:
         """Forward pass of a network that gives losses (B,); as in `Classification.losses`, with no right answers."""
-        return network(images).float(), torch.zeros((), dtype=torch.int64, device=images.device), None
+        return network(images).float(), torch.zeros(len(images), dtype=torch.bool, device=images.device), None
 
     def test(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Summed loss on test images, and 0."""

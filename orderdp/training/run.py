@@ -25,7 +25,7 @@ from orderdp.files import write, write_json, write_rows
 from orderdp.spec import RunSpec
 from orderdp.training.device import allow_tf32, choose_device, memory_named
 from orderdp.training.distributed import Ranks, joined, local_device
-from orderdp.training.engine import Diverged, Training, checkpoint_epochs
+from orderdp.training.engine import Coreset, Diverged, Training, checkpoint_epochs
 from orderdp.training.owner import owned
 
 COLUMNS = (
@@ -51,6 +51,8 @@ class Cell(Protocol):
     def spec(self) -> RunSpec: ...
     @property
     def starts_from(self) -> str | None: ...
+    @property
+    def coreset(self) -> tuple[str, str] | None: ...
     def record(self) -> dict[str, Any]: ...
 
 
@@ -114,8 +116,10 @@ def train_cell(
         if (finished := run.finished()) is not None:
             return finished
         loaded = load(cell.spec.dataset.name, data / cell.spec.dataset.name)
+        coreset = None if cell.coreset is None else read_coreset(runs, *cell.coreset)
+        execution = {"workers": loader_processes() if workers is None else workers, "compiled": compiled}
         with memory_named(cell.spec, ranks.world, chosen):
-            summary = run.train(loaded, chosen, workers=loader_processes() if workers is None else workers, compiled=compiled)
+            summary = run.train(loaded, chosen, coreset, **execution)
         ranks.wait()
         if ranks.first:
             shutil.rmtree(run.work, ignore_errors=True)
@@ -126,6 +130,21 @@ def loader_processes() -> int:
     """One per processor that this process may use, shared among the ranks of this machine, at most 16."""
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(16, max(1, here // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+def read_coreset(runs: Path, folder: str, name: str) -> Coreset:
+    """A coreset that `python -m orderdp coresets` chose.
+
+    Raises:
+        FileNotFoundError: it has not been chosen yet.
+    """
+    path = runs / folder / "coresets.npz"
+    if not path.exists():
+        raise FileNotFoundError(f"There is no {path}. Make it: python -m orderdp coresets --coresets {folder}")
+    with np.load(path) as arrays:
+        weights = arrays.get(f"{name}.weights")
+        indices = torch.from_numpy(arrays[name].astype(np.int64))
+    return Coreset(indices, None if weights is None else torch.from_numpy(weights))
 
 
 class _Run:
@@ -159,8 +178,8 @@ class _Run:
 
         return json.loads(path.read_text())
 
-    def train(self, data: Any, device: torch.device, **execution: Any) -> dict[str, Any]:
-        training = Training(self.cell.spec, data, device, **execution)
+    def train(self, data: Any, device: torch.device, coreset: Coreset | None, **execution: Any) -> dict[str, Any]:
+        training = Training(self.cell.spec, data, device, coreset, **execution)
         self.resume(training)
         self.ranks.agree(training.epoch)
         diverged = None

@@ -56,10 +56,17 @@ def test_an_abandoned_iteration_is_repeated_and_counted_once(name):
 
 
 @every_method
-def test_two_iterators_do_not_disturb_each_other(name):
+@pytest.mark.parametrize("named", [False, True])
+def test_an_iteration_cannot_go_on_beside_a_newer_one(name, named):
     pruner = make(name)
-    pruner.set_epoch(0)
-    assert all(one == other for one, other in zip(iter(pruner), iter(pruner), strict=True))
+    if named:
+        pruner.set_epoch(0)
+    older = iter(pruner)
+    next(older)
+    newer = iter(pruner)
+    with pytest.raises(RuntimeError, match=f"This iteration over {type(pruner).__name__} is over: a newer one has started"):
+        next(older)
+    assert len(list(newer)) == len(pruner)
 
 
 @every_method

@@ -36,7 +36,7 @@ def copy(made, tmp_path):
 
 
 def test_every_experiment_of_the_parameters_makes_something(made):
-    assert set(made.grid.experiments) == set(ARTIFACTS)
+    assert set(made.grid.experiments) == set(ARTIFACTS) - {"table1"}  # static runs need coresets: `test_statics.py`
     for experiment in made.grid.experiments:
         for artifact in artifacts_of(experiment):
             for path in paths(artifact).values():

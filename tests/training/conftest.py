@@ -54,6 +54,7 @@ class TestCell:
     name: str
     spec: RunSpec
     starts_from: str | None = None
+    coreset: tuple[str, str] | None = None
 
     def record(self) -> dict[str, Any]:
         return {"cell": self.name, "fingerprint": "0" * 12, "spec": self.spec.plain(), "sources": {}}

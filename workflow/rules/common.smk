@@ -27,7 +27,9 @@ except SpecError as error:
 SCALE = GRID.scale
 REPORT = f"reports/{SCALE}"
 STUDIES = {study.name: study for study in GRID.studies}
-RUN_FILES = [f"runs/{name}/summary.json" for name in (*GRID.cells, *STUDIES)]
+RUN_FILES = [
+    f"runs/{name}/summary.json" for name in (*GRID.cells, *STUDIES, *GRID.coresets)
+]
 RECORD = {
     name: f"{REPORT}/provenance/{name}-{artifact_stamp(GRID, name)}.json"
     for name in GRID.experiments
@@ -50,6 +52,8 @@ shell.prefix(
 wildcard_constraints:
     # Not their list: Snakemake searches this text for every file of every job. A name that no cell has is refused by the grid.
     cell="[^/]+-s[0-9]+-[0-9a-f]{12}",
+    proxy="proxy-[^/]+-[0-9a-f]{12}",
+    coresets="coresets-[^/]+-[0-9a-f]{12}",
     study="|".join(map(re.escape, STUDIES)) or "none",
     dataset="|".join(GRID.datasets),
 
@@ -72,16 +76,23 @@ def settled_runs(experiment):
     return all(map(finished, GRID.experiments[experiment].folders))
 
 
-def data_for(name, dataset, starts_from=None):
-    """What a run reads: its data, and the run whose weights it starts from. A finished run asks for no data that is not here: getting
-    them, for another run, would train it again."""
-    path = f"data/{dataset}/manifest.json"
-    weights = (
-        [] if starts_from is None else [settled(f"runs/{starts_from}/summary.json")]
-    )
-    return weights + (
-        [] if finished(name) and not Path(path).exists() else [settled(path)]
-    )
+def made_before(name, path):
+    """What a run reads. A finished run asks for nothing that is not here: making it, for another run, would make this one again."""
+    return [] if finished(name) and not Path(path).exists() else settled(path)
+
+
+def data_for(name, dataset):
+    return made_before(name, f"data/{dataset}/manifest.json")
+
+
+def weights_of(cell):
+    before = GRID.cells[cell].starts_from
+    return [] if before is None else made_before(cell, f"runs/{before}/summary.json")
+
+
+def coreset_of(cell):
+    where = GRID.cells[cell].coreset
+    return [] if where is None else made_before(cell, f"runs/{where[0]}/summary.json")
 
 
 def group_of_run(wildcards):

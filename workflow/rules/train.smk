@@ -5,11 +5,9 @@ rule runs:
 
 rule train:
     input:
-        lambda w: data_for(
-            w.cell,
-            GRID.cells[w.cell].spec.dataset.name,
-            GRID.cells[w.cell].starts_from,
-        ),
+        data=lambda w: data_for(w.cell, GRID.cells[w.cell].spec.dataset.name),
+        coreset=lambda w: coreset_of(w.cell),
+        weights=lambda w: weights_of(w.cell),
     output:
         spec="runs/{cell}/spec.json",
         history="runs/{cell}/history.csv",

@@ -1,0 +1,91 @@
+"""From a proxy's evidence file to coresets: which of its arrays a method gets to see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from orderdp.coresets.base import Evidence, Method, Selection
+from orderdp.coresets.selection import Balance, select
+
+HELD_OUT = ("validation_logits", "validation_features", "validation_labels")
+
+
+class Recipe(Protocol):
+    """How to choose (`orderdp.spec.CoresetSpec`)."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    @property
+    def models(self) -> int: ...
+    @property
+    def epoch(self) -> int | None: ...
+    @property
+    def balance(self) -> Balance: ...
+
+
+def choose(
+    function: Callable[..., Tensor], arrays: Mapping[str, NDArray[Any]], recipe: Recipe, prune_ratios: Sequence[float], seed: int
+) -> list[Selection]:
+    """The coresets of one method, one for each prune ratio: round((1 - prune_ratio) n) of all n training samples.
+
+    Args:
+        function: the registry's entry for `recipe.method`.
+        arrays: as `orderdp.training.proxy` notes them.
+        recipe: method, options and what of the arrays it looks at.
+        prune_ratios: each in (0, 1).
+        seed: decides ties and whatever the method draws.
+
+    Returns:
+        Selections with indices into the whole training set. A method that wants held-out samples is shown the network that did not train on
+        them, and chooses among the others.
+
+    Raises:
+        ValueError: the evidence is not there, or a budget is larger than what a method may choose from.
+    """
+    method: Method = function.method  # type: ignore[attr-defined]
+    evidence = evidence_for(method.needs, arrays, recipe.models, recipe.epoch)
+    budgets = [round((1 - ratio) * len(arrays["labels"])) for ratio in prune_ratios]
+    if max(budgets) > evidence.n:
+        raise ValueError(
+            f"'{recipe.method}' chooses among the {evidence.n} samples that are not held out, fewer than the {max(budgets)} to keep. "
+            "Lower the proxy's 'validation', or raise the prune ratio."
+        )
+    rng = np.random.default_rng(seed)
+    selections = select(recipe.method, evidence, budgets, rng, balance=recipe.balance, **recipe.options)
+    if not holds_out(method.needs):
+        return selections
+    members = torch.from_numpy(arrays["split_members"]).long()
+    return [Selection(members[selection.indices], selection.weights) for selection in selections]
+
+
+def evidence_for(needs: Sequence[str], arrays: Mapping[str, NDArray[Any]], models: int, epoch: int | None) -> Evidence:
+    """What a method with these needs is shown: of the last `models` networks, and of one early epoch."""
+    tensor = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    labels, classes = tensor["labels"].long(), int(tensor["classes"])
+    fields: dict[str, Tensor] = {}
+    if holds_out(needs):
+        labels = labels[tensor["split_members"].long()]
+        fields = {"logits": tensor["split_logits"].unsqueeze(0), "features": tensor["split_features"]}
+        fields |= {name: tensor[name] for name in HELD_OUT}
+    else:
+        fields = {name: tensor[name] for name in needs if name in tensor and not name.startswith("early_")}
+        if "logits" in fields:
+            fields["logits"] = fields["logits"][-models:]
+        for name in needs:
+            if name.startswith("early_") and epoch is not None:
+                place = arrays["early_epochs"].tolist().index(epoch)
+                fields[name] = tensor[name][-models:, place]
+    return Evidence(labels, classes, **{name: fields[name] for name in needs if name in fields})
+
+
+def holds_out(needs: Sequence[str]) -> bool:
+    """Whether a method looks at held-out samples."""
+    return any(name in HELD_OUT for name in needs)

@@ -1,0 +1,145 @@
+"""What a pruner carries from epoch to epoch: saved, restored, rebuilt by `repr`, and taken over when the data set grows."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from orderdp.pruning.checks import whole
+from orderdp.pruning.exchange import placement
+
+
+class Selection(NamedTuple):
+    """The samples of an epoch, in training order."""
+
+    indices: Tensor
+    """int64 (q,)."""
+    weights: Tensor | None
+    """float32 (q,), or None where all weigh 1."""
+
+
+class Stateful:
+    """The part of a `Pruner` that knows all that later selections depend on."""
+
+    n: int
+    seed: int
+    usage: Tensor
+    _pending: list[tuple[Tensor, Tensor]]
+    _epoch: int
+    _named: bool
+    _walked: bool
+    _observed: bool
+    _begun: tuple[int, Selection] | None
+    _preview: tuple[int, Selection] | None
+    _tables: dict[torch.device, Tensor]
+    _placement: tuple[int, int] | None
+    _samples_offered: int
+    _samples_begun: int
+    _turn: int
+    _ahead: list[int]
+
+    def memory(self) -> dict[str, Any]:
+        """See `Pruner`."""
+        raise NotImplementedError
+
+    def synchronize(self) -> None:
+        """See `Pruner`."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that later selections depend on, as copies of tensors and plain values.
+
+        Raises:
+            RuntimeError: across ranks, losses that were not exchanged: one rank's state would lack what the others saw.
+        """
+        if placement()[1] == 1:
+            self.synchronize()
+        elif self._pending:
+            raise RuntimeError(
+                f"{type(self).__name__} holds losses that only this rank has seen. Call synchronize() on every rank before state_dict()."
+            )
+        return {
+            "method": type(self).__name__,
+            "n": self.n,
+            "seed": self.seed,
+            "epoch": self._epoch,
+            "flags": [self._named, self._walked, self._observed],
+            "begun": None if self._begun is None else [self._begun[0], *self._begun[1]],
+            "usage": self.usage.clone(),
+            "counts": [self._samples_offered, self._samples_begun],
+            "memory": {name: copied(value) for name, value in self.memory().items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state_dict` was taken.
+
+        Raises:
+            ValueError: the state is of another method, number of samples or seed.
+        """
+        for key, mine in (("method", type(self).__name__), ("n", self.n), ("seed", self.seed)):
+            if key not in state or state[key] != mine:
+                raise ValueError(
+                    f"This state is of a pruner with {key} = {state.get(key)!r}; this one has {mine!r}. Build it alike first."
+                )
+        self._epoch, begun = state["epoch"], state["begun"]
+        self._named, self._walked, self._observed = state["flags"]
+        self._samples_offered, self._samples_begun = state["counts"]
+        self._begun = None if begun is None else (begun[0], Selection(begun[1], begun[2]))
+        self.usage = state["usage"].clone()
+        self._pending, self._preview, self._tables = [], None, {}
+        for name in self.memory():
+            setattr(self, name, copied(state["memory"][name]))
+
+    def __repr__(self) -> str:
+        """The call that builds an equal pruner; options at their default are left out."""
+        parameters = inspect.signature(type(self)).parameters
+        given = {name: value for name, value in self._options().items() if value != parameters[name].default}
+        return f"{type(self).__name__}({self.n}{''.join(f', {name}={value!r}' for name, value in given.items())})"
+
+    def _options(self) -> dict[str, Any]:
+        """The constructor's arguments beside n."""
+        names = list(inspect.signature(type(self)).parameters)[1:]
+        # `prune_ratio` is what was realised; the one asked for is kept as `target_ratio`.
+        return {name: getattr(self, "target_ratio" if name == "prune_ratio" else name) for name in names}
+
+    def grow(self, n: int) -> None:
+        """The data set has n samples from now on: those appended to it count as never seen, the others keep what is known of them.
+
+        Call it between epochs, with workers that persist on a loader made anew (they hold a copy of the old data), across ranks on every
+        rank. The method's shares stay, now of n. An epoch that has begun keeps its set, as does a method that chooses once for several
+        epochs until its next choice, and a fixed subset for good.
+
+        Args:
+            n: at least the present n.
+        """
+        n = whole(self, "n", n, self.n)
+        self.synchronize()
+        larger = type(self)(n, **self._options())  # type: ignore[call-arg]  # a method's constructor takes n and its options
+        state = self.state_dict()
+        state["n"], state["usage"] = n, extended(self.usage, larger.usage, n)
+        state["memory"] = {name: extended(value, getattr(larger, name), n) for name, value in state["memory"].items()}
+        larger.load_state_dict(state)
+        larger._placement, larger._turn, larger._ahead = self._placement, self._turn, self._ahead
+        vars(self).update(vars(larger))
+
+
+def copied(value: Any) -> Any:
+    """A copy that later changes of the original leave alone."""
+    return value.clone() if isinstance(value, Tensor) else list(value) if isinstance(value, list) else value
+
+
+def extended(value: Any, blank: Any, n: int) -> Any:
+    """What is remembered of a data set, taken over for n samples: the new ones get what a new pruner holds of them.
+
+    Args:
+        value: a tensor (m,) with one value for each of m samples; anything else is returned as it is.
+        blank: the same of a new pruner: a tensor (n,); None where it holds no set yet, so that `value` is a mask without the new ones.
+        n: samples from now on.
+    """
+    if not isinstance(value, Tensor):
+        return value
+    new = value.new_zeros(n - len(value)) if blank is None else blank[len(value) :]
+    return torch.cat([value, new])
