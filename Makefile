@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Snakemake's jobs call `python`: the one of this environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help reproduce test lint ui report schema bench commit
+.PHONY: help reproduce test lint ui docs report schema bench commit
 
 help:  ## What can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -30,6 +30,9 @@ lint: .venv/installed  ## Style, types, workflow style
 
 ui: .venv/installed  ## Open MLflow on the runs tracked so far
 	MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true mlflow ui --backend-store-uri sqlite:///mlflow.db
+
+docs: .venv/installed  ## Build the documentation: site/index.html
+	mkdocs build --strict --quiet
 
 schema: .venv/installed  ## Write the JSON schema of params.yaml
 	python -m orderdp schema > workflow/schemas/params.schema.json

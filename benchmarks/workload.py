@@ -35,11 +35,14 @@ def spec(scale: str, method: str, prune_ratio: float | None = None, *, seed: int
 
 @cache
 def _load(name: str) -> ImageData:
-    if (folder := ROOT / "data" / name).exists():
-        return datasets.load(name, folder)
     with tempfile.TemporaryDirectory() as scratch:
-        datasets.prepare(name, Path(scratch, name))
-        return datasets.load(name, Path(scratch, name))
+        if not (folder := ROOT / "data" / name).exists():
+            folder = Path(scratch, name)
+            datasets.prepare(name, folder)
+        loaded = datasets.load(name, folder)
+    if not isinstance(loaded, ImageData):
+        raise ValueError(f"The benchmarks train on images in memory. The data set {name!r} is not.")
+    return loaded
 
 
 def data(name: str, samples: int | None = None) -> ImageData:

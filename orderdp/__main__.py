@@ -58,6 +58,8 @@ def train(args: argparse.Namespace) -> int:
             keep_models=grid.keep_models,
             device=args.device,
             threads=args.threads,
+            workers=args.workers,
+            compiled=args.compile,
             on_epoch=Progress(args.cell),
             say=lambda text: print(text, file=sys.stderr, flush=True),
         )
@@ -200,6 +202,8 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     sub["train"].add_argument("--cell", required=True, help="a name that `plan` and `snakemake -n` show")
     sub["train"].add_argument("--device", help="cuda, mps or cpu; the best present unless given")
     sub["train"].add_argument("--threads", type=int, help="CPU threads")
+    sub["train"].add_argument("--workers", type=int, help="loader processes that decode photographs; one per processor unless given")
+    sub["train"].add_argument("--compile", action="store_true", help="let torch compile the network")
     sub["proxy"].add_argument("--proxy", required=True, help="a name that `snakemake -n` shows")
     sub["proxy"].add_argument("--device", help="cuda, mps or cpu; the best present unless given")
     sub["coresets"].add_argument("--coresets", required=True, help="a name that `snakemake -n` shows")

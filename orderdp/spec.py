@@ -14,10 +14,12 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     SerializerFunctionWrapHandler,
     StrictBool,
     StrictInt,
+    Tag,
     ValidationError,
     model_serializer,
     model_validator,
@@ -30,6 +32,7 @@ PruneRatio = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[StrictInt, Field(ge=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Diagnostic = Literal["gradients"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16", "auto"]
 Balance = StrictBool | Literal["equal"]
 LabelNoise = Annotated[float, Field(ge=0, lt=1)]
 Score = Literal["loss", "gradient_norm", "margin"]
@@ -127,15 +130,72 @@ class MethodSpec(Sparse):
         return self
 
 
-class OptimizerSpec(Strict):
-    """How gradients become steps."""
+class UpdateSpec(Strict):
+    """What every optimizer states. Its momentum (beta1 of AdamW and LAMB) follows the schedule, as `OneCycleLR` has it."""
+
+    weight_decay: Annotated[float, Field(ge=0)]
+    """Coupled L2 penalty for SGD and LARS, decoupled decay for AdamW and LAMB."""
+    decay: Literal["all", "matrices"]
+    """What decays: every parameter, batch-norm and biases too (as in the released code), or only tensors of two or more dimensions, less
+    those that the network exempts (position embeddings, class tokens)."""
+    clip_norm: Annotated[float, Field(gt=0)] | None
+    """Gradients of a larger norm, over all parameters together, are scaled down to it."""
+
+
+class SgdSpec(UpdateSpec):
+    """SGD with momentum."""
 
     name: Literal["sgd"]
-    """Optimizer; its momentum follows the schedule."""
-    weight_decay: Annotated[float, Field(ge=0)]
-    """Coupled L2 penalty on every parameter, batch-norm and biases too (as in the released code)."""
     nesterov: bool
     """Nesterov momentum."""
+
+
+class AdamWSpec(UpdateSpec):
+    """AdamW of torch (Loshchilov and Hutter 2019)."""
+
+    name: Literal["adamw"]
+    beta2: Annotated[float, Field(gt=0, lt=1)]
+    """Decay of the mean of squared gradients."""
+    eps: Annotated[float, Field(gt=0)]
+    """Added to the denominator."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None
+    """Factor on the learning rate from each block to the one below it; for networks with numbered blocks."""
+
+
+class LarsSpec(UpdateSpec):
+    """LARS of timm (You et al. 2017): SGD with momentum whose step is scaled, per tensor, by trust_coefficient |w| / (|g| + weight_decay |w|)."""
+
+    name: Literal["lars"]
+    nesterov: bool
+    """Nesterov momentum."""
+    trust_coefficient: Annotated[float, Field(gt=0)]
+    """0.001 in timm and in the released scripts."""
+    eps: Annotated[float, Field(ge=0)]
+    """Added to the denominator."""
+    adapt: Literal["all", "decayed"]
+    """Which tensors are scaled: every one (as in the released code), or those that decay (timm's default)."""
+    trust_clip: bool
+    """Bound the scale by the learning rate (LARC)."""
+
+
+class LambSpec(UpdateSpec):
+    """LAMB of timm (You et al. 2020): Adam whose step is scaled, per tensor, by |w| / |update|."""
+
+    name: Literal["lamb"]
+    beta2: Annotated[float, Field(gt=0, lt=1)]
+    """Decay of the mean of squared gradients."""
+    eps: Annotated[float, Field(gt=0)]
+    """Added to the denominator."""
+    bias_correction: bool
+    """Adam's correction of the first means: on in timm, off in the released code."""
+    adapt: Literal["all", "decayed"]
+    """Which tensors are scaled: every one (as in the released code), or those that decay (timm's default)."""
+    trust_clip: bool
+    """Bound the scale by 1."""
+
+
+OptimizerSpec = Annotated[SgdSpec | AdamWSpec | LarsSpec | LambSpec, Field(discriminator="name")]
+"""How gradients become steps."""
 
 
 class ScheduleSpec(Strict):
@@ -164,12 +224,56 @@ class ScheduleSpec(Strict):
 
 
 class AugmentSpec(Strict):
-    """Training-time augmentation."""
+    """Training-time augmentation of images that lie in memory, all of one size."""
 
     crop_padding: Annotated[int, Field(ge=0, le=16)]
     """Pixels of reflect padding before the random crop back to the image's size; 0 for no crop."""
     flip: bool
     """Random horizontal flip."""
+
+
+class RandAugmentSpec(Strict):
+    """RandAugment (Cubuk et al. 2020) as torchvision has it: this many random operations of one magnitude."""
+
+    operations: Count
+    """Operations per image."""
+    magnitude: Annotated[StrictInt, Field(ge=0, le=30)]
+    """Strength, of 31 levels."""
+
+
+class PhotoAugmentSpec(Strict):
+    """Augmentation of photographs that are decoded by loader workers."""
+
+    size: Count
+    """Side, in pixels, of what the network sees, in training and evaluation."""
+    min_scale: Fraction
+    """Least share of the image's area that a training crop takes; its aspect ratio is between 3/4 and 4/3."""
+    flip: bool
+    """Random horizontal flip."""
+    rand_augment: RandAugmentSpec | None
+    """Random operations on colour and shape after the crop."""
+    test_resize: Count
+    """Shorter side, in pixels, before the central crop in evaluation."""
+
+
+def _kind_of_augmentation(value: Any) -> str:
+    photos = "size" in value if isinstance(value, dict) else isinstance(value, PhotoAugmentSpec)
+    return "photos" if photos else "small"
+
+
+class MixSpec(Strict):
+    """What is done to whole batches on the device, after augmentation."""
+
+    mixup: Annotated[float, Field(ge=0)]
+    """alpha of MixUp (Zhang et al. 2018): shares are drawn from Beta(alpha, alpha), one a batch; 0 for none."""
+    cutmix: Annotated[float, Field(ge=0)]
+    """alpha of CutMix (Yun et al. 2019), likewise; 0 for none."""
+    probability: Annotated[float, Field(ge=0, le=1)]
+    """Share of the batches that are mixed."""
+    cutmix_share: Annotated[float, Field(ge=0, le=1)]
+    """Share of the mixed batches that take CutMix, where both are on."""
+    erase: Annotated[float, Field(ge=0, le=1)]
+    """Share of the images that lose a random rectangle (random erasing, Zhong et al. 2017), filled with the mean colour."""
 
 
 class RecipeSpec(Strict):
@@ -183,9 +287,16 @@ class RecipeSpec(Strict):
     schedule: ScheduleSpec
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     """Of the training loss, and so of the scores. The test loss is not smoothed."""
-    augment: AugmentSpec
-    precision: Literal["fp32", "bf16", "auto"]
-    """auto: bf16 autocast where the hardware computes in it, else fp32."""
+    task: Literal["classify", "reconstruct"]
+    """reconstruct: a masked autoencoder, whose network gives each image's reconstruction loss itself."""
+    augment: Annotated[
+        Annotated[AugmentSpec, Tag("small")] | Annotated[PhotoAugmentSpec, Tag("photos")], Discriminator(_kind_of_augmentation)
+    ]
+    mix: MixSpec | None
+    """MixUp, CutMix and random erasing. A sample's loss, and so its score, is then against its mixed target."""
+    precision: Precision
+    """auto: bf16 autocast where the hardware computes in it, else tf32. tf32: fp32, with products in TF32 on GPUs that have it. fp16: autocast
+    with a loss scale that adapts; recorded norms are unscaled."""
     evaluate_every: Annotated[StrictInt, Field(ge=1)]
     """Epochs between evaluations on the test set; the last epoch is always evaluated."""
     match_steps_at: PruneRatio | None
@@ -262,6 +373,8 @@ class RunSpec(Sparse):
     model: ModelSpec
     method: MethodSpec
     recipe: RecipeSpec
+    pretraining: RunSpec | None = None
+    """The run whose final weights this one starts from; None for weights drawn from the seed."""
     checkpoints: tuple[Fraction, ...]
     """Positions in training, as fractions of its epochs, at which the kept set is recorded."""
     diagnostics: tuple[Diagnostic, ...]
@@ -270,6 +383,15 @@ class RunSpec(Sparse):
     """Decides initial weights, order, augmentation and selection, each from a stream of its own."""
     coreset: CoresetSpec | None = None
     """What the pruner `static` trains on; none for every other pruner."""
+
+    @model_validator(mode="after")
+    def _score_fits(self) -> RunSpec:
+        mixed = self.recipe.mix is not None and max(self.recipe.mix.mixup, self.recipe.mix.cutmix) > 0
+        if self.method.score not in (None, "loss") and (mixed or self.recipe.task != "classify"):
+            raise ValueError(
+                f"'score' = {self.method.score} is of one label, which images that are mixed or reconstructed do not have: rank by the loss"
+            )
+        return self
 
     def stem(self) -> str:
         """Readable part of the cell's name, for example `digits-resnet8w16-orderdp-p70-x50-e10-s0`."""
@@ -295,6 +417,12 @@ class RunSpec(Sparse):
             parts += [self.coreset.method, f"p{percent(self.coreset.prune_ratio)}"]
         if recipe.match_steps_at is not None:
             parts.append(f"steps{percent(1 - recipe.match_steps_at)}")
+        if recipe.optimizer.name != "sgd":
+            parts.append(recipe.optimizer.name)
+        if self.pretraining is not None:
+            method = self.pretraining.method
+            ratio = method.options.get("prune_ratio")
+            parts.append(f"pre_{method.name}" + (f"_p{percent(ratio)}" if ratio is not None else ""))
         return "-".join([*parts, f"e{recipe.epochs}", f"s{self.seed}"])
 
 

@@ -13,19 +13,25 @@ from orderdp.datasets.base import DatasetError, ImageDataset
 from orderdp.datasets.cifar import CIFAR10, CIFAR100
 from orderdp.datasets.digits import DIGITS
 from orderdp.datasets.fashion_mnist import FASHION_MNIST
+from orderdp.datasets.folders import FolderData, Folders
+from orderdp.datasets.imagenet import IMAGENET, IMAGENET10, IMAGENET100
+from orderdp.datasets.indexing import read_index, write_index
 from orderdp.datasets.prepared import ImageData, read_prepared, write_prepared
 
-__all__ = ["DATASETS", "DatasetError", "ImageData", "ImageDataset", "get", "load", "prepare"]
+__all__ = ["DATASETS", "DatasetError", "FolderData", "Folders", "ImageData", "ImageDataset", "get", "load", "prepare"]
 
-DATASETS: dict[str, ImageDataset] = {
+DATASETS: dict[str, ImageDataset | Folders] = {
     "digits": DIGITS,
     "fashion_mnist": FASHION_MNIST,
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,
+    "imagenet": IMAGENET,
+    "imagenet100": IMAGENET100,
+    "imagenet10": IMAGENET10,
 }
 
 
-def get(name: str) -> ImageDataset:
+def get(name: str) -> ImageDataset | Folders:
     """The entry of a data set.
 
     Raises:
@@ -40,7 +46,8 @@ def get(name: str) -> ImageDataset:
 def prepare(name: str, out: Path, *, places: Sequence[Path] = ()) -> None:
     """Find the raw files of a data set, check them, and write its prepared form.
 
-    Searched in order: `places`, the system's folder, torchvision's download.
+    Searched in order: `places`, the system's folder, torchvision's download. Of ImageNet and its like, which are in `places` only,
+    the prepared form is an index.
 
     Args:
         name: key in `DATASETS`.
@@ -52,10 +59,14 @@ def prepare(name: str, out: Path, *, places: Sequence[Path] = ()) -> None:
         DatasetError: the raw files are missing (with every place tried) or wrong (with the file, expected and
             actual digest).
     """
-    write_prepared(get(name), out, places)
+    dataset = get(name)
+    if isinstance(dataset, Folders):
+        write_index(dataset, out, places)
+    else:
+        write_prepared(dataset, out, places)
 
 
-def load(name: str, folder: Path) -> ImageData:
+def load(name: str, folder: Path) -> ImageData | FolderData:
     """Load a prepared data set and check it against its manifest and the pinned digests.
 
     Args:
@@ -66,4 +77,5 @@ def load(name: str, folder: Path) -> ImageData:
         ValueError: unknown name.
         DatasetError: nothing is prepared there, or it is damaged, or it was made from other raw files.
     """
-    return read_prepared(get(name), folder)
+    dataset = get(name)
+    return read_index(dataset, folder) if isinstance(dataset, Folders) else read_prepared(dataset, folder)

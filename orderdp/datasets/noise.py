@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from orderdp.datasets.folders import FolderData
 from orderdp.datasets.prepared import ImageData
 
+Data = TypeVar("Data", ImageData, FolderData)
 
-def with_label_noise(data: ImageData, rate: float) -> tuple[ImageData, Tensor]:
+
+def with_label_noise(data: Data, rate: float) -> tuple[Data, Tensor]:
     """The data set with a share of its training labels wrong; its test labels stay right.
 
     Exactly round(rate n) training samples, drawn uniformly, get a label drawn uniformly from the other classes. The draw depends on
@@ -32,6 +36,9 @@ def with_label_noise(data: ImageData, rate: float) -> tuple[ImageData, Tensor]:
     if not 0 <= rate < 1:
         raise ValueError(f"The 'label_noise' of the data set {data.name!r} must be in [0, 1). Got {rate!r}.")
     labels, wrong = noisy_labels(data.train_labels.numpy(), data.classes, rate, data.name)
+    if isinstance(data, FolderData):
+        train = dataclasses.replace(data.train, labels=labels)
+        return dataclasses.replace(data, train=train), torch.from_numpy(wrong)
     return dataclasses.replace(data, train_labels=torch.from_numpy(labels)), torch.from_numpy(wrong)
 
 

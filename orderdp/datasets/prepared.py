@@ -46,6 +46,11 @@ class ImageData:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    @property
+    def channels(self) -> int:
+        """Planes of an image."""
+        return self.train_images.shape[1]
+
 
 def write_prepared(dataset: ImageDataset, out: Path, places: Sequence[Path] = ()) -> None:
     """Find, check and convert the raw files of a data set.

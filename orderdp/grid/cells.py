@@ -11,7 +11,7 @@ from orderdp.spec import CoresetSpec, ProxySpec, RunSpec, SpecError, StudySpec
 
 @dataclass(frozen=True)
 class Cell:
-    """One training run: `name` is its folder under `runs/`."""
+    """One training run: `name` is its folder under `runs/`. `starts_from` names the run whose final weights it starts from."""
 
     name: str
     fingerprint: str
@@ -19,6 +19,7 @@ class Cell:
     sources: Mapping[str, str]
     experiments: tuple[str, ...]
     gpus: int = 1
+    starts_from: str | None = None
     coreset: tuple[str, str] | None = None
     """Where a static run's samples stand: folder under `runs/`, and their name in its `coresets.npz`."""
 

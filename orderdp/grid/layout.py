@@ -26,7 +26,9 @@ def report(path: Path, problems: Sequence[str]) -> str:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings are merged; anything else is replaced."""
+    """Nested mappings are merged; anything else is replaced, as is a mapping that changes its `name`: it is another thing."""
+    if changes.get("name", base.get("name")) != base.get("name"):
+        return dict(changes)
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
@@ -48,6 +50,8 @@ class Layout:
         self.method_of: dict[str, str] = {}
         self.users: dict[str, dict[str, None]] = {}
         self.wanted: dict[str, set[Diagnostic]] = {}
+        self.before: dict[str, str] = {}
+        """Key of a run -> key of its pre-training."""
         self.gpus: dict[str, int] = {}
         self.recipes: dict[tuple[str, float | None, int | None], RecipeSpec] = {}
 
@@ -105,6 +109,10 @@ class Layout:
             if self.known(f"workloads.{key}.model", workload.model, registered["model"]):
                 self.check_options(f"workloads.{key}.model_options", registered["model"][workload.model], workload.model_options)
             self.known(f"workloads.{key}.recipe", workload.recipe, self.params.recipes)
+            before = workload.pretraining
+            known = before is None or self.known(f"workloads.{key}.pretraining", before, self.params.workloads)
+            if before is not None and known and self.params.workloads[before].pretraining is not None:
+                self.problem(f"workloads.{key}.pretraining", f"{before!r} must not have a pre-training itself")
         for key, method in self.params.methods.items():
             if self.known(f"methods.{key}.name", method.name, registered["method"]):
                 given = {**method.options, **{k: None for split in method.at for k in split.options}}
@@ -183,8 +191,10 @@ class Layout:
                             cell, explored = self.cell(key, ours, method, part, ratio, explore, seed, noise)
                             if cell is None:
                                 continue
-                            self.users.setdefault(cell, {})[name] = None
-                            self.wanted.setdefault(cell, set()).update(entry.diagnostics)
+                            for needed in (cell, *((self.before[cell],) if cell in self.before else ())):
+                                self.users.setdefault(needed, {})[name] = None
+                                self.wanted.setdefault(needed, set())
+                            self.wanted[cell].update(entry.diagnostics)
                             label = self.params.methods[method].label
                             yield Row(name, cell, ours, paper, method, label, ratio, explored, part.panel, seed, noise)
 
@@ -214,16 +224,25 @@ class Layout:
                 if needed not in options:
                     self.problem(f"methods.{method}.at", f"no {needed!r} for prune ratio {ratio:g}: add an entry for it")
                     return None, None
+        trained_by, before = {"name": entry.name, "options": options, "score": entry.score}, None
+        if workload.pretraining is not None:
+            if self.params.workloads[workload.pretraining].pretraining is not None:
+                return None, None
+            before, _ = self.cell(key, workload.pretraining, method, part, ratio, explore, seed, noise)
+            if before is None:
+                return None, None
+            trained_by = {"name": "full", "options": {}}
         try:
             recipe = self.recipe(ours, ratio if entry.ratio_sets == "match_steps_at" else None, part.epochs)
-            coreset = None if entry.coreset is None else self.coreset(method, ours, recipe, ratio, noise)
+            coreset = None if entry.coreset is None or before is not None else self.coreset(method, ours, recipe, ratio, noise)
             spec = RunSpec.model_validate(
                 {
                     "dataset": {"name": workload.dataset, "label_noise": noise},
                     "model": {"name": workload.model, "options": workload.model_options},
-                    "method": {"name": entry.name, "options": options, "score": entry.score},
+                    "method": trained_by,
                     "coreset": coreset,
                     "recipe": recipe,
+                    "pretraining": None if before is None else self.specs[before],
                     "checkpoints": self.scale.checkpoints,
                     "diagnostics": (),
                     "seed": seed,
@@ -243,6 +262,8 @@ class Layout:
             return None, None
         key = spec.canonical()
         self.specs.setdefault(key, spec)
+        if before is not None:
+            self.before[key] = before
         self.gpus[key] = max(self.gpus.get(key, 1), workload.gpus)
         self.method_of.setdefault(key, method)
         return key, options.get("explore")  # type: ignore[return-value]
@@ -270,10 +291,12 @@ class Layout:
     def named(self, key: str, spec: RunSpec) -> Cell:
         """The run with all that is asked of it, under its final name."""
         spec = spec.model_copy(update={"diagnostics": tuple(sorted(self.wanted[key]))})
-        found = sources.digests(*((*REGISTRIES[kind], name) for kind, name in _names(spec).items()))
+        specs = [spec] if spec.pretraining is None else [spec, spec.pretraining]
+        found = sources.digests(*((*REGISTRIES[kind], name) for each in specs for kind, name in _names(each).items()))
         found = dict(sorted((found | coreset_sources(spec)).items()))
         fingerprint = spec.fingerprint(found)
-        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]), self.gpus[key])
+        before = self.named(self.before[key], self.specs[self.before[key]]).name if key in self.before else None
+        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]), self.gpus[key], before)
 
 
 def _names(spec: RunSpec) -> dict[str, str]:

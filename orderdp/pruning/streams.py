@@ -15,15 +15,15 @@ def _digest(seed: int, purpose: str, epoch: int, step: int = 0) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
 
 
-def stream_seed(seed: int, purpose: str, epoch: int) -> int:
-    """A 63-bit seed that differs, as if at random, for every (seed, purpose, epoch)."""
-    return _digest(seed, purpose, epoch) >> 65
+def stream_seed(seed: int, purpose: str, epoch: int, step: int = 0) -> int:
+    """A 63-bit seed that differs, as if at random, for every (seed, purpose, epoch, step)."""
+    return _digest(seed, purpose, epoch, step) >> 65
 
 
 def generator(seed: int, purpose: str, epoch: int) -> torch.Generator:
     """A torch generator on the CPU at the start of a stream.
 
-    Purposes in use: "init", "order", "augment", "select", "forward", "subset".
+    Purposes in use: "init", "order", "augment", "select", "forward", "subset", "erase", "mix".
     """
     return torch.Generator().manual_seed(stream_seed(seed, purpose, epoch))
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import contextlib
+from collections.abc import Iterator
 
 import torch
+
+from orderdp.spec import Precision, RunSpec
+
+
+class OutOfMemory(RuntimeError):
+    """A batch does not fit on the device."""
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -25,13 +32,21 @@ def choose_device(name: str | None) -> torch.device:
     return torch.device(name)
 
 
-def choose_dtype(precision: Literal["fp32", "bf16", "auto"], device: torch.device) -> torch.dtype:
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """The type in which convolutions are computed: bfloat16 for "bf16", and for "auto" where the hardware computes in it."""
-    if precision == "fp32":
+    if precision in ("fp32", "tf32"):
         return torch.float32
+    if precision == "fp16":
+        return torch.float16
     if precision == "bf16" or _computes_in_bf16(device):
         return torch.bfloat16
     return torch.float32
+
+
+def allow_tf32(precision: Precision) -> None:
+    """Lets float32 products be computed in TF32 on GPUs that have it (10 bits of mantissa), unless the recipe says "fp32"."""
+    torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"
 
 
 def _computes_in_bf16(device: torch.device) -> bool:
@@ -42,3 +57,25 @@ def _computes_in_bf16(device: torch.device) -> bool:
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
+
+
+@contextlib.contextmanager
+def memory_named(spec: RunSpec, ranks: int, device: torch.device) -> Iterator[None]:
+    """Says what to do where memory runs out.
+
+    Raises:
+        OutOfMemory: instead of torch's own error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # On CPUs torch raises a plain RuntimeError.
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        size = spec.recipe.batch_size
+        share = f" ({-(-size // ranks)} on each of {ranks} ranks)" if ranks > 1 else ""
+        raise OutOfMemory(
+            f"Out of memory on {device} with batch size {size}{share} of {spec.model.name} on {spec.dataset.name}. Lower 'batch_size' in the "
+            "recipe or the workload's overrides in params.yaml (and the learning rate with it), or train on more GPUs with torchrun. "
+            f"Said by torch: {str(error).splitlines()[0]}"
+        ) from error

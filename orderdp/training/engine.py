@@ -11,30 +11,31 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from orderdp.datasets import ImageData
+from orderdp.datasets import FolderData, ImageData
 from orderdp.datasets.noise import with_label_noise
 from orderdp.diagnostics.selection import coverage, jaccard
 from orderdp.models import MODELS
+from orderdp.models.pretrained import start_from
 from orderdp.pruning import PRUNERS
 from orderdp.pruning.base import Pruner
-from orderdp.pruning.scores import SCORES
-from orderdp.pruning.streams import generator, stream_seed
+from orderdp.pruning.streams import stream_seed
 from orderdp.spec import RunSpec
-from orderdp.training.augment import Images, draw
-from orderdp.training.device import choose_dtype
+from orderdp.training.clock import Stopwatch
 from orderdp.training.diagnosis import Diagnosis
-from orderdp.training.optim import build_optimizer
+from orderdp.training.distributed import Part, Ranks
+from orderdp.training.feeds import Resident, build_feed
+from orderdp.training.mixes import Mixer, Targets
+from orderdp.training.objectives import build_objective
+from orderdp.training.optim import build_optimizer, clip
+from orderdp.training.precision import Precision
 from orderdp.training.schedule import one_cycle
-
-EVALUATION_BATCH = 1000
 
 
 class Diverged(Exception):
@@ -73,11 +74,11 @@ def build_pruner(spec: RunSpec, n: int, coreset: Coreset | None = None) -> Prune
     return cls(n, seed=spec.seed, **options)
 
 
-def build_model(spec: RunSpec, data: ImageData) -> nn.Module:
+def build_model(spec: RunSpec, data: ImageData | FolderData) -> nn.Module:
     """The network with initial weights that depend on the seed alone; the global random state stays untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(spec.seed, "init", 0))
-        return MODELS[spec.model.name](data.classes, data.train_images.shape[1], **spec.model.options)
+        return MODELS[spec.model.name](data.classes, data.channels, **spec.model.options)
 
 
 @dataclass
@@ -99,22 +100,34 @@ class Training:
         spec: what to train.
         data: images and labels, as `orderdp.datasets.load` gives them.
         device: where to compute.
+        workers: loader processes of data that is decoded while it is used.
+        compiled: let torch compile the network: the same arithmetic, other rounding.
         coreset: the samples of a run that trains on a coreset.
     """
 
-    def __init__(self, spec: RunSpec, data: ImageData, device: torch.device, coreset: Coreset | None = None) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        data: ImageData | FolderData,
+        device: torch.device,
+        coreset: Coreset | None = None,
+        *,
+        workers: int = 0,
+        compiled: bool = False,
+    ) -> None:
         data, self.wrong = with_label_noise(data, spec.dataset.label_noise)
-        self.spec, self.data, self.device = spec, data, device
-        self.score = None if spec.method.score is None else SCORES[spec.method.score]
+        self.spec, self.data, self.device, self.compiled = spec, data, device, compiled
         self.n = len(data.train_labels)
-        self.dtype = choose_dtype(spec.recipe.precision, device)
+        self.precision = Precision(spec.recipe.precision, device)
+        self.objective = build_objective(spec)
+        self.mixer = Mixer(spec.recipe.mix, spec.seed)
         self.model = build_model(spec, data).to(device, memory_format=torch.channels_last)
         self.optimizer = build_optimizer(self.model, spec.recipe.optimizer)
         self.pruner = build_pruner(spec, self.n, coreset)
-        self.train_images = Images(data.train_images.to(device), data.mean, data.std)
-        self.test_images = Images(data.test_images.to(device), data.mean, data.std)
-        self.train_labels = data.train_labels.to(device)
-        self.test_labels = data.test_labels.to(device)
+        self.pruner.shard(0, 1)  # every rank sees the whole batches and takes its part of each
+        self.ranks = Ranks()
+        self.network = self.ranks.wrap(torch.compile(self.model) if compiled else self.model, device)  # type: ignore[arg-type]
+        self.feed = build_feed(data, spec.recipe, spec.seed, device, workers)
         self.epoch = 0
         self.steps_left = self._step_limit()
         self.history: list[dict[str, float | int | None]] = []
@@ -123,8 +136,11 @@ class Training:
         self.kept: dict[int, Tensor] = {}
         self.diagnosis: Diagnosis | None = None
         if "gradients" in spec.diagnostics:
-            smoothing = spec.recipe.label_smoothing
-            self.diagnosis = Diagnosis(self.model, self.train_images, self.train_labels, data.classes, smoothing)
+            self.diagnosis = self._diagnosis()
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Replaces the initial weights by those of the run that the spec names as its pre-training."""
+        start_from(self.model, weights)
 
     @property
     def done(self) -> bool:
@@ -146,6 +162,8 @@ class Training:
             if last or (self.epoch + 1) % self.spec.recipe.evaluate_every == 0 or broken is not None:
                 row |= self._evaluate()
             self.epoch += 1
+            if self.ranks.world > 1:
+                self.pruner.synchronize()  # the only exchange of losses: a checkpoint may be written now
             row["timestamp"] = time.time()
             self.history.append(row)
             after_epoch(self)
@@ -164,19 +182,20 @@ class Training:
         selection_s = time.perf_counter() - t0
         if self.diagnosis is not None and self.epoch + 1 in checkpoint_epochs(self.spec):
             self.diagnosis.measure(self.epoch + 1, self._progress(0, planned_steps), self.pruner.select(self.epoch), self.usage)
-        t0 = time.perf_counter()
-        draws = draw(self.n, recipe.augment, generator(seed, "augment", self.epoch)).to(self.device)
+        training_clock = Stopwatch(self.device)
         record, kept = Steps(), []
+        self.mixer.begin(self.epoch, self.n, self.device)
         self.model.train()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(stream_seed(seed, "forward", self.epoch))  # for layers that draw, such as dropout
-            for step, indices in enumerate(batches):
+            torch.manual_seed(stream_seed(seed, "forward", self.epoch, self.ranks.rank))  # for layers that draw, such as dropout
+            parts = self.ranks.parts(batches, kept)
+            for step, batch in enumerate(self.feed.epoch(self.epoch, parts)):
                 progress = self._progress(step, planned_steps)
-                self._step(indices, draws, one_cycle(progress, recipe.schedule), record)
-                kept.append(indices)
+                self._step(step, batch, one_cycle(progress, recipe.schedule), record)
         indices = torch.cat(kept)
+        self.ranks.merge(record)
         row = self._row(record, indices, self._progress(planned_steps, planned_steps))
-        training_s = time.perf_counter() - t0  # reading the row has waited for the device
+        training_s = training_clock.seconds()  # reading the row has waited for the device
         row |= self._record_kept(indices)
         if self.steps_left is not None:
             self.steps_left -= planned_steps
@@ -198,34 +217,36 @@ class Training:
             batches = itertools.islice(batches, steps)
         return batches, steps
 
-    def _step(self, indices: Tensor, draws: Any, rates: tuple[float, float], record: Steps) -> None:
-        """One optimiser step; nothing in it waits for the device."""
-        on_device = indices.to(self.device, non_blocking=True)
-        logits, losses = self._forward(on_device, draws)
-        scores = None if self.score is None else self.score(logits.detach(), self.train_labels[on_device], losses.detach())
-        loss = self.pruner.update(indices, losses, scores)
-        loss.backward()
-        record.norms.append(torch.stack(torch._foreach_norm(self.optimizer.gradients())).norm())
-        self.optimizer.step(*rates)
+    def _step(self, step: int, batch: tuple[Part, Tensor, Tensor, Tensor], rates: tuple[float, float], record: Steps) -> None:
+        """One optimiser step; nothing in it waits for the device (but the loss scale of float16)."""
+        part, on_device, images, labels = batch
+        images, targets = self.mixer(images, labels, on_device, step)
+        losses, right, scores = self._forward(on_device, images, targets)
+        # A part without weight is a stand-in, see `Part`: it is neither observed nor counted.
+        loss = self.pruner.update(part.indices, losses, scores) * part.scale if part.scale else losses.mean() * 0
+        gradients = self.precision.backward(loss, self.optimizer)
+        norm = torch.stack(torch._foreach_norm(gradients)).norm()
+        if (limit := self.spec.recipe.optimizer.clip_norm) is not None:
+            clip(gradients, norm, limit)
+        self.precision.step(self.optimizer, *rates)
+        record.norms.append(norm)
         record.losses.append(losses.detach().mean())
-        record.weights.append(self.pruner.weights(indices).mean())
-        record.correct.append((logits.detach().argmax(1) == self.train_labels[on_device]).sum())
-        record.sizes.append(len(indices))
+        record.weights.append(self.pruner.weights(part.indices).mean())
+        record.correct.append(right.sum() if part.scale else right.sum() * 0)
+        record.sizes.append(len(part.indices) if part.scale else 0)
         record.rates.append(rates)
 
-    def _forward(self, indices: Tensor, draws: Any) -> tuple[Tensor, Tensor]:
-        """Logits (B, k) and losses (B,) of a batch of samples, given by their numbers on the device."""
-        images, labels = self.train_images.augmented(indices, draws), self.train_labels[indices]
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = self.model(images)
-        logits = logits.float()
-        return logits, F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.spec.recipe.label_smoothing)
+    def _forward(self, indices: Tensor, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Losses, right answers and scores of a batch, as the objective gives them; `indices` are its samples, on the device."""
+        with self.precision.autocast():
+            return self.objective.losses(self.network, images, targets)
 
     def _row(self, record: Steps, indices: Tensor, progress: float) -> dict[str, float | int | None]:
         """Reads an epoch's record from the device, once."""
         sizes = torch.tensor(record.sizes, dtype=torch.float64)
         losses, norms, weights = (torch.stack(x).double().cpu() for x in (record.losses, record.norms, record.weights))
         samples = len(indices)
+        norms, weights = self.precision.taken(norms, weights)
         rates, momenta = zip(*record.rates, strict=True)
         return {
             "epoch": self.epoch + 1,
@@ -233,7 +254,7 @@ class Training:
             "lr": sum(rates) / len(rates),
             "momentum": sum(momenta) / len(momenta),
             "train_loss": float((losses * sizes).sum() / samples),
-            "train_accuracy": 100 * float(torch.stack(record.correct).sum()) / samples,
+            "train_accuracy": 100 * float(torch.stack(record.correct).sum()) / samples if self._classifies else None,
             "kept": samples,
             "prune_ratio": 1 - samples / self.n,
             "steps": len(record.sizes),
@@ -241,7 +262,7 @@ class Training:
             "grad_norm_std": float(norms.std(correction=0)),
             "grad_norm_min": float(norms.min()),
             "grad_norm_max": float(norms.max()),
-            "grad_norm_normalized_mean": float((norms / weights.cpu()).mean()),
+            "grad_norm_normalized_mean": float((norms / weights).mean()),
         }
 
     @torch.inference_mode()
@@ -249,20 +270,40 @@ class Training:
         """Loss (without label smoothing) and accuracy in % on the test set."""
         t0 = time.perf_counter()
         self.model.eval()
+        self.ranks.share_buffers(self.model)
         total_loss = torch.zeros((), device=self.device)
-        correct = torch.zeros((), dtype=torch.int64, device=self.device)
-        count = len(self.test_labels)
-        for start in range(0, count, EVALUATION_BATCH):
-            labels = self.test_labels[start : start + EVALUATION_BATCH]
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                logits = self.model(self.test_images.plain(start, start + len(labels)))
-            total_loss += F.cross_entropy(logits.float(), labels, reduction="sum")
-            correct += (logits.argmax(1) == labels).sum()
+        total_correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(stream_seed(self.spec.seed, "forward", 0))  # the same masks at every evaluation
+            for images, labels in self.feed.test(self.ranks.rank, self.ranks.world):
+                with self.precision.autocast():
+                    loss, correct = self.objective.test(self.model, images, labels)
+                total_loss += loss
+                total_correct += correct
+        count = self.feed.test_count
         return {
-            "test_loss": float(total_loss) / count,
-            "test_accuracy": 100 * int(correct) / count,
+            "test_loss": float(self.ranks.sum(total_loss)) / count,
+            "test_accuracy": 100 * int(self.ranks.sum(total_correct)) / count if self._classifies else None,
             "evaluation_s": time.perf_counter() - t0,
         }
+
+    @property
+    def _classifies(self) -> bool:
+        return self.spec.recipe.task == "classify"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type in which the network computes."""
+        return self.precision.dtype
+
+    def _diagnosis(self) -> Diagnosis:
+        if not isinstance(self.feed, Resident) or not self._classifies:
+            raise ValueError(
+                f"The diagnostics 'gradients' need a classifier on images in memory. The run trains '{self.spec.model.name}' on "
+                f"'{self.data.name}': leave them out of its experiment."
+            )
+        smoothing = self.spec.recipe.label_smoothing
+        return Diagnosis(self.model, self.feed.train_images, self.feed.labels, self.data.classes, smoothing)
 
     def _progress(self, step: int, steps: int) -> float:
         """Share of the planned training done after `step` of this epoch's `steps`."""
@@ -297,6 +338,7 @@ class Training:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "precision": self.precision.state_dict(),
             "pruner": self.pruner.state_dict(),
             "epoch": self.epoch,
             "steps_left": self.steps_left,
@@ -311,6 +353,7 @@ class Training:
         """Continues where `state_dict` was taken."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.precision.load_state_dict(state["precision"])
         self.pruner.load_state_dict(state["pruner"])
         self.epoch, self.steps_left = state["epoch"], state["steps_left"]
         self.history, self.usage, self.previous, self.kept = (state[key] for key in ("history", "usage", "previous", "kept"))

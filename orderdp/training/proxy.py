@@ -27,7 +27,9 @@ from orderdp.datasets.noise import with_label_noise
 from orderdp.pruning.streams import numpy_generator
 from orderdp.spec import ProxySpec, RunSpec
 from orderdp.training.augment import Images
-from orderdp.training.engine import EVALUATION_BATCH, Training
+from orderdp.training.engine import Training
+from orderdp.training.feeds import EVALUATION_BATCH
+from orderdp.training.mixes import Targets
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -40,11 +42,11 @@ class Recorded(Training):
         self.losses = torch.zeros(spec.recipe.epochs, self.n, device=device)
         self.correct = torch.zeros(spec.recipe.epochs, self.n, dtype=torch.bool, device=device)
 
-    def _forward(self, indices: Tensor, draws: Any) -> tuple[Tensor, Tensor]:
-        logits, losses = super()._forward(indices, draws)
+    def _forward(self, indices: Tensor, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor | None]:
+        losses, right, scores = super()._forward(indices, images, targets)
         self.losses[self.epoch, indices] = losses.detach()
-        self.correct[self.epoch, indices] = logits.detach().argmax(1) == self.train_labels[indices]
-        return logits, losses
+        self.correct[self.epoch, indices] = right
+        return losses, right, scores
 
     @torch.inference_mode()
     def outputs(self, images: Images) -> tuple[Tensor, Tensor]:
@@ -52,7 +54,7 @@ class Recorded(Training):
         self.model.eval()
         logits, features = [], []
         for start, stop in _blocks(len(images.images)):
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            with self.precision.autocast():
                 hidden = self.model.features(images.plain(start, stop))  # type: ignore[operator]
                 logits.append(self.model.head(hidden).float().cpu())  # type: ignore[operator]
             features.append(hidden.float().cpu())
@@ -91,7 +93,7 @@ def gather_evidence(
     for number in range(spec.models):
         training, noted, row = _train(spec, data, device, spec.seed + number, str(number + 1))
         t0 = time.perf_counter()
-        logits, features = training.outputs(training.train_images)
+        logits, features = training.outputs(training.feed.train_images)
         rows.append(row | {"outputs_s": time.perf_counter() - t0, "deepfool_s": 0.0})
         finals.append(logits)
         early.append(noted)
@@ -131,7 +133,7 @@ def _split(spec: ProxySpec, data: ImageData, device: torch.device) -> tuple[Arra
     seen = replace(data, train_images=data.train_images[~out], train_labels=data.train_labels[~out])
     training, _, row = _train(spec, seen, device, spec.seed + spec.models, "split")
     t0 = time.perf_counter()
-    logits, features = training.outputs(training.train_images)
+    logits, features = training.outputs(training.feed.train_images)
     unseen = Images(data.train_images[out].to(device), data.mean, data.std)
     validation_logits, validation_features = training.outputs(unseen)
     arrays = {
@@ -161,7 +163,7 @@ def _train(
         clock += float(row["selection_s"] or 0) + float(row["training_s"] or 0)
         if epoch in spec.early_epochs:
             t0 = time.perf_counter()
-            logits, features = training.outputs(training.train_images)
+            logits, features = training.outputs(training.feed.train_images)
             noted[epoch] = logits, features.norm(dim=1)
             seconds[epoch] = clock + time.perf_counter() - t0
 
@@ -173,7 +175,7 @@ def _train(
 
 def _deepfool(training: Recorded, spec: ProxySpec) -> Tensor:
     """float32 (n,): in single precision whatever the training's, because a step of DeepFool is a quotient of small differences."""
-    images, options = training.train_images, spec.deepfool.model_dump()
+    images, options = training.feed.train_images, spec.deepfool.model_dump()
     options["classes"] = min(options["classes"], training.data.classes)
     parts = [perturbations(training.model, images.plain(start, stop), **options).cpu() for start, stop in _blocks(training.n)]
     return torch.cat(parts)

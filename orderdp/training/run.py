@@ -5,6 +5,7 @@ Nothing here decides a result; `engine.py` does.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -23,7 +24,8 @@ from orderdp.datasets import load
 from orderdp.files import write, write_json, write_rows
 from orderdp.spec import RunSpec
 from orderdp.training.allocator import keep_freed_memory
-from orderdp.training.device import choose_device
+from orderdp.training.device import allow_tf32, choose_device, memory_named
+from orderdp.training.distributed import Ranks, joined, local_device
 from orderdp.training.engine import Coreset, Diverged, Training, checkpoint_epochs
 from orderdp.training.owner import owned
 
@@ -49,6 +51,8 @@ class Cell(Protocol):
     @property
     def spec(self) -> RunSpec: ...
     @property
+    def starts_from(self) -> str | None: ...
+    @property
     def coreset(self) -> tuple[str, str] | None: ...
     def record(self) -> dict[str, Any]: ...
 
@@ -66,6 +70,8 @@ def train_cell(
     keep_models: str = "none",
     device: str | None = None,
     threads: int | None = None,
+    workers: int | None = None,
+    compiled: bool = False,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     on_epoch: Callable[[dict[str, Any], int], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
@@ -80,15 +86,20 @@ def train_cell(
         keep_models: "none", "last" (model.pt) or "all" (also model-<epoch>.pt at the checkpoints).
         device: "cuda", "mps", "cpu" or None for the best present.
         threads: CPU threads; torch's own choice when None.
+        workers: loader processes that decode photographs; None for one per processor, shared among this machine's ranks, at most 16.
+        compiled: let torch compile the network.
         checkpoint_every_s: least seconds between saved states; 0 saves after every epoch.
         on_epoch: called with the history's new row and the planned number of epochs.
         say: receives lines about what happens beside the training (waiting, resuming).
+
+    Under `torchrun` every rank calls this; the first alone writes files.
 
     Returns:
         The content of summary.json.
 
     Raises:
         Interrupted: after SIGTERM or SIGINT; the state is saved.
+        RankLost: another rank ended before its time; the last saved state stays.
         ValueError: the device is not there, or the data set's files are not as they should be.
     """
     if threads is not None:
@@ -96,15 +107,31 @@ def train_cell(
     keep_freed_memory()
     # A resumed run must repeat an unbroken one to the bit, on GPUs too.
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    torch.set_float32_matmul_precision("high")
-    run = _Run(cell, runs / cell.name, work / cell.name, keep_models, checkpoint_every_s, on_epoch, say)
-    with owned(run.work, lambda: say(f"{cell.name}: another process is training this run; waiting for it")):
+    allow_tf32(cell.spec.recipe.precision)
+    chosen = choose_device(local_device(device))
+    with joined(chosen) as ranks, contextlib.ExitStack() as stack:
+        run = _Run(cell, runs / cell.name, work / cell.name, keep_models, checkpoint_every_s, on_epoch, say, ranks)
+        if ranks.first:
+            waiting = lambda: say(f"{cell.name}: another process is training this run; waiting for it")  # noqa: E731
+            stack.enter_context(owned(run.work, waiting))
+        ranks.wait()
         if (finished := run.finished()) is not None:
             return finished
-        data_here = load(cell.spec.dataset.name, data / cell.spec.dataset.name)
-        summary = run.train(data_here, choose_device(device), None if cell.coreset is None else read_coreset(runs, *cell.coreset))
-        shutil.rmtree(run.work, ignore_errors=True)
+        loaded = load(cell.spec.dataset.name, data / cell.spec.dataset.name)
+        coreset = None if cell.coreset is None else read_coreset(runs, *cell.coreset)
+        execution = {"workers": loader_processes() if workers is None else workers, "compiled": compiled}
+        with memory_named(cell.spec, ranks.world, chosen):
+            summary = run.train(loaded, chosen, coreset, **execution)
+        ranks.wait()
+        if ranks.first:
+            shutil.rmtree(run.work, ignore_errors=True)
         return summary
+
+
+def loader_processes() -> int:
+    """One per processor that this process may use, shared among the ranks of this machine, at most 16."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(16, max(1, here // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def read_coreset(runs: Path, folder: str, name: str) -> Coreset:
@@ -134,10 +161,11 @@ class _Run:
         checkpoint_every_s: float,
         on_epoch: Callable[[dict[str, Any], int], None] | None,
         say: Callable[[str], None],
+        ranks: Ranks,
     ) -> None:
-        self.cell, self.out, self.work = cell, out, work
+        self.cell, self.out, self.work, self.ranks = cell, out, work, ranks
         self.keep_models, self.checkpoint_every_s = keep_models, checkpoint_every_s
-        self.on_epoch, self.say = on_epoch, say
+        self.on_epoch, self.say = (on_epoch, say) if ranks.first else (None, lambda text: None)
         self.checkpoint = work / "checkpoint.pt"
         self.saved_at = time.monotonic()
         self.started = time.time()
@@ -152,9 +180,10 @@ class _Run:
 
         return json.loads(path.read_text())
 
-    def train(self, data: Any, device: torch.device, coreset: Coreset | None) -> dict[str, Any]:
-        training = Training(self.cell.spec, data, device, coreset)
+    def train(self, data: Any, device: torch.device, coreset: Coreset | None, **execution: Any) -> dict[str, Any]:
+        training = Training(self.cell.spec, data, device, coreset, **execution)
         self.resume(training)
+        self.ranks.agree(training.epoch)
         diverged = None
         restore = self.catch_signals()
         try:
@@ -172,11 +201,20 @@ class _Run:
 
     def resume(self, training: Training) -> None:
         if not self.checkpoint.exists():
+            if self.cell.spec.pretraining is not None:
+                training.start_from(self.pretrained())
             return
         state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         training.load_state_dict(state["training"])
         self.started = state["started"]
         self.say(f"{self.cell.name}: resuming after epoch {training.epoch}")
+
+    def pretrained(self) -> dict[str, torch.Tensor]:
+        """The final weights of the run that this one starts from."""
+        path = self.out.parent / str(self.cell.starts_from) / "model.pt"
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: this run starts from those weights. Train the cell {self.cell.starts_from} first.")
+        return torch.load(path, map_location="cpu", weights_only=True)
 
     def catch_signals(self) -> Callable[[], None]:
         """From here SIGTERM and SIGINT let the epoch end first. Only the main thread may set handlers."""
@@ -190,6 +228,11 @@ class _Run:
         return lambda: [signal.signal(number, handler) for number, handler in before.items()] and None
 
     def after_epoch(self, training: Training) -> None:
+        # A signal may reach one rank alone, or each in another epoch: they stop together.
+        self.interrupted = self.ranks.any(self.interrupted)
+        if not self.ranks.first:
+            self.stop_if_interrupted(training)
+            return
         if self.on_epoch is not None:
             self.on_epoch(training.history[-1], self.cell.spec.recipe.epochs)
         if self.keep_models == "all" and training.epoch in checkpoint_epochs(self.cell.spec):
@@ -200,11 +243,16 @@ class _Run:
             state = {"training": training.state_dict(), "started": self.started}
             write(self.checkpoint, lambda file: torch.save(state, file))
             self.saved_at = time.monotonic()
+        self.stop_if_interrupted(training)
+
+    def stop_if_interrupted(self, training: Training) -> None:
         if self.interrupted and not training.done:
             raise Interrupted(f"{self.cell.name}: stopped by a signal and saved after epoch {training.epoch}. Run it again to go on")
 
     def status(self, training: Training, state: str) -> None:
         """Lets the tracker follow: the history so far, and who is at work."""
+        if not self.ranks.first:
+            return
         write_rows(self.work / "history.csv", COLUMNS, training.history)
         write_json(
             self.work / "status.json",
@@ -222,11 +270,14 @@ class _Run:
     def write(self, training: Training, data: Any, diverged: dict[str, int] | None) -> dict[str, Any]:
         """The run's outputs, summary last: its presence says that the others are complete."""
         summary = self.summary(training, data, diverged)
+        if not self.ranks.first:
+            return summary
         write_json(self.out / "spec.json", self.cell.record())
         write_rows(self.out / "history.csv", COLUMNS, training.history)
         write_rows(self.out / "diagnostics.csv", DIAGNOSTICS, [] if training.diagnosis is None else training.diagnosis.rows)
         write(self.out / "selection.npz", lambda file: _save_selection(file, training))
-        if self.keep_models != "none":
+        # A masked autoencoder is trained for nothing but its weights.
+        if self.keep_models != "none" or self.cell.spec.recipe.task == "reconstruct":
             self.save_model(training, self.out / "model.pt")
         write_json(self.out / "summary.json", summary)
         return summary
@@ -247,8 +298,8 @@ class _Run:
             "cell": self.cell.name,
             "status": "finished" if diverged is None else "diverged",
             "diverged_at": diverged,
-            "test_accuracy": accuracies[-1],
-            "best_test_accuracy": max(accuracies),
+            "test_accuracy": accuracies[-1] if accuracies else None,
+            "best_test_accuracy": max(accuracies, default=None),
             "test_loss": history[-1].get("test_loss"),
             "train_loss": history[-1]["train_loss"],
             "epochs": len(history),
@@ -293,6 +344,9 @@ def environment(training: Training) -> dict[str, Any]:
         "device_name": name or platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "precision": str(training.dtype).removeprefix("torch."),
+        "ranks": training.ranks.world,
+        "compiled": training.compiled,
+        "data_digest": getattr(training.data, "digest", None),
         "git_commit": _git_commit(),
     }
 

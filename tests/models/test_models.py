@@ -20,6 +20,9 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
+SMALL_IMAGES = ("resnet8", "resnet18", "resnet50")
+"""Those that take images of any size; the others are in test_photo_models.py."""
+
 def parameters(name: str, classes: int = 10, channels: int = 3, **options: int) -> int:
     with torch.device("meta"):  # shapes without memory
         return sum(p.numel() for p in build(name, classes, channels, **options).parameters())
@@ -70,7 +73,7 @@ def test_published_parameter_counts():
     assert parameters("resnet8", channels=1) == 77_754
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMALL_IMAGES)
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)], ids=str)
 @pytest.mark.parametrize(
     "memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"]
@@ -87,7 +90,7 @@ def test_every_model_trains_on_every_image_shape(name, shape, memory_format):
     torch.testing.assert_close(model(images), model.head(model.features(images)))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMALL_IMAGES)
 def test_memory_format_does_not_change_the_result(name):
     torch.manual_seed(0)
     model = build(name, 10, 3, width=4).eval()
@@ -99,7 +102,7 @@ def test_memory_format_does_not_change_the_result(name):
     )
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMALL_IMAGES)
 def test_initial_weights_follow_the_seed_and_are_pytorchs_default(name):
     def weights(seed):
         torch.manual_seed(seed)
@@ -112,7 +115,7 @@ def test_initial_weights_follow_the_seed_and_are_pytorchs_default(name):
     assert first["stem.weight"].abs().max() <= 27**-0.5
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMALL_IMAGES)
 def test_models_can_be_pickled_and_their_state_loaded(name):
     model = build(name, 10, 1, width=4).eval()
     images = torch.rand(2, 1, 8, 8)
@@ -126,7 +129,7 @@ def test_models_can_be_pickled_and_their_state_loaded(name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "vgg"}, "Unknown model 'vgg'. Known: resnet8, resnet18, resnet50."),
+        ({"name": "vgg"}, f"Unknown model 'vgg'. Known: {', '.join(MODELS)}."),
         ({"name": "resnet8", "depth": 3}, "Unknown option 'depth' of model 'resnet8'. Known: width."),
         (
             {"name": "resnet18", "width": 0},

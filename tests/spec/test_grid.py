@@ -40,6 +40,8 @@ def put(params, where, value):
     ("where", "value", "message"),
     [
         ("recipes/paper/bacth_size", 3, r"workloads\..*bacth_size: Unknown key"),
+        ("workloads/imagenet-vit-mae/pretraining", "imagenet-mea", r"imagenet-vit-mae\.pretraining: unknown name 'imagenet-mea'"),
+        ("workloads/imagenet-mae/pretraining", "imagenet-vit-mae", r"imagenet-vit-mae' must not have a pre-training itself"),
         ("experiments/table2/sedes", [1], r"experiments\.table2\.sedes: Unknown key"),
         ("methods/ucb/name", "ubc", r"methods\.ucb\.name: unknown name 'ubc'\. Known: full, random, .*orderdp"),
         ("workloads/digits-resnet8/dataset", "digit", r"unknown name 'digit'\. Known: digits, fashion_mnist, cifar10, cifar100"),
@@ -83,7 +85,7 @@ def test_all_problems_are_told_at_once(tmp_path, params):
         load(tmp_path, params)
 
 
-@pytest.mark.parametrize("scale", ["quick", "fashion", "cifar"])
+@pytest.mark.parametrize("scale", ["quick", "fashion", "cifar", "paper"])
 def test_every_scale_lays_out_every_experiment(params, tmp_path, scale):
     grid = load(tmp_path, params, scale)
     assert set(grid.experiments) == set(params["experiments"])
@@ -113,7 +115,7 @@ def test_labels_and_tables_do_not_move_a_fingerprint(params, tmp_path):
 def test_golden_fingerprint():
     """A changed value here means that every run in the world is renamed: say so in the changelog."""
     spec = RunSpec.model_validate(SPEC)
-    assert spec.fingerprint({"a": "1"}) == "08dffeaedfce"
+    assert spec.fingerprint({"a": "1"}) == "7d89b99ed9b3"
     assert spec.stem() == "digits-resnet8w4-orderdp-p70-x50-e4-s0"
 
 

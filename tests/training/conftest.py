@@ -21,7 +21,7 @@ SPEC: dict[str, Any] = {
     "recipe": {
         "epochs": 4,
         "batch_size": 128,
-        "optimizer": {"name": "sgd", "weight_decay": 0.0005, "nesterov": False},
+        "optimizer": {"name": "sgd", "weight_decay": 0.0005, "decay": "all", "clip_norm": None, "nesterov": False},
         "schedule": {
             "name": "onecycle",
             "max_lr": 0.2,
@@ -32,11 +32,14 @@ SPEC: dict[str, Any] = {
             "max_momentum": 0.95,
         },
         "label_smoothing": 0.1,
+        "task": "classify",
         "augment": {"crop_padding": 1, "flip": False},
+        "mix": None,
         "precision": "fp32",
         "evaluate_every": 1,
         "match_steps_at": None,
     },
+    "pretraining": None,
     "checkpoints": [0.5, 1.0],
     "diagnostics": [],
     "seed": 0,
@@ -50,6 +53,7 @@ class TestCell:
     __test__ = False
     name: str
     spec: RunSpec
+    starts_from: str | None = None
     coreset: tuple[str, str] | None = None
 
     def record(self) -> dict[str, Any]:

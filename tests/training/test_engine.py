@@ -145,10 +145,10 @@ def test_wrong_labels_are_trained_counted_and_not_tested(digits):
     clean, wrong = (Training(noisy(spec("full", {}, epochs=1), rate), digits, CPU) for rate in (0.0, 0.25))
     for training in (clean, wrong):
         training.fit(lambda training: None)
-    assert clean.history[0]["wrong_labels"] is None and torch.equal(clean.train_labels, digits.train_labels)
-    different = wrong.train_labels != digits.train_labels
+    assert clean.history[0]["wrong_labels"] is None and torch.equal(clean.feed.labels, digits.train_labels)
+    different = wrong.feed.labels != digits.train_labels
     assert wrong.history[0]["wrong_labels"] == pytest.approx(float(different.float().mean())) == pytest.approx(0.25, abs=1e-3)
-    assert torch.equal(wrong.test_labels, digits.test_labels)
+    assert torch.equal(wrong.feed.test_labels, digits.test_labels)
     assert wrong.history[0]["train_loss"] > clean.history[0]["train_loss"]
 
 

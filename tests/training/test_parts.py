@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from orderdp.spec import AugmentSpec, OptimizerSpec, ScheduleSpec
+from orderdp.spec import AugmentSpec, ScheduleSpec, SgdSpec
 from orderdp.training.augment import Draws, Images, draw
 from orderdp.training.device import choose_device, choose_dtype
 from orderdp.training.optim import build_optimizer
@@ -48,7 +48,7 @@ def test_sgd_equals_torchs(nesterov):
     torch.manual_seed(0)
     ours = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.BatchNorm1d(7), torch.nn.Linear(7, 3))
     theirs = copy.deepcopy(ours)
-    optimizer = build_optimizer(ours, OptimizerSpec(name="sgd", weight_decay=5e-4, nesterov=nesterov))
+    optimizer = build_optimizer(ours, SgdSpec(name="sgd", weight_decay=5e-4, decay="all", clip_norm=None, nesterov=nesterov))
     reference = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=nesterov)
     for step in range(10):
         x, y = torch.randn(16, 5), torch.randint(0, 3, (16,))
@@ -61,7 +61,7 @@ def test_sgd_equals_torchs(nesterov):
         reference.step()
         if step == 4:  # a restored optimizer goes on as if nothing had happened
             state = copy.deepcopy(optimizer.state_dict())
-            optimizer = build_optimizer(ours, OptimizerSpec(name="sgd", weight_decay=5e-4, nesterov=nesterov))
+            optimizer = build_optimizer(ours, SgdSpec(name="sgd", weight_decay=5e-4, decay="all", clip_norm=None, nesterov=nesterov))
             optimizer.load_state_dict(state)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
@@ -69,7 +69,7 @@ def test_sgd_equals_torchs(nesterov):
 
 def test_a_parameter_without_gradient_is_an_error():
     model = torch.nn.Linear(2, 2)
-    optimizer = build_optimizer(model, OptimizerSpec(name="sgd", weight_decay=0.0, nesterov=False))
+    optimizer = build_optimizer(model, SgdSpec(name="sgd", weight_decay=0.0, decay="all", clip_norm=None, nesterov=False))
     model.weight.sum().backward()
     with pytest.raises(RuntimeError, match="1 of 2 parameters have no gradient"):
         optimizer.step(0.1, 0.9)

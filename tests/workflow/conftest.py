@@ -56,7 +56,7 @@ class Project:
 
 
 def tiny_params() -> dict[str, Any]:
-    """The real parameters, with one experiment of five runs on a narrow network, a short study and a table that is computed."""
+    """The real parameters, with one experiment of five runs on a narrow network, and a table that is computed."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["workloads"]["digits-resnet8"] |= {"model_options": {"width": 4}}
     params["workloads"]["digits-resnet8"]["overrides"]["epochs"] = 2
@@ -69,10 +69,8 @@ def tiny_params() -> dict[str, Any]:
                 {"methods": ["ucb"], "prune_ratios": [0.5]},
             ],
         },
-        "theory": params["experiments"]["theory"],
         "table10": params["experiments"]["table10"],
     }
-    params["experiments"]["theory"]["study"] |= {"draws": 100, "warm_steps": 10, "steps": [10, 20], "seeds": [0, 1, 2]}
     for scale in params["scales"].values():
         scale["experiments"] = {}
     params["scales"]["quick"]["seeds"] = [0]

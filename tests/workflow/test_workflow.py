@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from tests.workflow.conftest import Project, copy_project
+from tests.workflow.conftest import ROOT, Project, copy_project
 
 
 def names(project: Project) -> list[str]:
@@ -86,7 +87,7 @@ def test_editing_reports_retrains_nothing(project):
     path.write_text(path.read_text() + "\n# edited\n")
     cells, rules = project.planned()
     assert cells == set()
-    assert rules == {"artifact_table2", "page"}
+    assert rules == {"artifact_table2", "artifact_table10", "page"}
 
 
 def test_lost_runs_are_trained_again_and_their_tables_remade(project):
@@ -227,11 +228,16 @@ def test_runs_without_their_data_stay_when_a_seed_is_added(project):
 
 
 def test_a_study_runs_once_and_again_when_its_numbers_change(project):
+    params = project.params()
+    params["experiments"]["theory"] = yaml.safe_load((ROOT / "params.yaml").read_text())["experiments"]["theory"]
+    params["experiments"]["theory"]["study"] |= {"draws": 100, "warm_steps": 10, "steps": [10, 20], "seeds": [0, 1, 2]}
+    project.write_params(params)
+    project.snakemake()
     (study,) = project.folder.glob("runs/theory-digits-*")
     assert {path.name for path in study.iterdir()} == {
         "spec.json", "summary.json", "unbiasedness.csv", "convergence.csv", "generalization.csv",
     }  # fmt: skip
-    params = project.params()
+    assert project.planned() == (set(), set())
     params["experiments"]["theory"]["study"]["draws"] = 200
     project.write_params(params)
     cells, rules = project.planned()

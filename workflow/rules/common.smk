@@ -85,6 +85,11 @@ def data_for(name, dataset):
     return made_before(name, f"data/{dataset}/manifest.json")
 
 
+def weights_of(cell):
+    before = GRID.cells[cell].starts_from
+    return [] if before is None else made_before(cell, f"runs/{before}/summary.json")
+
+
 def coreset_of(cell):
     where = GRID.cells[cell].coreset
     return [] if where is None else made_before(cell, f"runs/{where[0]}/summary.json")

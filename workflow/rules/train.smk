@@ -7,6 +7,7 @@ rule train:
     input:
         data=lambda w: data_for(w.cell, GRID.cells[w.cell].spec.dataset.name),
         coreset=lambda w: coreset_of(w.cell),
+        weights=lambda w: weights_of(w.cell),
     output:
         spec="runs/{cell}/spec.json",
         history="runs/{cell}/history.csv",

@@ -1,0 +1,8 @@
+"""The pages' hooks are modules beside them, as mkdocs loads them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "hooks"))
