@@ -53,8 +53,8 @@ def write(name: str, module: ModuleType, settings: dict[str, Any], out: Path) ->
     for row in module.run(**settings):
         rows.append({**row, **where})
         print("  " + ", ".join(f"{key} {value}" for key, value in row.items() if value is not None), flush=True)
-    columns = [*module.KEYS, *(column for column in MEASURED if any(column in row for row in rows)), *MACHINE]
-    write_rows(out / f"{name}.csv", columns, rows)
+        columns = [*module.KEYS, *(column for column in MEASURED if any(column in row for row in rows)), *MACHINE]
+        write_rows(out / f"{name}.csv", columns, rows)  # after each, so that a benchmark that is cut off leaves what it measured
     style.save(FIGURES[name](pd.read_csv(out / f"{name}.csv")), out / name)
 
 

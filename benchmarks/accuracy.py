@@ -16,7 +16,7 @@ from benchmarks.workload import spec, training
 from orderdp.training.allocator import keep_freed_memory
 from orderdp.training.engine import Training
 
-KEYS = ("scale", "method", "prune_ratio", "epochs", "accuracy", "reached", "final_accuracy")
+KEYS = ("scale", "method", "prune_ratio", "samples", "epochs", "accuracy", "reached", "final_accuracy")
 DEFAULTS: dict[str, Any] = {
     "scale": "fashion",
     "samples": None,
@@ -40,6 +40,7 @@ def run(
     histories: dict[Any, list[list[dict[str, Any]]]] = {name: [] for name in names}
     for seed in seeds:
         trained = {name: training(spec(scale, *name, seed=seed, epochs=epochs), samples) for name in names}
+        n = trained["full", None].n
         while not all(one.done for one in trained.values()):
             for one in trained.values():
                 advance(one)
@@ -50,7 +51,7 @@ def run(
         for method, ratio in names:
             taken = [seconds_to(history, accuracy) for history in histories[method, ratio]]
             finals = [history[-1]["test_accuracy"] for history in histories[method, ratio]]
-            facts = {"scale": scale, "method": method, "prune_ratio": ratio, "epochs": epochs, "accuracy": accuracy}
+            facts = {"scale": scale, "method": method, "prune_ratio": ratio, "samples": n, "epochs": epochs, "accuracy": accuracy}
             facts |= {"reached": sum(value is not None for value in taken), "final_accuracy": rounded(statistics.mean(finals))}
             yield facts | over_full(taken, full)
 

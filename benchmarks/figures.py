@@ -140,7 +140,7 @@ def accuracy(frame: pd.DataFrame) -> Figure:
     ax.set_ylabel("Time over full data's")
     first = frame.iloc[0]
     seeds = f"{first['repeats']} seed{'' if first['repeats'] == 1 else 's'}"
-    ax.set_title(f"Time to a fixed accuracy: {first['scale']}, {first['epochs']} epochs, {seeds}")
+    ax.set_title(f"Time to a fixed accuracy: {first['scale']}, {first['samples']:,} samples, {first['epochs']} epochs, {seeds}")
     return style.finish(figure, [[ax]], footer(frame))
 
 
