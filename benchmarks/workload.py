@@ -74,9 +74,10 @@ def as_usual(call: Callable[[], object]) -> Callable[[], object]:
     return called
 
 
-def one_epoch(run: Training) -> int:
-    """Trains an epoch as the workflow does, without the evaluation after it; returns how many samples it kept."""
-    keep_freed_memory()
+def one_epoch(run: Training, *, keep: bool = True) -> int:
+    """Trains an epoch, without the evaluation after it; returns how many samples it kept. Freed memory is kept, as in the workflow."""
+    if keep:
+        keep_freed_memory()
     row, _ = run._train_epoch()
     run.epoch += 1
     return int(row["kept"] or 0)
