@@ -122,7 +122,7 @@ def dots(frame: pd.DataFrame, labels: list[str], title: str, x: str) -> Figure:
 
 
 def accuracy(frame: pd.DataFrame) -> Figure:
-    """Time to each accuracy over that of the full data set; what was not reached is missing."""
+    """Time to each accuracy over that of the full data set; a dash where it was not reached."""
     figure, [[ax]] = style.panels(1, 1, 3.6)
     methods = list(dict.fromkeys(frame["method"]))
     for place, method in enumerate(methods):
@@ -132,11 +132,11 @@ def accuracy(frame: pd.DataFrame) -> Figure:
         final = part["final_accuracy"].iloc[0]
         ax.bar(positions, part["ratio"].fillna(0), 0.72 / len(methods), color=look.color, label=f"{method} (ends at {final:.1f} %)")
         for x, ratio in zip(positions, part["ratio"], strict=True):
-            text = f"{ratio:.2f}" if ratio == ratio else "not\nreached"
+            text = f"{ratio:.2f}" if ratio == ratio else "–"
             ax.annotate(text, (x, 0 if ratio != ratio else ratio), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=7)
     targets = list(dict.fromkeys(frame["accuracy"]))
     ax.set_xticks(range(len(targets)), [f"{target:g} %" for target in targets])
-    ax.set_xlabel("Test accuracy")
+    ax.set_xlabel("Test accuracy (–: not reached)")
     ax.set_ylabel("Time over full data's")
     first = frame.iloc[0]
     seeds = f"{first['repeats']} seed{'' if first['repeats'] == 1 else 's'}"
