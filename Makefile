@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Snakemake's jobs call `python`: the one of this environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help reproduce test lint ui docs report schema commit
+.PHONY: help reproduce test lint ui docs report schema bench commit
 
 help:  ## What can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -36,6 +36,9 @@ docs: .venv/installed  ## Build the documentation: site/index.html
 
 schema: .venv/installed  ## Write the JSON schema of params.yaml
 	python -m orderdp schema > workflow/schemas/params.schema.json
+
+bench: .venv/installed  ## Measure speed and memory, write benchmarks/results/
+	python -m benchmarks
 
 commit: .venv/installed  ## Record data, runs and reports in DVC, if they are up to date
 	snakemake -n --quiet all | grep -q "Nothing to be done" || { echo "Not up to date: run snakemake first"; exit 1; }

@@ -1,26 +1,25 @@
-"""How long a pruner takes to draw an epoch, at CIFAR's and ImageNet's size: `python benchmarks/selection.py [--repeats 9]`.
+"""(a) What drawing an epoch costs, for every method, over a full sort of as many scores.
 
-One process, one thread, all methods in turn within each repeat, so that a busy machine slows all alike. Times are medians in
-milliseconds. "draw" is which samples are kept, "epoch" adds the order of the epoch and the list of indices (what `select` returns),
-"learn" is taking in one loss for every sample. `sort` is OrderDP by a full sort of torch, for scale.
+The thing: `begin_epoch` with the losses of the epoch before waiting to be learnt, which are of the samples that it kept. It learns them,
+chooses, brings what it chose into the epoch's order and counts it. The reference: torch's sort of n float32 scores, values and indices.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from orderdp.pruning import UCB, FullData, InfoBatch, OrderDP, Pruner, RandomPruning
-from orderdp.pruning.streams import numpy_generator
+from benchmarks.measuring import Took, clock, compared, in_turn
+from benchmarks.methods import OPTIONS, PRUNE_RATIO, build
+from orderdp.pruning import OrderDP, Pruner
 
-SIZES = (50_000, 1_281_167)
+KEYS = ("method", "n")
+DEFAULTS: dict[str, Any] = {"sizes": [10_000, 100_000, 1_000_000, 10_000_000], "methods": [*OPTIONS, "orderdp_by_sort"], "repeats": 15}
+TINY: dict[str, Any] = {"sizes": [200], "repeats": 2}
 
 
 class SortedOrderDP(OrderDP):
@@ -34,58 +33,32 @@ class SortedOrderDP(OrderDP):
         return kept, None
 
 
-def contenders(n: int) -> dict[str, Pruner]:
-    """Methods at 70 % pruning, but for InfoBatch: its published rule at 0.5."""
-    return {
-        "OrderDP": OrderDP.at_ratio(n, 0.7, explore=0.5),
-        "OrderDP (sort)": SortedOrderDP.at_ratio(n, 0.7, explore=0.5),
-        "InfoBatch": InfoBatch(n, prune_ratio=0.5),
-        "UCB": UCB(n, prune_ratio=0.7, period=1, warmup_epochs=0),
-        "random": RandomPruning(n, prune_ratio=0.7),
-        "full data": FullData(n),
-    }
+class Epochs:
+    """A pruner's epochs, one for each call; what training would do in between is not on the clock."""
+
+    def __init__(self, pruner: Pruner, losses: Tensor) -> None:
+        self.pruner, self.losses = pruner, losses
+        self.epoch = 0
+        pruner.observe(torch.arange(pruner.n), losses)  # every score is known
+
+    def __call__(self) -> Took:
+        """Begins the next epoch and trains on it, so to speak."""
+        took = clock(lambda: self.pruner.begin_epoch(self.epoch))
+        kept = self.pruner.begin_epoch(self.epoch).indices
+        self.pruner.observe(kept, self.losses[kept])
+        self.epoch += 1
+        return took
 
 
-def measure(n: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Method -> step -> median milliseconds."""
-    times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    pruners = contenders(n)
-    draw = torch.Generator().manual_seed(0)
-    for repeat in range(repeats + 1):  # the first warms up
-        indices, losses = torch.randperm(n, generator=draw), torch.rand(n, generator=draw) ** 3 * 4
-        for name, pruner in pruners.items():
-            pruner.observe(indices, losses)
-            steps: dict[str, Callable[[], object]] = {
-                "learn": pruner.synchronize,
-                "draw": lambda pruner=pruner, e=repeat: pruner.choose(e, numpy_generator(0, "select", e)),  # type: ignore[misc]
-                "epoch": lambda pruner=pruner, e=repeat: pruner.select(e),  # type: ignore[misc]
-            }
-            for step, run in steps.items():
-                t0 = time.perf_counter()
-                run()
-                times[name][step].append(1000 * (time.perf_counter() - t0))
-    return {name: {step: statistics.median(all_ms[1:]) for step, all_ms in steps.items()} for name, steps in times.items()}
-
-
-def table(n: int, medians: dict[str, dict[str, float]]) -> str:
-    """The medians as Markdown; the last column compares the epoch with OrderDP's."""
-    lines = [f"n = {n:,}", "", "| method | draw, ms | epoch, ms | learn, ms | epoch / OrderDP |", "|---|---:|---:|---:|---:|"]
-    for name, ms in medians.items():
-        ratio = ms["epoch"] / medians["OrderDP"]["epoch"]
-        lines.append(f"| {name} | {ms['draw']:.2f} | {ms['epoch']:.2f} | {ms['learn']:.2f} | {ratio:.2f} |")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Measures and prints both tables."""
-    parser = argparse.ArgumentParser(description="Time to draw an epoch.")
-    parser.add_argument("--repeats", type=int, default=9)
-    repeats = parser.parse_args().repeats
-    torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, numpy {np.__version__}, 1 thread, median of {repeats}\n")
-    for n in SIZES:
-        print(table(n, measure(n, repeats)) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+def run(sizes: Sequence[int], methods: Sequence[str], repeats: int) -> Iterator[dict[str, Any]]:
+    """A row per size and method; sizes beyond a million take a fifth of the repeats."""
+    for n in sizes:
+        losses = torch.rand(n, generator=torch.Generator().manual_seed(0)) ** 3 * 4
+        calls: dict[str, Any] = {"sort": lambda losses=losses: losses.sort(descending=True)}
+        for name in methods:
+            by_sort = name == "orderdp_by_sort"
+            pruner = SortedOrderDP.at_ratio(n, PRUNE_RATIO, explore=0.5) if by_sort else build(name, n)
+            calls[name] = Epochs(pruner, losses)
+        times = in_turn(calls, repeats if n <= 1_000_000 else max(3, repeats // 5))
+        for name in methods:
+            yield {"method": name, "n": n, **compared(times[name], times["sort"])}

@@ -1,29 +1,31 @@
-"""How planning and a run with nothing to do grow with the number of runs: `python benchmarks/workflow.py [--cells 100 1000 5000]`.
+"""(f) How planning, and a run with nothing to do, grow with the number of runs, over bare Snakemake.
 
 Copies the project to a temporary folder, with seeds added until its quick scale has so many runs, and times whole commands, start-up
-included, in turn with the same command on a bare Snakefile of as many jobs, with as many inputs and outputs, that imports nothing of ours.
-The ratio says what our own code costs; medians over repeats. "plan" has no bare twin. Nothing is trained: for the run with nothing to do,
-empty files stand where results would be.
+included, in turn with the same command (for "plan": a dry run) on a bare Snakefile of as many jobs, with as many inputs and outputs, that
+imports nothing of ours. The ratio says what our own code costs. Nothing is trained: for the run with nothing to do, empty files stand where
+results would be.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from benchmarks.measuring import Took, compared
+
 ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).parent / "results" / "workflow.csv"
-COLUMNS = ("cells", "command", "seconds", "bare_seconds", "ratio", "repeats", "snakemake", "python", "cores")
+KEYS = ("cells", "command")
+DEFAULTS: dict[str, Any] = {"cells": [100, 1000, 5000], "repeats": 3}
+TINY: dict[str, Any] = {"cells": [11], "repeats": 1}
 OUTPUTS = ("spec.json", "history.csv", "diagnostics.csv", "selection.npz", "summary.json")
 BARE = """
 CELLS, TABLES = range({cells}), range({tables})
@@ -104,62 +106,39 @@ def touch(folder: Path, paths: list[str]) -> None:
         (folder / path).touch()
 
 
-def timed(command: list[str], folder: Path, says: str) -> float:
-    """Wall seconds of a command, which must succeed and say this."""
-    t0 = time.perf_counter()
+def timed(command: list[str], folder: Path, says: str = "") -> Took:
+    """Seconds of a command, its children's processor time among them; it must succeed and say this."""
+    t0, before = time.perf_counter(), os.times()
     done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    seconds = time.perf_counter() - t0
+    wall, after = time.perf_counter() - t0, os.times()
     if done.returncode or says not in done.stdout + done.stderr:
         raise SystemExit(f"{' '.join(command)} did not say {says!r}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return seconds
+    return Took(wall, after.children_user + after.children_system - before.children_user - before.children_system)
 
 
-def measure(cells: int, repeats: int) -> list[dict[str, object]]:
-    """Rows of the table for one size."""
-    rows: list[dict[str, object]] = []
-    with tempfile.TemporaryDirectory() as scratch:
-        ours, bare = Path(scratch, "ours"), Path(scratch, "bare")
-        ours.mkdir()
-        bare.mkdir()
-        real = project(ours, cells)
-        (bare / "Snakefile").write_text(BARE.format(cells=real, tables=3, outputs=OUTPUTS))
-        dry = ["snakemake", "-n", "--quiet", "all"]
-        plan = [sys.executable, "-m", "orderdp", "plan"]
-
-        def add(name: str, mine: list[str], says: str, twin: bool) -> None:
-            times = [(timed(mine, ours, says), timed(dry if mine == dry else mine, bare, "") if twin else 0.0) for _ in range(repeats)]
-            seconds, other = (statistics.median(column) for column in zip(*times, strict=True))
-            row = {"cells": real, "command": name, "seconds": round(seconds, 2), "repeats": repeats}
-            rows.append(row | ({"bare_seconds": round(other, 2), "ratio": round(seconds / other, 2)} if twin else {}))
-
-        add("plan", plan, f"{real} to train", False)
-        add("dry run, nothing there", dry, "", True)
-        finish(ours)
-        touch(bare, [f"runs/{cell}/{name}" for cell in range(real) for name in OUTPUTS] + [f"tables/{table}.json" for table in range(3)])
-        add("nothing to do", ["snakemake", "--cores", "1"], "Nothing to be done", True)
-    return rows
+def run(cells: Sequence[int], repeats: int) -> Iterator[dict[str, Any]]:
+    """Three rows per number of runs."""
+    for wanted in cells:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield from measure(wanted, repeats, Path(scratch))
 
 
-def main() -> None:
-    """Measures, prints and writes."""
-    parser = argparse.ArgumentParser(description="Planning and no-op time over the number of runs.")
-    parser.add_argument("--cells", type=int, nargs="+", default=[100, 1000, 5000])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    args = parser.parse_args()
-    version = subprocess.run(["snakemake", "--version"], env=environment(ROOT), capture_output=True, text=True, check=True).stdout.strip()
-    machine = {"snakemake": version, "python": sys.version.split()[0], "cores": len(os.sched_getaffinity(0))}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    print("| cells | command | seconds | bare Snakemake | ratio |\n|---:|---|---:|---:|---:|")
-    with args.out.open("w", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        for cells in args.cells:
-            for row in measure(cells, args.repeats):
-                table.writerow(row | machine)
-                file.flush()
-                print(f"| {row['cells']:,} | {row['command']} | {row['seconds']} | {row.get('bare_seconds', '')} | {row.get('ratio', '')} |", flush=True)
+def measure(wanted: int, repeats: int, scratch: Path) -> Iterator[dict[str, Any]]:
+    """The rows of about so many runs."""
+    ours, bare = scratch / "ours", scratch / "bare"
+    ours.mkdir()
+    bare.mkdir()
+    cells = project(ours, wanted)
+    (bare / "Snakefile").write_text(BARE.format(cells=cells, tables=3, outputs=OUTPUTS))
+    dry, nothing = ["snakemake", "-n", "--quiet", "all"], ["snakemake", "--cores", "1"]
+    plan = [sys.executable, "-m", "orderdp", "plan"]
 
+    def row(name: str, mine: list[str], theirs: list[str], says: str = "") -> dict[str, Any]:
+        pairs = [(timed(mine, ours, says), timed(theirs, bare)) for _ in range(repeats)]
+        return {"cells": cells, "command": name} | compared([a for a, _ in pairs], [b for _, b in pairs])
 
-if __name__ == "__main__":
-    main()
+    yield row("plan", plan, dry, f"{cells} to train")
+    yield row("dry run, nothing there", dry, dry)
+    finish(ours)
+    touch(bare, [f"runs/{cell}/{name}" for cell in range(cells) for name in OUTPUTS] + [f"tables/{table}.json" for table in range(3)])
+    yield row("nothing to do", nothing, nothing, "Nothing to be done")

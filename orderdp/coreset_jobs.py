@@ -18,6 +18,7 @@ from orderdp.coresets.choosing import choose, holds_out
 from orderdp.datasets import load
 from orderdp.files import write, write_json, write_rows
 from orderdp.grid import Coreset, Coresets, Proxy
+from orderdp.training.allocator import keep_freed_memory
 from orderdp.training.device import choose_device
 from orderdp.training.engine import peak_memory_mb
 from orderdp.training.proxy import gather_evidence
@@ -43,6 +44,7 @@ def run_proxy(
 
     if threads is not None:
         torch.set_num_threads(threads)
+    keep_freed_memory()
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     started, on = time.time(), choose_device(device)
     name = proxy.spec.dataset.name

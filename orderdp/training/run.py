@@ -23,6 +23,7 @@ import torch
 from orderdp.datasets import load
 from orderdp.files import write, write_json, write_rows
 from orderdp.spec import RunSpec
+from orderdp.training.allocator import keep_freed_memory
 from orderdp.training.device import allow_tf32, choose_device, memory_named
 from orderdp.training.distributed import Ranks, joined, local_device
 from orderdp.training.engine import Coreset, Diverged, Training, checkpoint_epochs
@@ -103,6 +104,7 @@ def train_cell(
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    keep_freed_memory()
     # A resumed run must repeat an unbroken one to the bit, on GPUs too.
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     allow_tf32(cell.spec.recipe.precision)

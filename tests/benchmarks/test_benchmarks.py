@@ -1,0 +1,140 @@
+"""That each benchmark runs, at a setting which measures nothing, and writes its columns; and that ratios are what they are called."""
+
+from __future__ import annotations
+
+import csv
+from importlib import import_module
+
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks import accuracy, memory, methods, tuning
+from benchmarks.__main__ import main
+from benchmarks.figures import FIGURES
+from benchmarks.measuring import MACHINE, MEASURED, Took, compared, in_turn, machine, one_core
+from benchmarks.overhead import side_by_side
+from benchmarks.selection import SortedOrderDP
+from benchmarks.summary import goal
+from benchmarks.workload import one_epoch, spec, training
+from orderdp.pruning import PRUNERS, OrderDP
+from orderdp.pruning.streams import numpy_generator
+from orderdp.spec import AugmentSpec
+from orderdp.training.augment import Images, draw
+
+WRITTEN = {"memory": {"ratio"}, "accuracy": set(MEASURED) - {"cpu_ratio", "goal"}}
+"""Columns of what is not compared repeat by repeat."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name == "workflow" else []) for name in FIGURES])
+def test_a_benchmark_writes_its_columns_and_its_figure(name, tmp_path):
+    main([name, "--tiny", "--out", str(tmp_path)])
+    with (tmp_path / f"{name}.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    keys, measured = import_module(f"benchmarks.{name}").KEYS, WRITTEN.get(name, MEASURED)
+    assert list(rows[0]) == [*keys, *(column for column in MEASURED if column in measured), *MACHINE]
+    for row in rows:
+        assert row["cpu"] and row["torch"] == torch.__version__ and row["threads"] == "1"
+        if row["ratio"] and row.get("ratio_low"):
+            assert 0 < float(row["ratio_low"]) <= float(row["ratio"]) <= float(row["ratio_high"])
+    assert (tmp_path / f"{name}.png").stat().st_size > 5000
+    assert (tmp_path / f"{name}.pdf").stat().st_size > 5000
+    assert f"python -m benchmarks {name}" in (tmp_path / "index.md").read_text()
+
+
+def test_every_method_is_measured():
+    assert set(methods.OPTIONS) == set(PRUNERS)
+
+
+def test_unknown_names_and_options_are_told(tmp_path, capsys):
+    for arguments, message in [
+        (["selektion"], "Known: selection"),
+        (["memory", "--options", '{"m": 1}'], "has no option m. Known: n, methods"),
+    ]:
+        with pytest.raises(SystemExit):
+            main([*arguments, "--out", str(tmp_path)])
+        assert message in capsys.readouterr().err
+
+
+def test_things_are_run_in_turn_and_the_first_round_does_not_count():
+    seen = []
+    times = in_turn({"a": lambda: seen.append("a"), "b": lambda: (seen.append("b"), Took(2.0, 1.0))[1]}, 3)
+    assert seen == ["a", "b"] * 4
+    assert times["b"] == [Took(2.0, 1.0)] * 3 and len(times["a"]) == 3
+
+
+def test_a_ratio_is_the_median_of_the_repeats_own_ratios():
+    thing, reference = [Took(2, 1), Took(9, 1), Took(4, 1)], [Took(1, 2), Took(3, 2), Took(1, 2)]
+    found = compared(thing, reference, goal=1.02)
+    assert (found["ratio"], found["ratio_low"], found["ratio_high"]) == (3, 2.5, 3.5)
+    assert (found["cpu_ratio"], found["seconds"], found["repeats"], found["goal"]) == (0.5, 4, 3, 1.02)
+
+
+def test_epochs_side_by_side_are_those_of_runs_alone():
+    """And take their steps in proportion, so that no run has the machine for itself."""
+    names = [("full", None), ("orderdp", 0.5)]
+    together, alone = ({name: training(spec("quick", *name), 600) for name in names} for _ in range(2))
+    order = []
+    for name, one in together.items():
+        step = one._step
+        one._step = lambda *args, name=name, step=step: (order.append(name[0]), step(*args))[1]
+    for _ in range(2):
+        found = side_by_side(together)
+    for name in names:
+        for _ in range(2):
+            assert one_epoch(alone[name]) == found[name].kept
+        for a, b in zip(together[name].model.parameters(), alone[name].model.parameters(), strict=True):
+            assert torch.equal(a, b)
+    assert (found["full", None].steps, found["orderdp", 0.5].steps) == (5, 3)
+    assert order[:8] == ["full", "orderdp", "full", "orderdp", "full", "full", "orderdp", "full"]
+
+
+def test_sorting_selects_as_many():
+    pruner, sorting = (cls.at_ratio(1000, 0.7, explore=0.5) for cls in (OrderDP, SortedOrderDP))
+    assert sorting.choose(0, numpy_generator(0, "select", 0))[0].sum() == pruner.choose(0, numpy_generator(0, "select", 0))[0].sum() == 300
+
+
+def test_memory_counts_what_is_there():
+    shared = torch.zeros(10)
+    assert memory.size({"a": [shared, shared[:5]], "b": torch.zeros(3, dtype=torch.int64), "c": "text"}) == 40 + 24
+    n = 1000
+    kept = round(0.3 * n)
+    at = memory.moments("orderdp", n)
+    assert at["state"] == n * 4 + n * 8 + kept * 8  # a score and a count for each sample, an index for each that is kept
+    assert at["after an epoch"] == at["between epochs"] + kept * (8 + 4)  # index and loss of each
+
+
+def test_time_to_accuracy_is_the_clock_at_the_epoch_that_reaches_it():
+    history = [{"selection_s": 1, "training_s": 2, "test_accuracy": a} for a in (10.0, 50.0, 40.0, 60.0)]
+    assert [accuracy.seconds_to(history, a) for a in (5, 50, 55, 70)] == [3, 6, 12, None]
+    row = accuracy.over_full([3, 6, None], [6, 6, 6])
+    assert (row["ratio"], row["seconds"], row["repeats"]) == (0.75, 4.5, 3)
+    assert "ratio" not in accuracy.over_full([None], [2.0])
+
+
+def test_both_crops_of_a_batch_are_the_same_to_the_bit():
+    """Twin: one gather by four tensors of positions."""
+    made = torch.Generator().manual_seed(0)
+    images = Images(torch.randint(0, 256, (40, 3, 9, 7), dtype=torch.uint8, generator=made), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
+    draws = draw(40, AugmentSpec(crop_padding=3, flip=True), made)
+    indices = torch.tensor([3, 39, 0, 7, 7])
+    assert torch.equal(images.augmented(indices, draws), tuning.in_one_gather(images, indices, draws))
+
+
+@pytest.mark.parametrize(
+    ("name", "ratio", "verdict"), [("engine", 3.1, "met"), ("engine", 2.9, "missed"), ("loader", 1.02, "missed"), ("loader", 1.0, "met")]
+)
+def test_a_goal_is_met_or_missed(name, ratio, verdict):
+    assert goal(name, pd.Series({"ratio": ratio, "goal": 3.0 if name == "engine" else 1.01})).endswith(f": {verdict}")
+
+
+def test_one_core_is_given_back():
+    before = machine()["cores"]
+    with one_core():
+        assert machine()["cores"] in (1, before)
+    assert machine()["cores"] == before
+
+
+def test_a_run_that_table_2_lacks_is_told():
+    with pytest.raises(ValueError, match=r"Table 2 of scale 'quick' has no 'orderdp' at prune ratio 0\.123"):
+        spec("quick", "orderdp", 0.123)

@@ -1,0 +1,35 @@
+"""Freed memory stays, where the system's allocator can be told so."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, sys
+import torch
+from orderdp.training.allocator import keep_freed_memory
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+
+def touch():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    [torch.ones(4 * 2**20) for _ in range(8)]  # 128 MiB in pieces of 16, all at once
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+touch(), touch()
+print(touch())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is told")
+def test_what_was_freed_is_used_again():
+    faults = {}
+    for how in ("kept", "given back"):
+        done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
+        faults[how] = int(done.stdout)
+    assert faults["kept"] < 100
+    assert faults["given back"] > 10 * faults["kept"]  # otherwise there is nothing to tell
