@@ -114,13 +114,9 @@ def claim_folder():
 
 
 def beside(*command, wait=False):
-    """Runs `python -m COMMAND` beside the jobs, as long as this process."""
+    """Runs `python -m COMMAND` beside the jobs, as long as this process; it finds what a job finds, since a job may become its child."""
     start = subprocess.run if wait else subprocess.Popen
-    start(
-        [sys.executable, "-m", *command],
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": workflow.basedir},
-    )
+    start(["python", "-m", *command], stdin=subprocess.DEVNULL)
 
 
 def run_tracker(*arguments, wait):
