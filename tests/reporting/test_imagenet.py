@@ -12,6 +12,7 @@ from orderdp.reporting.artifacts import make
 from orderdp.reporting.evidence import lossless as claims
 from orderdp.reporting.evidence.deciding import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from orderdp.reporting.published import load_published
+from orderdp.reporting.registry import artifacts_of, paths
 from orderdp.reporting.results import NOT_RUN, pretrainings
 from tests.reporting.synthetic import ROOT, write_run
 
@@ -202,6 +203,25 @@ def test_a_scale_without_stand_ins_shows_what_is_printed(tmp_path):
     make(grid, "table6", tmp_path / "runs", tmp_path / "reports", "0")
     page = (tmp_path / "reports/cifar/tables/table6.md").read_text(encoding="utf-8")
     assert "Left out at this scale: ImageNet-1K, ResNet-18; ImageNet-1K, ResNet-50." in page and "| OrderDP | not run | – |" in page
+
+
+def test_quick_makes_every_table_from_runs(tmp_path):
+    """One seed of three is there: means without deviations, and no largest ratio before all have run."""
+    grid = grids.load(ROOT / "params.yaml", "quick")
+    names = ("table3", "table4", "table5", "table6", "table7")
+    for cell in {name: grid.cells[name] for experiment in names for name in grid.experiments[experiment].cells}.values():
+        if cell.spec.seed == 0:
+            write_run(cell, tmp_path / "runs")
+            if cell.starts_from is not None:
+                write_run(grid.cells[cell.starts_from], tmp_path / "runs")
+    for name in names:
+        make(grid, name, tmp_path / "runs", tmp_path / "reports", "0")
+        for artifact in artifacts_of(name):
+            for path in paths(artifact).values():
+                assert (tmp_path / "reports/quick" / path).stat().st_size > 100
+        page = (tmp_path / f"reports/quick/tables/{name}.md").read_text(encoding="utf-8")
+        assert "1 of 3" in page if name in ("table3", "table4", "table5") else "not run" in page
+        assert "nan" not in page and "not comparable" in page
 
 
 def test_quick_runs_small_relatives_of_every_table():
