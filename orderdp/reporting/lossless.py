@@ -106,7 +106,7 @@ def table6_sheets(table: pd.DataFrame) -> list[Sheet]:
     sheets = [_sheet(f"Largest prune ratio without loss on {workload}", part, _by_network) for workload, part in table.groupby("workload", sort=False)]
     here = {PUBLISHED_WORKLOADS[paper] for papers in table["stands_for"] for paper in papers.split(",")}
     absent = dict.fromkeys("/".join(column.split("/")[:2]) for _, column in published_cells("table6"))
-    return [*sheets[:-1], _with_note(sheets[-1], [workload_label(where) for where in absent if where not in here])]
+    return [*sheets[:-1], _with_notes(sheets[-1], [workload_label(where) for where in absent if where not in here])]
 
 
 def table7_sheets(table: pd.DataFrame) -> list[Sheet]:
@@ -118,12 +118,14 @@ def table7_sheets(table: pd.DataFrame) -> list[Sheet]:
         optimizer = PUBLISHED_OPTIMIZERS[str(part.iloc[0]["stands_for"]).split(",")[0]]
         sheets.append(_sheet(f"Largest prune ratio without loss with {optimizer} on {workload}", part, _by_optimizer))
     here = {PUBLISHED_OPTIMIZERS[paper] for papers in table["stands_for"] for paper in papers.split(",")}
-    return [*sheets[:-1], _with_note(sheets[-1], [name for name in PUBLISHED_OPTIMIZERS.values() if name not in here])]
+    return [*sheets[:-1], _with_notes(sheets[-1], [name for name in PUBLISHED_OPTIMIZERS.values() if name not in here])]
 
 
-def _with_note(sheet: Sheet, absent: list[str]) -> Sheet:
+def _with_notes(sheet: Sheet, absent: list[str]) -> Sheet:
+    """The last sheet, with what holds for all."""
     note = () if not absent else (f"Left out at this scale: {'; '.join(absent)}.",)
-    return Sheet(sheet.title, sheet.columns, sheet.blocks, sheet.spans, (*sheet.notes, *note))
+    notes = (RULE, "Published: accuracy in %, in brackets what is saved.", *note)
+    return Sheet(sheet.title, sheet.columns, sheet.blocks, sheet.spans, notes)
 
 
 def _sheet(title: str, table: pd.DataFrame, place: Callable[[str], tuple[str, str]]) -> Sheet:
@@ -140,7 +142,6 @@ def _sheet(title: str, table: pd.DataFrame, place: Callable[[str], tuple[str, st
         columns=("Method", *OURS, *(workload_label(where) + qualifier.replace("/optimizer=", ", ") for where, qualifier in places)),
         blocks=(Block("", tuple(rows)),),
         spans=(("", 1), ("Here", len(OURS)), ("Published" if same else NOT_COMPARABLE, len(places))),
-        notes=(RULE, "Published: accuracy in %, in brackets what is saved."),
     )
 
 
