@@ -40,8 +40,18 @@ SIZES = {
     "resnet8": Size(9.35, 0.144, 0.078, 28, 16),
     "resnet18": Size(555, 1.79, 11.2, 32, 64),
     "resnet50": Size(1298, 9.81, 23.5, 32, 64),
+    "imagenet_resnet18": Size(1814, 7.48, 11.2, 224, None),
+    "imagenet_resnet50": Size(4087, 32.0, 23.5, 224, 64),
+    "timm_resnet50": Size(4087, 39.5, 23.5, 224, 64),
+    "swin_tiny": Size(4490, 44.7, 27.5, 224, 96),
+    "vit": Size(17_560, 59.0, 85.8, 224, 768),
+    "mae_vit": Size(9781, 41.2, 112, 224, 768),
 }
-UNKNOWN = Size(17_560, 31.3, 86.6, 224, None)
+FULL_DEPTH = {"imagenet_resnet18": 2, "imagenet_resnet50": 6, "timm_resnet50": 6, "swin_tiny": 6, "vit": 12, "mae_vit": 12}
+"""Value of the option `depth` at which these were counted."""
+FULL_PATCHES = {"swin_tiny": 4, "vit": 16, "mae_vit": 16}
+"""Side of a patch, in pixels, likewise."""
+UNKNOWN = Size(17_560, 59.0, 86.6, 224, None)
 """Of any other network: a ViT-Base, the largest that the paper trains, so that a job rather asks for too much."""
 IMAGENET: dict[str, Any] = {"n_train": 1_281_167, "n_test": 50_000, "shape": (3, 224, 224)}
 """Of a data set that does not state its facts as literals: likewise."""
@@ -89,12 +99,19 @@ def key(spec: RunSpec) -> str:
 
 
 def size(spec: RunSpec) -> Size:
-    """Size of a run's network on its images; arithmetic grows with their area and with the square of the width."""
-    known = SIZES.get(spec.model.name, UNKNOWN)
+    """Size of a run's network on its images; arithmetic grows with their area, or the number of their patches, with the square of the width,
+    and with the depth (roughly so where that bounds the blocks of a stage)."""
+    known, options = SIZES.get(spec.model.name, UNKNOWN), spec.model.options
     area = 1.0 if known is UNKNOWN else (facts(spec.dataset.name)["shape"][-1] / known.side) ** 2
+    if (full := FULL_PATCHES.get(spec.model.name)) is not None:
+        area *= (full / float(options.get("patch") or full)) ** 2  # type: ignore[arg-type]
+    deep = 1.0
+    if (blocks := FULL_DEPTH.get(spec.model.name)) is not None:
+        deep = float(options.get("depth") or blocks) / blocks  # type: ignore[arg-type]
     wide = spec.model.options.get("width") or known.width
     wider = 1.0 if known.width is None else float(wide) / known.width  # type: ignore[arg-type]
-    return Size(known.macs * area * wider**2, known.outputs * area * wider, known.parameters * wider**2, known.side, known.width)
+    work = area * wider * deep
+    return Size(known.macs * work * wider, known.outputs * work, known.parameters * wider**2 * deep, known.side, known.width)
 
 
 def kept(spec: RunSpec) -> float:
@@ -138,8 +155,10 @@ def memory_mb(spec: RunSpec) -> float:
     libraries = 3000
     # Twice: as read and as converted. What is too large for that passes through loaders instead.
     images = 2 * data if data <= IN_MEMORY_MB else 8000
-    # Of each output its value and its gradient, of each parameter its value, its gradient and two moments; four bytes each.
-    return libraries + images + 4 * (2 * spec.recipe.batch_size * network.outputs + 4 * network.parameters)
+    # Of each output its value and its gradient, of each parameter its value, its gradient and two moments; four bytes each. What is too large
+    # for memory is too large for a processor: its outputs lie on the GPU.
+    outputs = 0.0 if streamed(spec) else 2 * spec.recipe.batch_size * network.outputs
+    return libraries + images + 4 * (outputs + 4 * network.parameters)
 
 
 def streamed(spec: RunSpec) -> bool:

@@ -76,7 +76,7 @@ def estimate(cells: Iterable[Cell], measured: Calibration | None) -> Estimate:
         when = time.strftime("%Y-%m-%d", time.localtime(measured.when))
         basis = f"what steps took on {measured.device} ({measured.name}) by {when}"
         basis += f"; {assumed} runs from an assumed GPU" if assumed else ""
-    return Estimate({cell.name: seconds(cell.spec, measured) * cell.gpus for cell in cells}, basis)
+    return Estimate({cell.name: seconds(cell.spec, measured) for cell in cells}, basis)
 
 
 def observed(grid: Grid, runs: Path) -> Calibration | None:
@@ -90,8 +90,9 @@ def observed(grid: Grid, runs: Path) -> Calibration | None:
         where = (summary["environment"]["device"], summary["environment"]["device_name"])
         newest[where] = max(newest.get(where, 0.0), summary["ended"])
         tested = math.ceil(summary["epochs"] / cell.spec.recipe.evaluate_every) * facts(cell.spec.dataset.name)["n_test"]
+        ranks = summary["environment"].get("ranks", 1)  # seconds of a device for each second that passes
         trained_s = summary["selection_s"] + summary["training_s"]
-        devices[where][key(cell.spec)].append((trained_s / summary["samples"], summary["evaluation_s"] / tested))
+        devices[where][key(cell.spec)].append((ranks * trained_s / summary["samples"], ranks * summary["evaluation_s"] / tested))
     if not newest:
         return None
     where = max(newest, key=lambda where: newest[where])

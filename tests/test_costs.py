@@ -39,7 +39,8 @@ def test_sizes_are_those_of_the_networks(name):
     from orderdp.calibrate import size_of
 
     size = costs.SIZES[name]
-    counted = size_of(name, 1 if name == "resnet8" else 3, size.side, width=size.width)
+    options = {} if size.width is None else {"width": size.width}
+    counted = size_of(name, 1 if name == "resnet8" else 3, size.side, **options)
     assert counted[:3] == pytest.approx(size[:3], rel=0.01)
 
 
@@ -49,6 +50,29 @@ def test_a_network_grows_with_its_width_and_an_unknown_one_counts_as_large():
     assert costs.size(wide).parameters == pytest.approx(4 * 0.078)
     other = spec().model_copy(update={"model": spec().model.model_copy(update={"name": "convnext"})})
     assert costs.size(other).macs == costs.UNKNOWN.macs
+
+
+def test_a_transformer_grows_with_its_patches_and_its_depth():
+    def sized(name, options):
+        return costs.size(spec().model_copy(update={"model": spec().model.model_copy(update={"name": name, "options": options})}))
+
+    # Digits: 8 of 224 pixels a side, but patches of 2 instead of 16.
+    small = sized("vit", {"image": 8, "patch": 2, "width": 384, "depth": 6, "drop_path": 0.0})
+    assert small.macs == pytest.approx(17_560 * (4 / 14) ** 2 / 4 / 2)
+    assert small.parameters == pytest.approx(85.8 / 4 / 2)
+    assert sized("imagenet_resnet18", {"depth": 1}).parameters == pytest.approx(11.2 / 2)
+
+
+def test_costs_of_imagenet_are_plausible():
+    """ResNet-50 for 90 epochs on the assumed GPU: 90 x 1.28 million x 3 x 4.1 GMAC at 2 TMAC/s is 196 hours, and some for evaluation."""
+    grid = grids.load(ROOT / "params.yaml", "paper")
+    full, pruned = (next(cell for name, cell in grid.cells.items() if name.startswith(f"imagenet-imagenet_resnet50w64-{kind}")) for kind in ("full", "orderdp-x75-p40"))
+    hours = costs.seconds(full.spec, None) / 3600
+    assert 196 < hours < 210
+    assert costs.seconds(pruned.spec, None) / 3600 == pytest.approx(0.6 * hours, rel=0.03)
+    assert all(costs.memory_mb(cell.spec) < 16_000 for cell in grid.cells.values() if cell.spec.dataset.name == "imagenet")  # a GPU's share of a node
+    assert costs.UNKNOWN not in {costs.size(cell.spec) for cell in grid.cells.values()}
+    assert set(costs.SIZES) == set(MODELS)
 
 
 @pytest.mark.parametrize(
@@ -178,12 +202,14 @@ def test_a_calibration_measures_every_kind_once(tmp_path):
     grid = grids.load(ROOT / "params.yaml", "quick")
     path, said = tmp_path / "calibration.json", []
     calibrate(grid.cells.values(), path, "cpu", said.append)
-    assert len(said) == 1  # 143 runs of one kind
+    kinds = {costs.key(cell.spec) for cell in grid.cells.values()}
+    assert len(said) == len(kinds) == 9  # some 500 runs
     found = costs.calibration(path)
+    assert set(found.rates) == kinds
     rate = found.rates[costs.key(next(iter(grid.cells.values())).spec)]
     assert 0 < rate["test_sample_s"] < rate["sample_s"] < 0.1
     calibrate(grid.cells.values(), path, "cpu", said.append)
-    assert len(said) == 1
+    assert len(said) == 9
     with pytest.raises(ValueError, match="The device 'abacus' is not available here"):
         calibrate(grid.cells.values(), path, "abacus")
 

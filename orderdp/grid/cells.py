@@ -133,6 +133,8 @@ class Experiment:
     study: Study | None = None
     coresets: tuple[str, ...] = ()
     """Folders of the coresets that its static runs train on."""
+    left_out: tuple[str, ...] = ()
+    """The paper's workloads that this scale has nothing for."""
 
     @property
     def cells(self) -> tuple[str, ...]:

@@ -122,7 +122,8 @@ class Layout:
                 self.check_options(f"methods.{key}.coreset.options", registered["coreset"][method.coreset.name], method.coreset.options)
         for scale, entry in self.params.scales.items():
             for paper, ours in entry.workloads.items():
-                self.known(f"scales.{scale}.workloads.{paper}", ours, self.params.workloads)
+                if ours is not None:
+                    self.known(f"scales.{scale}.workloads.{paper}", ours, self.params.workloads)
             for name, options in entry.methods.items():
                 if self.known(f"scales.{scale}.methods", name, self.params.methods):
                     pruner = self.params.methods[name].name
@@ -155,10 +156,11 @@ class Layout:
                 self.problems[line] = None
             return Experiment(name, entry.title, entry.reproduces, ())
         rows = tuple(self.rows(name, entry))
-        if entry.grid and not rows and not self.problems:
+        left_out = tuple(paper for paper in entry.workloads if self.scale.workloads.get(paper, "") is None)
+        if entry.grid and not rows and len(left_out) < len(entry.workloads) and not self.problems:
             self.problem(f"experiments.{name}.grid", "empty: no method, workload or seed is left at this scale")
         study = None if entry.study is None else self.study(name, entry.study)
-        return Experiment(name, entry.title, entry.reproduces, rows, entry.settings, study)
+        return Experiment(name, entry.title, entry.reproduces, rows, entry.settings, study, left_out=left_out)
 
     def study(self, name: str, spec: StudySpec) -> Study | None:
         if not self.known(f"experiments.{name}.study.dataset", spec.dataset, sources.registry(*REGISTRIES["dataset"])):
@@ -173,16 +175,23 @@ class Layout:
         for paper in entry.workloads:
             if self.known(f"experiments.{name}.workloads", paper, self.scale.workloads):
                 ours = self.scale.workloads[paper]
-                found[ours] = (*found.get(ours, ()), paper)
+                if ours is not None:
+                    found[ours] = (*found.get(ours, ()), paper)
         return found
 
     def rows(self, name: str, entry: ExperimentEntry) -> Iterator[Row]:
         seeds = self.scale.seeds if entry.seeds is None else entry.seeds
-        for ours, paper in self.stand_ins(name, entry).items():
+        for index, part in enumerate(entry.grid):
+            for paper in part.workloads or ():
+                self.known(f"experiments.{name}.grid.{index}.workloads", paper, dict.fromkeys(entry.workloads))
+        for ours, papers in self.stand_ins(name, entry).items():
             if ours not in self.params.workloads:
                 continue
             for index, part in enumerate(entry.grid):
                 key = f"experiments.{name}.grid.{index}"
+                paper = tuple(one for one in papers if part.workloads is None or one in part.workloads)
+                if not paper:
+                    continue
                 for method in part.methods:
                     if not self.known(f"{key}.methods", method, self.params.methods):
                         continue

@@ -122,6 +122,8 @@ class GridEntry(Strict):
 
     methods: tuple[str, ...]
     """Names under `methods`."""
+    workloads: tuple[str, ...] | None = None
+    """The experiment's workloads that this entry is for; all when none."""
     prune_ratios: tuple[PruneRatio, ...] | None = None
     """Shares of the data that every epoch leaves out; none for full data."""
     explore: tuple[PruneRatio | Literal[1], ...] | None = None
@@ -169,8 +171,8 @@ class Scale(Strict):
 
     note: str
     """Shown wherever numbers of this scale stand."""
-    workloads: dict[str, str]
-    """The paper's workload -> the name under `workloads` that stands in for it."""
+    workloads: dict[str, str | None]
+    """The paper's workload -> the name under `workloads` that stands in for it; none: it is left out at this scale."""
     seeds: tuple[Seed, ...]
     """Seeds of every experiment that states none."""
     checkpoints: tuple[float, ...]

@@ -70,6 +70,8 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, stamp: str) -> 
     frames = {kind: READERS[kind](grid, reader, [experiment]) for kind in needed}
     out = reports / grid.scale
     footer = style.footer(frames["results"], grid.scale) if grid.experiments[experiment].rows else style.SCALE_FREE
+    if grid.experiments[experiment].left_out and not grid.experiments[experiment].rows:
+        footer = f"left out at scale {grid.scale}"
     discard(out, experiment)
     for artifact in made:
         data = artifact.data(*(frames[kind] for kind in artifact.reads))

@@ -39,8 +39,25 @@ PUBLISHED_WORKLOADS = {
     "cifar100-resnet18-diagnostics": "CIFAR100/ResNet-18",
     "cifar100-resnet50": "CIFAR100/ResNet-50",
     "cifar100-resnet50-stability": "CIFAR100/ResNet-50",
+    "cifar10-resnet50-adamw": "CIFAR10/ResNet-50",
+    "cifar10-resnet50-lars": "CIFAR10/ResNet-50",
+    "cifar10-resnet50-lamb": "CIFAR10/ResNet-50",
+    "imagenet-resnet18": "ImageNet-1K/ResNet-18",
+    "imagenet-resnet50": "ImageNet-1K/ResNet-50",
+    "imagenet-resnet50-timm": "ImageNet-1K/ResNet-50-Timm",
+    "imagenet-swin": "ImageNet-1K/Swin-T",
+    "imagenet-vit-mae": "ImageNet-1K/ViT-B-MAE",
 }
 """The paper's workload as `params.yaml` names it -> beginning of its columns in `published.csv`."""
+
+
+PUBLISHED_OPTIMIZERS = {
+    "cifar10-resnet50": "SGD",
+    "cifar10-resnet50-adamw": "AdamW",
+    "cifar10-resnet50-lars": "LARS",
+    "cifar10-resnet50-lamb": "LAMB",
+}
+"""The paper's workload in Table 7 -> its optimizer."""
 
 
 class Item(NamedTuple):

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from orderdp.reporting import (
     curves,
     errata,
+    imagenet,
     kept,
     layouts,
+    lossless,
     phases,
     ranks,
     results,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 READERS: dict[str, Callable[..., Any]] = {
     "results": results.collect,
+    "pretrainings": results.pretrainings,
     "histories": results.histories,
     "selections": results.selections,
     "diagnostics": results.diagnostics,
@@ -104,6 +107,11 @@ ARTIFACTS: dict[str, tuple[Table | Figure, ...]] = {
         Figure("table1_overlap", "Overlap of Table 1's coresets", ("overlaps",), statics.overlap_data, statics.draw_overlap),
     ),
     "table2": (Table("table2", "Table 2", ("results",), tables.table2, layouts.table2_sheets),),
+    "table3": (Table("table3", "Table 3", ("results",), imagenet.table3, imagenet.table3_sheets),),
+    "table4": (Table("table4", "Table 4", ("results",), imagenet.table4, imagenet.table4_sheets),),
+    "table5": (Table("table5", "Table 5", ("results", "pretrainings"), imagenet.table5, imagenet.table5_sheets),),
+    "table6": (Table("table6", "Table 6", ("results",), lossless.table6, lossless.table6_sheets),),
+    "table7": (Table("table7", "Table 7", ("results",), lossless.table7, lossless.table7_sheets),),
     "table9": (Table("table9", "Table 9", ("results", "histories"), tables.table9, layouts.table9_sheets),),
     "figure1": (Figure("figure1", "Figure 1", ("results", "histories"), curves.figure1, curves.draw_figure1),),
     "figure3": (Figure("figure3", "Figure 3", ("results",), tradeoffs.figure3, tradeoffs.draw_figure3),),

@@ -108,8 +108,8 @@ def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = N
     Returns:
         Coordinates (experiment, workload, stands_for with the paper's workloads joined by a comma, method, label, prune_ratio as
         asked for in (0, 1) or NaN, explore, label_noise, panel, seed, cell), `status` ("finished", "diverged", "not run"), `diverged_epoch`,
-        the measured values of summary.json (accuracies in %, durations in seconds; NaN if not run), `realised_prune_ratio` and
-        `time_s` = selection_s + training_s.
+        the measured values of summary.json (accuracies in %, durations in seconds; NaN if not run), `realised_prune_ratio`, `gpus` that
+        the run took (NaN without one) and `time_s` = selection_s + training_s.
     """
     runs = _opened(runs)
     records = []
@@ -123,14 +123,36 @@ def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = N
             _coordinates(row)
             | {"status": status, "diverged_epoch": at.get("epoch")}
             | measured
-            | {"realised_prune_ratio": summary.get("prune_ratio")}
+            | {"realised_prune_ratio": summary.get("prune_ratio"), "gpus": _gpus(summary)}
         )
-    columns = [*COORDINATES, "status", "diverged_epoch", *MEASURED, "realised_prune_ratio"]
+    columns = [*COORDINATES, "status", "diverged_epoch", *MEASURED, "realised_prune_ratio", "gpus"]
     frame = pd.DataFrame(records, columns=columns)
-    numbers = ["prune_ratio", "explore", "diverged_epoch", *MEASURED, "realised_prune_ratio"]
+    numbers = ["prune_ratio", "explore", "diverged_epoch", *MEASURED, "realised_prune_ratio", "gpus"]
     frame[numbers] = frame[numbers].apply(pd.to_numeric)
     frame["time_s"] = frame["selection_s"] + frame["training_s"]
     return frame
+
+
+def _gpus(summary: Mapping[str, Any]) -> int | None:
+    where = summary.get("environment", {})
+    return where.get("ranks") if where.get("device") == "cuda" else None
+
+
+def pretrainings(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row per run that starts from the weights of another.
+
+    Returns:
+        `cell`, and of the run that it starts from: `pretraining_ratio` (share of its sample visits that it left out) and `pretraining_s`
+        (selection and training); NaN while that is not run.
+    """
+    runs = _opened(runs)
+    records = []
+    for cell in dict.fromkeys(row.cell for row in _rows(grid, experiments)):
+        if (before := grid.cells[cell].starts_from) is not None:
+            summary = runs.summary(before) or {}
+            seconds = [summary.get(key, float("nan")) for key in ("selection_s", "training_s")]
+            records.append((cell, summary.get("prune_ratio", float("nan")), sum(seconds)))
+    return pd.DataFrame(records, columns=["cell", "pretraining_ratio", "pretraining_s"])
 
 
 def histories(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Tables 3 to 7 can be written down: what their experiments would lay out at the paper's scale."""
+"""Tables 3 to 7: what their experiments lay out at the paper's scale, and what smaller scales leave out."""
 
 from __future__ import annotations
 
@@ -9,67 +9,13 @@ import pytest
 import yaml
 
 from orderdp import grid as grids
+from orderdp.reporting.paper import ITEMS
 from orderdp.spec import SpecError
 
 ROOT = Path(__file__).parents[2]
-EXPERIMENTS = """
-table3:
-  title: Dynamic methods on ImageNet-1K
-  reproduces: Table 3
-  workloads: [imagenet-resnet50]
-  grid:
-    - {methods: [full]}
-    - {methods: [random, epsilon_greedy, ucb, infobatch, orderdp], prune_ratios: [0.4]}
-table4:
-  title: ImageNet-1K at several prune ratios
-  reproduces: Table 4
-  workloads: [imagenet-resnet50]
-  grid:
-    - {methods: [full]}
-    - {methods: [infobatch, orderdp], prune_ratios: [0.3, 0.4, 0.6]}
-table5_timm:
-  title: ResNet-50 with timm's recipe
-  reproduces: Table 5
-  workloads: [imagenet-resnet50-timm]
-  grid:
-    - {methods: [full]}
-    - {methods: [orderdp], prune_ratios: [0.298]}
-table5_swin:
-  title: Swin-Tiny
-  reproduces: Table 5
-  workloads: [imagenet-swin]
-  grid:
-    - {methods: [full]}
-    - {methods: [orderdp], prune_ratios: [0.221]}
-table5_vit:
-  title: ViT-Base, pre-trained as a masked autoencoder
-  reproduces: Table 5
-  workloads: [imagenet-vit-mae]
-  grid:
-    - {methods: [full]}
-    - {methods: [orderdp], prune_ratios: [0.308]}
-table6:
-  title: Largest prune ratio without loss
-  reproduces: Table 6
-  workloads: [cifar10-resnet18, cifar10-resnet50, cifar100-resnet18, cifar100-resnet50, imagenet-resnet18, imagenet-resnet50]
-  grid:
-    - {methods: [full]}
-    - {methods: [infobatch, orderdp], prune_ratios: [0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5]}
-table7:
-  title: Optimizers
-  reproduces: Table 7
-  workloads: [cifar10-resnet50, cifar10-resnet50-adamw, cifar10-resnet50-lars, cifar10-resnet50-lamb]
-  grid:
-    - {methods: [full]}
-    - {methods: [infobatch, orderdp], prune_ratios: [0.3, 0.4]}
-"""
-
-
 @pytest.fixture(scope="module")
 def params():
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["experiments"] |= {name: entry for name, entry in yaml.safe_load(EXPERIMENTS).items() if name not in params["experiments"]}
-    return params
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
 def load(params, folder):
@@ -93,7 +39,7 @@ def of(grid, experiment):
 def test_every_cell_is_complete(grid):
     assert {"imagenet", "cifar10", "cifar100"} <= set(grid.datasets)
     assert len(of(grid, "table3")) == 6 * 3 and len(of(grid, "table4")) == 7 * 3
-    assert len(of(grid, "table6")) == 6 * 15 * 3 and len(of(grid, "table7")) == 4 * 5 * 3
+    assert len(of(grid, "table6")) == 6 * 15 * 3 and len(of(grid, "table7")) == 4 * 9 * 3
     assert {cell.name for cell in of(grid, "table4")} & {cell.name for cell in of(grid, "table3")}  # shared, trained once
 
 
@@ -106,18 +52,67 @@ def test_changing_the_optimizer_leaves_nothing_of_the_old_one(grid):
 
 
 def test_the_method_prunes_the_pretraining_and_fine_tuning_is_whole(grid):
-    cells = of(grid, "table5_vit")
+    assert len(of(grid, "table5")) == 3 * 2 * 3
+    cells = [cell for cell in of(grid, "table5") if cell.starts_from is not None]
     assert len(cells) == 2 * 3
     for cell in cells:
         before = grid.cells[cell.starts_from]
         assert cell.spec.method.name == "full" and cell.spec.pretraining == before.spec
         assert before.spec.recipe.task == "reconstruct" and before.starts_from is None
-        assert before.experiments == ("table5_vit",)
-        assert before.name not in grid.experiments["table5_vit"].cells  # it is trained, and stands in no row
+        assert before.experiments == ("table5",)
+        assert before.name not in grid.experiments["table5"].cells  # it is trained, and stands in no row
         assert cell.spec.seed == before.spec.seed
         assert "orderdp.models.mae" in cell.sources and "orderdp.models.timm_networks" in cell.sources
     assert {grid.cells[cell.starts_from].spec.method.name for cell in cells} == {"full", "orderdp"}
     assert any("-pre_orderdp_p30.8-" in cell.name for cell in cells)
+
+
+def test_each_network_of_table5_has_its_own_ratio(grid):
+    asked = {(row.stands_for, row.prune_ratio) for row in grid.experiments["table5"].rows if row.method == "orderdp"}
+    assert asked == {(("imagenet-resnet50-timm",), 0.298), (("imagenet-swin",), 0.221), (("imagenet-vit-mae",), 0.308)}
+    assert sum(row.method == "full" for row in grid.experiments["table5"].rows) == 3 * 3
+
+
+def test_an_entry_of_an_unknown_workload_is_named(params, tmp_path):
+    table5 = params["experiments"]["table5"]
+    wrong = {**table5, "grid": [{**table5["grid"][1], "workloads": ["imagenet-swim"]}]}
+    message = r"experiments\.table5\.grid\.0\.workloads: unknown name 'imagenet-swim'\. Known: imagenet-resnet50-timm, imagenet-swin"
+    with pytest.raises(SpecError, match=message):
+        load({**params, "experiments": {**params["experiments"], "table5": wrong}}, tmp_path)
+
+
+def test_an_entry_stands_only_for_its_own_workloads(params, tmp_path):
+    """Where one network of ours stands for several of the paper's, a row names those that the entry is for."""
+    table6 = params["experiments"]["table6"]
+    one = {**table6, "grid": [{"methods": ["full"]}, {"methods": ["orderdp"], "prune_ratios": [0.3], "workloads": ["cifar10-resnet18"]}]}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump({**params, "experiments": {"table6": one}, "scales": {"fashion": {**params["scales"]["fashion"], "experiments": {}}}, "scale": "fashion"}))
+    rows = grids.load(path).experiments["table6"].rows
+    assert {row.stands_for for row in rows if row.method == "orderdp"} == {("cifar10-resnet18",)}
+    assert {len(row.stands_for) for row in rows if row.method == "full"} == {5}
+
+
+@pytest.mark.parametrize("scale", ["cifar", "paper"])
+def test_every_table_and_figure_of_the_paper_is_laid_out_in_seconds(scale):
+    start = time.process_time()
+    grid = grids.load(ROOT / "params.yaml", scale)
+    assert time.process_time() - start < 5
+    assert {item.experiment for item in ITEMS} <= set(grid.experiments)
+    assert list(grid.experiments)[-1] == "beyond"
+
+
+def test_what_a_scale_leaves_out_is_said(params, tmp_path):
+    grid = grids.load(ROOT / "params.yaml", "cifar")
+    assert "imagenet" not in grid.datasets
+    assert grid.experiments["table6"].left_out == ("imagenet-resnet18", "imagenet-resnet50") and len(of(grid, "table6")) == 4 * 15 * 3
+    assert grid.experiments["table7"].left_out == () and len(of(grid, "table7")) == 4 * 9 * 3
+    assert of(grid, "table3") == [] and grid.experiments["table3"].left_out == ("imagenet-resnet50",)
+    cifar = dict(params["scales"]["cifar"]["workloads"])
+    del cifar["imagenet-resnet50"]  # left out must be said: what is missing by mistake is an error
+    with pytest.raises(SpecError, match=r"experiments\.table3\.workloads: unknown name 'imagenet-resnet50'"):
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump({**params, "scales": {"cifar": {**params["scales"]["cifar"], "workloads": cifar}}, "scale": "cifar"}))
+        grids.load(path)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orderdp.reporting.evidence import accuracy, budget, computed, dynamics, sets, studied, toy
+from orderdp.reporting.evidence import accuracy, budget, computed, dynamics, lossless, sets, studied, toy
 from orderdp.reporting.evidence.deciding import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED, VERDICTS, Finding, NotRun
 
 __all__ = ["CONTRADICTED", "INCONCLUSIVE", "NOT_RUN", "STATISTICS", "SUPPORTED", "VERDICTS", "Finding", "NotRun"]
@@ -23,6 +23,7 @@ STATISTICS: dict[str, Callable[..., Finding]] = {
     "time_falls": budget.time_falls,
     "time_ratio": budget.time_ratio,
     "mean_time_ratio": budget.mean_time_ratio,
+    "lossless_time_ratio": lossless.lossless_time_ratio,
     "selection_cost": budget.selection_cost,
     "time_to_accuracy": budget.time_to_accuracy,
     "norm_accuracy": dynamics.norm_accuracy,

@@ -1,0 +1,211 @@
+"""Tables 3, 4 and 5: accuracy and time on ImageNet-1K, at several prune ratios, and with other networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from orderdp.reporting.layouts import difference_text, published_entry, published_heading, published_sheet, runs_text
+from orderdp.reporting.measures import spread
+from orderdp.reporting.paper import PUBLISHED_ROWS, PUBLISHED_WORKLOADS, published_cells, workload_label
+from orderdp.reporting.results import FINISHED
+from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
+from orderdp.reporting.tables import FULL, competes, summarise
+
+PRINTED = {"accuracy": "", "gap": "/gap", "time_h": "/time", "node_hours": "/node-hours"}
+"""Column `published <name>` -> the quantity in `published.csv`."""
+COLUMNS = (
+    "workload", "prune_ratio", "stands_for", "method", "label", "group", "planned", "seeds", "diverged", "status", "accuracy", "accuracy_std",
+    "difference", "difference_ci95", "pairs", "realised_prune_ratio", "time_s", "time_s_std", "time_ratio", "node_hours", "best", "published_on",
+    *(f"published {name}" for name in PRINTED), "published std",
+)  # fmt: skip
+OURS = ("Accuracy (%)", "Δ to full data", "Really pruned (%)", "Time (% of full)")
+DELTA = (
+    "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval. Published: "
+    "accuracy in %, in brackets the printed gap."
+)
+
+
+def table3(results: pd.DataFrame) -> pd.DataFrame:
+    """Dynamic methods at one prune ratio.
+
+    Args:
+        results: from `results.collect`, of this experiment.
+
+    Returns:
+        One row per workload, method and prune ratio (NaN for the full data): see `tables.summarise`; `node_hours` (GPUs times hours of
+        selection and training, mean over seeds; NaN without a GPU); `best` (highest mean of the ratio among several pruning methods all of
+        whose runs finished); `published_on` and the printed `published accuracy`, `gap` (points below full data), `time_h`, `node_hours`
+        and `std`. No rows where the scale leaves the workloads out.
+    """
+    return _beside_full(results, "table3")
+
+
+def table4(results: pd.DataFrame) -> pd.DataFrame:
+    """Several prune ratios; the columns of `table3`."""
+    return _beside_full(results, "table4")
+
+
+def table5(results: pd.DataFrame, pretrainings: pd.DataFrame) -> pd.DataFrame:
+    """Other networks, each at the ratio that the paper prints.
+
+    Args:
+        results: from `results.collect`, of this experiment.
+        pretrainings: from `results.pretrainings`, of this experiment.
+
+    Returns:
+        The columns of `table3`. Where a pre-training comes first, it is what is pruned: the realised ratio is its own, the time that of
+        both.
+    """
+    both = results.merge(pretrainings, on="cell", how="left")
+    before = both["cell"].isin(pretrainings["cell"]) & (both["status"] == FINISHED)
+    both.loc[before, "realised_prune_ratio"] = both.loc[before, "pretraining_ratio"]
+    both.loc[before, "time_s"] += both.loc[before, "pretraining_s"]
+    return _beside_full(both, "table5")
+
+
+def _beside_full(results: pd.DataFrame, table: str) -> pd.DataFrame:
+    published, records = published_cells(table), []
+    for workload, of_workload in results.groupby("workload", sort=False):
+        full = of_workload[of_workload["method"] == FULL]
+        asked = of_workload["prune_ratio"]
+        for ratio in [float("nan"), *sorted(asked.dropna().unique())]:
+            at_ratio, block = of_workload[asked.isna() if ratio != ratio else asked == ratio], []
+            for _, runs in at_ratio.groupby("method", sort=False):
+                done = runs[runs["status"] == FINISHED]
+                hours = spread(done["gpus"] * done["time_s"] / 3600).mean
+                block.append({"workload": workload, "prune_ratio": ratio} | summarise(runs, full) | {"node_hours": hours})
+            rivals = [record["accuracy"] for record in block if competes(record)]
+            for record in block:
+                record["best"] = competes(record) and len(rivals) > 1 and record["accuracy"] == max(rivals)
+                records.append(record | _printed(published, record, float(ratio)))
+    return pd.DataFrame(records, columns=list(COLUMNS))
+
+
+def _printed(published: dict[tuple[str, str], tuple[float, float]], record: dict[str, Any], ratio: float) -> dict[str, Any]:
+    where, missing = PUBLISHED_WORKLOADS[str(record["stands_for"]).split(",")[0]], (float("nan"), float("nan"))
+    column = f"{where}/{0 if record['method'] == FULL else f'{100 * ratio:.6g}'}"
+    row = PUBLISHED_ROWS.get(record["method"], "")
+    values = {f"published {name}": published.get((row, column + quantity), missing)[0] for name, quantity in PRINTED.items()}
+    return {"published_on": where, "published std": published.get((row, column), missing)[1]} | values
+
+
+def table3_sheets(table: pd.DataFrame) -> list[Sheet]:
+    """One sheet per workload: all methods, with time and node hours."""
+    if table.empty:
+        return [left_out("table3", "Table 3")]
+    sheets = []
+    for workload, part in table.groupby("workload", sort=False):
+        rows = []
+        for row in part.to_dict("records"):
+            theirs = (with_error(row["published accuracy"], row["published std"], 1), number(row["published time_h"], 1), number(row["published node_hours"], 1))
+            time = (duration_text(row["time_s"]), number(row["node_hours"], 1)) if row["status"] == FINISHED else ("–", "–")
+            rows.append((*_ours(row), *map(Entry, time), _runs(row), *(Entry(text, muted=True) for text in theirs)))
+        sheets.append(
+            Sheet(
+                title=f"Accuracy and time on {workload}, mean ± standard deviation over seeds",
+                columns=("Method", *OURS, "Time", "Node hours", "Runs", "Accuracy (%)", "Time (h)", "Node hours"),
+                blocks=_blocks(part, rows),
+                spans=(("", 1), ("Here", 7), (published_heading(str(workload), part), 3)),
+                notes=(
+                    "Bold: highest mean among the pruning methods, however small its lead. Node hours: GPUs times hours, as in the paper; a dash "
+                    "where no GPU was used.",
+                    DELTA.split(" Published")[0],
+                ),
+            )
+        )
+    return sheets
+
+
+def table4_sheets(table: pd.DataFrame) -> list[Sheet]:
+    """One sheet per workload: a block per prune ratio."""
+    if table.empty:
+        return [left_out("table4", "Table 4")]
+    return [
+        Sheet(
+            title=f"Test accuracy on {workload} by prune ratio, mean ± standard deviation over seeds",
+            columns=("Method", *OURS, "Runs", workload_label(part.iloc[0]["published_on"])),
+            blocks=_blocks(part, [_short(row) for row in part.to_dict("records")]),
+            spans=(("", 1), ("Here", 5), (published_heading(str(workload), part), 1)),
+            notes=("Bold: highest mean at this ratio, however small its lead.", DELTA),
+        )
+        for workload, part in table.groupby("workload", sort=False)
+    ]
+
+
+def table5_sheets(table: pd.DataFrame) -> list[Sheet]:
+    """One sheet, a block per network."""
+    if table.empty:
+        return [left_out("table5", "Table 5")]
+    blocks = []
+    for workload, part in table.groupby("workload", sort=False):
+        asked = part["prune_ratio"].max()
+        heading = workload_label(part.iloc[0]["published_on"])
+        heading += "" if workload in part.iloc[0]["stands_for"].split(",") else f"; here {workload}"
+        blocks.append(Block(f"{heading}; {100 * asked:.6g} % asked for", tuple(_short(row) for row in part.to_dict("records"))))
+    same = all(workload in str(papers).split(",") for workload, papers in zip(table["workload"], table["stands_for"], strict=True))
+    heading = "Published" if same else published_heading("", table)
+    return [
+        Sheet(
+            title="Other networks, mean ± standard deviation over seeds",
+            columns=("Method", *OURS, "Runs", "Accuracy (%)"),
+            blocks=tuple(blocks),
+            spans=(("", 1), ("Here", 5), (heading, 1)),
+            notes=(
+                "A masked autoencoder is pruned while it is pre-trained, and fine-tuned on all data: what is really pruned is a share of the "
+                "pre-training, the time is that of both.",
+                DELTA,
+            ),
+        )
+    ]
+
+
+def left_out(table: str, name: str) -> Sheet:
+    """What stands where a scale has no runs for a table: the published numbers, and why."""
+    return published_sheet(table, f"{name} as published; left out at this scale, which has nothing that stands for its data and networks")
+
+
+def _blocks(part: pd.DataFrame, rows: list[tuple[Entry, ...]]) -> tuple[Block, ...]:
+    """The full data under no heading, then a block per ratio, in their order."""
+    grouped: dict[str, list[tuple[Entry, ...]]] = {}
+    for ratio, row in zip(part["prune_ratio"], rows, strict=True):
+        grouped.setdefault("" if ratio != ratio else f"Prune ratio {100 * ratio:.6g} %", []).append(row)
+    return tuple(Block(heading, tuple(lines)) for heading, lines in grouped.items())
+
+
+def _short(row: dict[str, Any]) -> tuple[Entry, ...]:
+    return (*_ours(row), _runs(row), published_entry(row["published accuracy"], row["published gap"]))
+
+
+def _ours(row: dict[str, Any]) -> tuple[Entry, ...]:
+    """Name and the columns OURS."""
+    name = Entry(str(row["label"]), best=bool(row["best"]))
+    if row["status"] != FINISHED:
+        return (name, Entry(str(row["status"])), *[Entry("–")] * 3)
+    return (
+        name,
+        Entry(with_error(row["accuracy"], row["accuracy_std"], 2), best=bool(row["best"])),
+        Entry(difference_text(row)),
+        Entry(number(100 * row["realised_prune_ratio"], 1)),
+        Entry(number(100 * row["time_ratio"], 0)),
+    )
+
+
+def _runs(row: dict[str, Any]) -> Entry:
+    return Entry(runs_text(row["seeds"], row["planned"], row["diverged"]))
+
+
+def number(value: float, digits: int) -> str:
+    """`41.2`, or a dash for a value that is missing."""
+    return "–" if value != value else f"{value:.{digits}f}"
+
+
+def duration_text(seconds: float) -> str:
+    """`3.1 s`, `12.0 min`, `21.1 h`."""
+    if seconds != seconds:
+        return "–"
+    for limit, unit in ((120, 1), (7200, 60)):
+        if seconds < limit:
+            return f"{seconds / unit:.1f} {'s' if unit == 1 else 'min'}"
+    return f"{seconds / 3600:.1f} h"
