@@ -61,16 +61,16 @@ def _commands(parent: int) -> list[str] | None:
     return _Server(watched).run()
 
 
-def _preload(modules: Sequence[str]) -> str | None:
-    """Imports what jobs need; returns what makes a fork unsafe after all."""
+def _preload(modules: Sequence[str], command: Sequence[str]) -> str | None:
+    """Imports what jobs need, and reads the grid of the command's scale; returns what makes a fork unsafe after all."""
     for module in modules:
         try:
             importlib.import_module(module)
         except ImportError as error:
             return f"{error}"  # its job will say so, too
     with contextlib.suppress(Exception):  # a job will say what is wrong
-        # Parses our sources, which `orderdp.sources` remembers. The grid itself is dropped: each job reads its parameters.
-        sys.modules["orderdp.grid"].load(Path("params.yaml"), None)
+        scale = command[command.index("--scale") + 1] if "--scale" in command else None
+        sys.modules["orderdp.grid"].load(Path("params.yaml"), scale)  # which remembers it, for jobs that find the same parameters
     gc.collect()
     gc.freeze()  # so that the children's collections leave the shared pages alone
     threads = [Path(f"/proc/self/task/{number}/comm").read_text().strip() for number in os.listdir("/proc/self/task")]
@@ -210,7 +210,7 @@ class _Server:
             self.state = state()
         command = request.command[0] if request.command else ""
         if command not in self.ready:
-            reason = _preload((*PRELOADED, *PRELOADED_FOR.get(command, ())))
+            reason = _preload((*PRELOADED, *PRELOADED_FOR.get(command, ())), request.command)
             if reason is None and state() != self.state:
                 reason = "something changed while it was imported"
             if reason:

@@ -19,7 +19,8 @@ def launched(tmp_path: Path, *arguments: str, visible: str) -> subprocess.Comple
     (package / "__init__.py").write_text("")
     for name in ("launch.py", "gpu_slot.py", "warm.py"):
         (package / name).write_text((ROOT / "orderdp" / name).read_text())
-    told = "print(*sys.argv[1:], os.environ.get('LOCAL_RANK'), os.environ.get('WORLD_SIZE'), os.environ['CUDA_VISIBLE_DEVICES'], flush=True)"
+    told = "words = [*sys.argv[1:], *map(os.environ.get, ('LOCAL_RANK', 'WORLD_SIZE', 'CUDA_VISIBLE_DEVICES'))]\n"
+    told += "os.write(1, (' '.join(map(str, words)) + '\\n').encode())"  # at once: two ranks share the pipe
     (package / "__main__.py").write_text(f"import os, sys\n{told}\n")
     env = {k: v for k, v in os.environ.items() if k != "SLURM_JOB_ID"} | {"CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "orderdp.launch", *arguments]

@@ -158,3 +158,11 @@ def test_the_registry_read_from_text_is_the_one_that_is_imported(package, variab
 def test_schema_is_current():
     path = ROOT / "workflow/schemas/params.schema.json"
     assert json.loads(path.read_text()) == grids.Params.model_json_schema(), "run `make schema`"
+
+
+def test_a_grid_is_read_once_and_again_when_the_text_changes(tmp_path, params):
+    first = load(tmp_path, params)
+    assert grids.load(tmp_path / "params.yaml") is first
+    params["scales"]["quick"]["note"] = "another"
+    assert load(tmp_path, params).note == "another"
+    assert grids.load(tmp_path / "params.yaml", "fashion").scale == "fashion"
