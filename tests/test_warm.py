@@ -120,6 +120,14 @@ def noted(place: Place, count: int = 1) -> list[int]:
     return [int(line) for line in note.read_text().split()]
 
 
+@pytest.fixture(autouse=True)
+def interrupts() -> Iterator[None]:
+    """The jobs of these tests heed SIGINT, also where a shell started the tests in the background, which ignores it and hands that on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def place(tmp_path):
     folder = tmp_path / ("a-folder-whose-name-is-longer-than-a-socket-can-have" * 3)
