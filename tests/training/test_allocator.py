@@ -17,10 +17,10 @@ if sys.argv[1] == "kept":
 
 def touch():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    [torch.ones(4 * 2**20) for _ in range(8)]  # 128 MiB in pieces of 16, all at once
+    [torch.ones(16 * 2**20) for _ in range(2)]  # 128 MiB in blocks of 64: above the 32 that glibc by itself ever learns to keep
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-touch(), touch()
+[touch() for _ in range(40)]  # where the blocks land among what was freed settles after some rounds, at most 9 in a hundred tries
 print(touch())
 """
 
@@ -32,4 +32,4 @@ def test_what_was_freed_is_used_again():
         done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
         faults[how] = int(done.stdout)
     assert faults["kept"] < 100
-    assert faults["given back"] > 10 * faults["kept"]  # otherwise there is nothing to tell
+    assert faults["given back"] > 10_000  # otherwise there is nothing to tell
