@@ -63,6 +63,12 @@ def overhead(frame: pd.DataFrame) -> Figure:
     return dots(frame, labels, "A pruned epoch over its share of a full epoch", "Time of the epoch / (kept share × time of a full epoch)")
 
 
+def diagnosis(frame: pd.DataFrame) -> Figure:
+    """A measured run, and the measuring, over a run."""
+    labels = [f"{row.thing}: {row.method}, {100 * row.prune_ratio:g} % left out" for row in frame.itertuples()]
+    return dots(frame, labels, "What a run pays for being measured, and what measuring it takes", "Ratio to the time of a run that is not measured")
+
+
 def engine(frame: pd.DataFrame) -> Figure:
     """Speed-up over the customary loop."""
     labels = [f"{row.thing}\nover {row.reference}" for row in frame.itertuples()]
@@ -164,6 +170,7 @@ def memory(frame: pd.DataFrame) -> Figure:
 FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "selection": selection,
     "overhead": overhead,
+    "diagnosis": diagnosis,
     "engine": engine,
     "loader": loader,
     "accuracy": accuracy,

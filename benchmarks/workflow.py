@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 KEYS = ("cells", "command")
 DEFAULTS: dict[str, Any] = {"cells": [100, 1000, 5000], "repeats": 3}
 TINY: dict[str, Any] = {"cells": [11], "repeats": 1}
-OUTPUTS = ("spec.json", "history.csv", "diagnostics.csv", "selection.npz", "summary.json")
+OUTPUTS = ("spec.json", "history.csv", "selection.npz", "summary.json")
 BARE = """
 CELLS, TABLES = range({cells}), range({tables})
 

@@ -73,11 +73,17 @@ def study(args: argparse.Namespace) -> int:
     """Check the theorems by experiment."""
     from orderdp.study import run_study
 
-    grid = grids.load(args.params, args.scale)
-    studies = {study.name: study for study in grid.studies}
-    if args.study not in studies:
-        raise SpecError(f"--study: {args.study!r} is not in the grid of scale {grid.scale!r}. Known: {', '.join(studies) or 'none'}.")
-    run_study(studies[args.study], data=DATA, runs=RUNS)
+    studies = {study.name: study for study in grids.load(args.params, args.scale).studies}
+    run_study(_named("--study", args.study, studies), data=DATA, runs=RUNS)
+    return 0
+
+
+def diagnose(args: argparse.Namespace) -> int:
+    """Measure a finished run at its checkpoints, from the weights that it kept."""
+    from orderdp.diagnose import run_diagnosis
+
+    found = _named("--diagnosis", args.diagnosis, grids.load(args.params, args.scale).diagnoses)
+    run_diagnosis(found, data=DATA, runs=RUNS, device=args.device, threads=args.threads)
     return 0
 
 
@@ -85,7 +91,7 @@ def proxy(args: argparse.Namespace) -> int:
     """Train the networks that coresets are chosen by, and note what the methods ask for."""
     from orderdp.coreset_jobs import run_proxy
 
-    found = _named(args, "--proxy", args.proxy, grids.load(args.params, args.scale).proxies)
+    found = _named("--proxy", args.proxy, grids.load(args.params, args.scale).proxies)
     run_proxy(found, data=DATA, runs=RUNS, device=args.device, threads=args.threads, say=_tell)
     return 0
 
@@ -94,12 +100,12 @@ def coresets(args: argparse.Namespace) -> int:
     """Choose all coresets that a proxy's evidence is wanted for."""
     from orderdp.coreset_jobs import run_coresets
 
-    found = _named(args, "--coresets", args.coresets, grids.load(args.params, args.scale).coresets)
+    found = _named("--coresets", args.coresets, grids.load(args.params, args.scale).coresets)
     run_coresets(found, runs=RUNS, threads=args.threads, say=_tell)
     return 0
 
 
-def _named(args: argparse.Namespace, flag: str, name: str, known: Mapping[str, T]) -> T:
+def _named(flag: str, name: str, known: Mapping[str, T]) -> T:
     if name not in known:
         raise SpecError(f"{flag}: {name!r} is not in the grid of the scale. Known: {', '.join(known) or 'none'}.")
     return known[name]
@@ -175,7 +181,7 @@ def schema(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "plan": plan, "prepare": prepare, "train": train, "study": study, "report": report, "track": track, "verify": verify, "gc": gc,
-    "schema": schema, "theory": theory, "select": select, "proxy": proxy, "coresets": coresets,
+    "schema": schema, "theory": theory, "select": select, "proxy": proxy, "coresets": coresets, "diagnose": diagnose,
 }  # fmt: skip
 GRAMMARS = {"theory": "orderdp.theory.command", "select": "orderdp.coresets.command"}
 """Commands that stand alone, without params.yaml -> the module whose `add_arguments` knows their options; imported only for them."""
@@ -205,9 +211,11 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     sub["train"].add_argument("--workers", type=int, help="loader processes that decode photographs; one per processor unless given")
     sub["train"].add_argument("--compile", action="store_true", help="let torch compile the network")
     sub["proxy"].add_argument("--proxy", required=True, help="a name that `snakemake -n` shows")
-    sub["proxy"].add_argument("--device", help="cuda, mps or cpu; the best present unless given")
+    sub["diagnose"].add_argument("--diagnosis", required=True, help="a name that `snakemake -n` shows")
+    for name in ("proxy", "diagnose"):
+        sub[name].add_argument("--device", help="cuda, mps or cpu; the best present unless given")
     sub["coresets"].add_argument("--coresets", required=True, help="a name that `snakemake -n` shows")
-    for name in ("proxy", "coresets"):
+    for name in ("proxy", "coresets", "diagnose"):
         sub[name].add_argument("--threads", type=int, help="CPU threads")
     sub["study"].add_argument("--study", required=True, help="a name that `snakemake -n` shows")
     sub["report"].add_argument("--only", help="one experiment; all of them and the page unless given")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ PACKAGE = Path(__file__).parent
 ENGINE = "orderdp.training.engine"
 STUDY = "orderdp.theory.experiments"
 PROXY = "orderdp.training.proxy"
+DIAGNOSIS = "orderdp.training.diagnosis"
 SELECTION = "orderdp.coresets.choosing"
 
 # Their effect reaches the fingerprint by another way (the resolved spec), so that an edit of a docstring retrains nothing.
@@ -147,33 +149,38 @@ def digests(*entries: tuple[str, str, str]) -> dict[str, str]:
     Returns:
         module -> first 16 hex digits of the sha256 of its text with LF line ends.
     """
-    modules = set(closure(ENGINE))
-    for package, variable, name in entries:
-        modules |= closure(registry(package, variable)[name][0])
-    return {module: _digest(module) for module in sorted(modules)}
+    return _digests(ENGINE, entries)
 
 
 @cache
 def proxy_digests(*entries: tuple[str, str, str]) -> dict[str, str]:
     """The same for the proxy of a static selection, on a data set and a network given as in :func:`digests`."""
-    modules = set(closure(PROXY))
-    for package, variable, name in entries:
-        modules |= closure(registry(package, variable)[name][0])
-    return {module: _digest(module) for module in sorted(modules)}
+    return _digests(PROXY, entries)
+
+
+@cache
+def diagnosis_digests(*entries: tuple[str, str, str]) -> dict[str, str]:
+    """The same for what is measured of a run, with its data set and network given as in :func:`digests`."""
+    return _digests(DIAGNOSIS, entries)
 
 
 @cache
 def coreset_digests(method: tuple[str, str, str]) -> dict[str, str]:
     """The same for the choice of a coreset from a proxy's evidence, by a method given as in :func:`digests`."""
-    modules = closure(SELECTION) | closure(registry(*method[:2])[method[2]][0])
-    return {module: _digest(module) for module in sorted(modules)}
+    return _digests(SELECTION, [method])
 
 
 @cache
 def study_digests(dataset: tuple[str, str, str]) -> dict[str, str]:
     """The same for a study of theorems, on a data set given as in :func:`digests`."""
-    modules = closure(STUDY) | closure(registry(*dataset[:2])[dataset[2]][0])
-    return {module: _digest(module) for module in sorted(modules)}
+    return _digests(STUDY, [dataset])
+
+
+def _digests(module: str, entries: Iterable[tuple[str, str, str]]) -> dict[str, str]:
+    modules = set(closure(module))
+    for package, variable, name in entries:
+        modules |= closure(registry(package, variable)[name][0])
+    return {found: _digest(found) for found in sorted(modules)}
 
 
 @cache

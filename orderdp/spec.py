@@ -378,7 +378,8 @@ class RunSpec(Sparse):
     checkpoints: tuple[Fraction, ...]
     """Positions in training, as fractions of its epochs, at which the kept set is recorded."""
     diagnostics: tuple[Diagnostic, ...]
-    """What the run measures of itself at the checkpoints. "gradients": gradients, losses and labels of what is kept, against all data."""
+    """What is measured of the run at the checkpoints, afterwards, from the weights that it keeps for that. "gradients": gradients, losses and
+    labels of what is kept, against all data."""
     seed: Seed
     """Decides initial weights, order, augmentation and selection, each from a stream of its own."""
     coreset: CoresetSpec | None = None

@@ -28,6 +28,7 @@ from orderdp.warm import ONE_THREAD, PATIENCE_S, WORK, become, state
 PRELOADED = ("orderdp.grid", "orderdp.progress", "numpy.random")
 PRELOADED_FOR = {
     "train": ("orderdp.training.run",),
+    "diagnose": ("orderdp.diagnose", "orderdp.training.diagnosis"),
     "report": ("orderdp.reporting.artifacts", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "seaborn", "PIL.PngImagePlugin"),
 }
 """Command -> what its first job has imported beside PRELOADED: a server that makes no report pays for none."""

@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "tracking": {"spec", "grid", "stamps"},
     "reporting": {"spec", "files", "grid", "theory", "stamps"},
     "coreset_jobs": {"files", "datasets", "grid", "coresets", "training"},
+    "diagnose": {"files", "datasets", "grid", "training"},
     "study": {"files", "datasets", "grid", "theory"},
     "warm": {"warm_server"},
     "warm_server": {"warm"},

@@ -10,12 +10,12 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from orderdp.grid.cells import Cell, Coreset, Coresets, Experiment, Grid, Proxy, Row, Study
+from orderdp.grid.cells import Cell, Coreset, Coresets, Diagnosis, Experiment, Grid, Proxy, Row, Study
 from orderdp.grid.layout import Layout, report
 from orderdp.grid.params import Params
 from orderdp.spec import SpecError, explain
 
-__all__ = ["Cell", "Coreset", "Coresets", "Experiment", "Grid", "Params", "Proxy", "Row", "Study", "load"]
+__all__ = ["Cell", "Coreset", "Coresets", "Diagnosis", "Experiment", "Grid", "Params", "Proxy", "Row", "Study", "load"]
 
 
 def load(path: str | Path = "params.yaml", scale: str | None = None) -> Grid:

@@ -4,33 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from orderdp.spec import CoresetSpec, ProxySpec, RunSpec, SpecError, StudySpec
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One training run: `name` is its folder under `runs/`. `starts_from` names the run whose final weights it starts from."""
+class Folder:
+    """Results of one job: `name` is their folder under `runs/`, and ends in the fingerprint of all that decides them."""
 
+    kind: ClassVar[str]
     name: str
     fingerprint: str
+
+    def record(self) -> dict[str, Any]:
+        """The content of the folder's `spec.json`."""
+        return {self.kind: self.name, "fingerprint": self.fingerprint} | self.decided_by()
+
+    def decided_by(self) -> dict[str, Any]:
+        """What the fingerprint stands for, as plain values."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Cell(Folder):
+    """One training run."""
+
+    kind: ClassVar[str] = "cell"
     spec: RunSpec
     sources: Mapping[str, str]
     experiments: tuple[str, ...]
     gpus: int = 1
     starts_from: str | None = None
+    """The run whose final weights it starts from."""
     coreset: tuple[str, str] | None = None
     """Where a static run's samples stand: folder under `runs/`, and their name in its `coresets.npz`."""
 
-    def record(self) -> dict[str, Any]:
-        """The content of the run's `spec.json`."""
-        return {
-            "cell": self.name,
-            "fingerprint": self.fingerprint,
-            "spec": self.spec.plain(),
-            "sources": dict(self.sources),
-        }
+    def decided_by(self) -> dict[str, Any]:
+        return {"spec": self.spec.plain(), "sources": dict(self.sources)}
 
 
 class Cells(dict[str, Cell]):
@@ -65,31 +76,39 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Study:
-    """Theorems checked by experiment: `name` is the folder of its results under `runs/`."""
+class Diagnosis(Folder):
+    """The measurements of a run at its checkpoints, made from the weights that it kept."""
 
-    name: str
-    fingerprint: str
-    spec: StudySpec
+    kind: ClassVar[str] = "diagnosis"
+    cell: Cell
     sources: Mapping[str, str]
 
-    def record(self) -> dict[str, Any]:
-        """The content of the study's `spec.json`."""
-        return {"study": self.name, "fingerprint": self.fingerprint, "spec": self.spec.plain(), "sources": dict(self.sources)}
+    def decided_by(self) -> dict[str, Any]:
+        return {"cell": self.cell.name, "sources": dict(self.sources)}
 
 
 @dataclass(frozen=True)
-class Proxy:
-    """Networks trained before a static selection: `name` is the folder of their evidence under `runs/`."""
+class Study(Folder):
+    """Theorems checked by experiment."""
 
-    name: str
-    fingerprint: str
+    kind: ClassVar[str] = "study"
+    spec: StudySpec
+    sources: Mapping[str, str]
+
+    def decided_by(self) -> dict[str, Any]:
+        return {"spec": self.spec.plain(), "sources": dict(self.sources)}
+
+
+@dataclass(frozen=True)
+class Proxy(Folder):
+    """Networks trained before a static selection, and their evidence."""
+
+    kind: ClassVar[str] = "proxy"
     spec: ProxySpec
     sources: Mapping[str, str]
 
-    def record(self) -> dict[str, Any]:
-        """The content of the proxy's `spec.json`."""
-        return {"proxy": self.name, "fingerprint": self.fingerprint, "spec": self.spec.plain(), "sources": dict(self.sources)}
+    def decided_by(self) -> dict[str, Any]:
+        return {"spec": self.spec.plain(), "sources": dict(self.sources)}
 
 
 @dataclass(frozen=True)
@@ -103,22 +122,19 @@ class Coreset:
 
 
 @dataclass(frozen=True)
-class Coresets:
-    """All coresets that a proxy's evidence is wanted for, by their names in `coresets.npz`; `name` is their folder under `runs/`."""
+class Coresets(Folder):
+    """All coresets that a proxy's evidence is wanted for, by their names in `coresets.npz`."""
 
-    name: str
-    fingerprint: str
+    kind: ClassVar[str] = "coresets"
     proxy: Proxy
     wanted: Mapping[str, Coreset]
 
-    def record(self) -> dict[str, Any]:
-        """The content of the folder's `spec.json`."""
+    def decided_by(self) -> dict[str, Any]:
         wanted, sources = {}, dict(self.proxy.sources)
         for name, one in self.wanted.items():
             wanted[name] = {"method": one.method, "seed": one.seed} | {k: v for k, v in one.spec.plain().items() if k != "proxy"}
             sources |= one.sources
-        head = {"coresets": self.name, "fingerprint": self.fingerprint, "proxy": self.proxy.name}
-        return head | {"wanted": wanted, "sources": dict(sorted(sources.items()))}
+        return {"proxy": self.proxy.name, "wanted": wanted, "sources": dict(sorted(sources.items()))}
 
 
 @dataclass(frozen=True)
@@ -133,6 +149,8 @@ class Experiment:
     study: Study | None = None
     coresets: tuple[str, ...] = ()
     """Folders of the coresets that its static runs train on."""
+    diagnoses: tuple[str, ...] = ()
+    """Folders of the measurements of its runs, if it asks for any."""
     left_out: tuple[str, ...] = ()
     """The paper's workloads that this scale has nothing for."""
 
@@ -143,8 +161,8 @@ class Experiment:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Names under `runs/` of everything that it is made from: its cells, its study and its coresets."""
-        return (*self.cells, *(() if self.study is None else (self.study.name,)), *self.coresets)
+        """Names under `runs/` of everything that it is made from: its cells, their diagnoses, its study and its coresets."""
+        return (*self.cells, *self.diagnoses, *(() if self.study is None else (self.study.name,)), *self.coresets)
 
 
 @dataclass(frozen=True)
@@ -161,11 +179,12 @@ class Grid:
     data_places: Mapping[str, tuple[str, ...]]
     proxies: Mapping[str, Proxy] = field(default_factory=dict)
     coresets: Mapping[str, Coresets] = field(default_factory=dict)
+    diagnoses: Mapping[str, Diagnosis] = field(default_factory=dict)
 
     @property
     def folders(self) -> tuple[str, ...]:
         """Every name under `runs/` that belongs to this scale."""
-        return (*self.cells, *(study.name for study in self.studies), *self.proxies, *self.coresets)
+        return (*self.cells, *self.diagnoses, *(study.name for study in self.studies), *self.proxies, *self.coresets)
 
     @property
     def studies(self) -> tuple[Study, ...]:

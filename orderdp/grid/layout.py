@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orderdp import sources
-from orderdp.grid.cells import Cell, Cells, Experiment, Grid, Row, Study
+from orderdp.grid.cells import Cell, Cells, Diagnosis, Experiment, Grid, Row, Study
 from orderdp.grid.params import ExperimentEntry, GridEntry, Params, Protocol
 from orderdp.grid.statics import REGISTRY, coreset_sources, coreset_values, gathered, proxy_values
 from orderdp.spec import CoresetSpec, Diagnostic, ProxySpec, RecipeSpec, RunSpec, SpecError, StudySpec, explain
@@ -50,6 +52,7 @@ class Layout:
         self.method_of: dict[str, str] = {}
         self.users: dict[str, dict[str, None]] = {}
         self.wanted: dict[str, set[Diagnostic]] = {}
+        self.diagnosing: set[str] = set()
         self.before: dict[str, str] = {}
         """Key of a run -> key of its pre-training."""
         self.gpus: dict[str, int] = {}
@@ -73,10 +76,13 @@ class Layout:
         methods = {named[key].name: method for key, method in self.method_of.items()}
         placed, proxies, coresets = gathered({cell.name: cell for cell in named.values()}, methods)
         cells = Cells(self.scale_name, placed.values())
+        diagnoses = {cell.name: self.diagnosis(cell) for cell in cells.values() if cell.spec.diagnostics}
         for name, experiment in experiments.items():
             rows = tuple(replace(row, cell=named[row.cell].name) for row in experiment.rows)
             folders = dict.fromkeys(where[0] for row in rows if (where := cells[row.cell].coreset) is not None)
             experiments[name] = replace(experiment, rows=rows, coresets=tuple(folders))
+            if name in self.diagnosing:
+                experiments[name] = replace(experiments[name], diagnoses=tuple(diagnoses[cell].name for cell in experiments[name].cells))
         studies = [experiment.study for experiment in experiments.values() if experiment.study is not None]
         datasets = tuple(dict.fromkeys([*(cell.spec.dataset.name for cell in cells.values()), *(study.spec.dataset for study in studies)]))
         return Grid(
@@ -90,6 +96,7 @@ class Layout:
             data_places=self.params.data_places,
             proxies=proxies,
             coresets=coresets,
+            diagnoses={diagnosis.name: diagnosis for diagnosis in diagnoses.values()},
         )
 
     def merged_protocol(self) -> Protocol:
@@ -159,6 +166,8 @@ class Layout:
         left_out = tuple(paper for paper in entry.workloads if self.scale.workloads.get(paper, "") is None)
         if entry.grid and not rows and len(left_out) < len(entry.workloads) and not self.problems:
             self.problem(f"experiments.{name}.grid", "empty: no method, workload or seed is left at this scale")
+        if entry.diagnostics:
+            self.diagnosing.add(name)
         study = None if entry.study is None else self.study(name, entry.study)
         return Experiment(name, entry.title, entry.reproduces, rows, entry.settings, study, left_out=left_out)
 
@@ -306,6 +315,12 @@ class Layout:
         fingerprint = spec.fingerprint(found)
         before = self.named(self.before[key], self.specs[self.before[key]]).name if key in self.before else None
         return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]), self.gpus[key], before)
+
+    def diagnosis(self, cell: Cell) -> Diagnosis:
+        """The measurements of a run that asks for them."""
+        found = sources.diagnosis_digests(*((*REGISTRIES[kind], name) for kind, name in _names(cell.spec).items()))
+        fingerprint = hashlib.sha256(json.dumps([cell.name, found]).encode()).hexdigest()[:12]
+        return Diagnosis(f"diagnosis-{cell.name}-{fingerprint}", fingerprint, cell, found)
 
 
 def _names(spec: RunSpec) -> dict[str, str]:

@@ -14,9 +14,10 @@ PAGE = "page"
 """Takes the place of an experiment's name in the record of the page."""
 
 RUN_FILES = (
-    "summary.json", "history.csv", "selection.npz", "diagnostics.csv", *(f"{table}.csv" for table in STUDY_TABLES), "costs.csv", "coresets.npz",
+    "summary.json", "history.csv", "selection.npz", "diagnostics.csv", "profile.npz", *(f"{table}.csv" for table in STUDY_TABLES), "costs.csv",
+    "coresets.npz",
 )  # fmt: skip
-"""Files of a run, of a study, or of coresets, whose digests a record may hold."""
+"""Files of a run, of its diagnosis, of a study, or of coresets, whose digests a record may hold."""
 
 
 def command(grid: Grid, experiment: str) -> str:

@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ MEASURED = (
     "evaluation_s", "wrong_labels", "n", "classes", "parameters",
 )  # fmt: skip
 
+T = TypeVar("T")
 STUDY_TABLES = ("unbiasedness", "convergence", "generalization")
 
 
@@ -60,11 +61,18 @@ class Runs:
             return None
         return self.read(cell, "selection.npz", _arrays)
 
-    def diagnostics(self, cell: str) -> pd.DataFrame | None:
-        """diagnostics.csv of a finished run, without rows if nothing was asked of it; None while the cell is not run."""
-        if self.summary(cell) is None:
+    def diagnostics(self, diagnosis: str) -> pd.DataFrame | None:
+        """diagnostics.csv of a run's diagnosis; None while that is not made."""
+        if self.summary(diagnosis) is None:
             return None
-        return self.read(cell, "diagnostics.csv", lambda content: pd.read_csv(io.BytesIO(content)))
+        return self.read(diagnosis, "diagnostics.csv", lambda content: pd.read_csv(io.BytesIO(content)))
+
+    def profile(self, diagnosis: str) -> dict[str, np.ndarray] | None:
+        """Arrays of a diagnosis' profile.npz (`epochs` int32 (m,), `kept_by_loss` (m, 10), `kept_by_label` (m, classes)); None while it is
+        not made."""
+        if self.summary(diagnosis) is None:
+            return None
+        return self.read(diagnosis, "profile.npz", _arrays)
 
     def study(self, name: str) -> dict[str, Any]:
         """The tables of a study of theorems by name, and `summary`, the content of its summary.json; empty while it is not run."""
@@ -163,18 +171,15 @@ def histories(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None =
         `time_s`: seconds of selection and training since the run began. Cells that are not run have no rows.
     """
     runs = _opened(runs)
-    parts = []
-    for row in _rows(grid, experiments):
+
+    def of(row: Row) -> pd.DataFrame | None:
         history = runs.history(row.cell)
         if history is None:
-            continue
+            return None
         history = history.rename(columns={"prune_ratio": "epoch_prune_ratio"})
-        history["time_s"] = (history["selection_s"] + history["training_s"]).cumsum()
-        status = runs.summary(row.cell)["status"]  # type: ignore[index]
-        parts.append(history.assign(**{k: v for k, v in _coordinates(row).items() if v is not None}, status=status))
-    columns = [*COORDINATES, "status"]
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, "epoch", "time_s"])
-    return frame.reindex(columns=[*columns, *(c for c in frame.columns if c not in columns)])
+        return history.assign(time_s=(history["selection_s"] + history["training_s"]).cumsum())
+
+    return _stacked(grid, runs, experiments, of, ["epoch", "time_s"])
 
 
 def selections(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
@@ -185,59 +190,49 @@ def selections(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None 
         and `expected_uses` (the mean over samples). Cells that are not run have no rows.
     """
     runs = _opened(runs)
-    parts = []
-    for row in _rows(grid, experiments):
+
+    def of(row: Row) -> pd.DataFrame | None:
         selection = runs.selection(row.cell)
         if selection is None:
-            continue
+            return None
         usage = selection["usage"]
         counts = np.bincount(usage)
-        part = pd.DataFrame({"uses": np.arange(len(counts)), "samples": counts, "expected_uses": float(usage.mean())})
-        parts.append(part.assign(**_coordinates(row), status=runs.summary(row.cell)["status"]))  # type: ignore[index]
-    columns = [*COORDINATES, "status", "uses", "samples", "expected_uses"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+        return pd.DataFrame({"uses": np.arange(len(counts)), "samples": counts, "expected_uses": float(usage.mean())})
+
+    return _stacked(grid, runs, experiments, of, ["uses", "samples", "expected_uses"])
 
 
 def diagnostics(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row per use of a cell and measurement of its gradients.
+    """One row per use of a cell by an experiment that asks for diagnoses, and measurement.
 
     Returns:
-        Coordinates as in :func:`collect`, `status`, and the columns of diagnostics.csv. Cells that are not run, or that measured nothing,
-        have no rows.
+        Coordinates as in :func:`collect`, `status`, and the columns of diagnostics.csv. Cells that are not measured yet have no rows.
     """
     runs = _opened(runs)
-    parts = []
-    for row in _rows(grid, experiments):
-        measured = runs.diagnostics(row.cell)
-        if measured is None or measured.empty:
-            continue
-        status = runs.summary(row.cell)["status"]  # type: ignore[index]
-        parts.append(measured.assign(**{k: v for k, v in _coordinates(row).items() if v is not None}, status=status))
-    columns = [*COORDINATES, "status"]
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, "epoch", "progress", "cosine"])
-    return frame.reindex(columns=[*columns, *(c for c in frame.columns if c not in columns)])
+    return _stacked(grid, runs, experiments, lambda row: _of_diagnosis(grid, row, runs.diagnostics), ["epoch", "progress", "cosine"])
 
 
 def profiles(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
     """Which samples were kept at the measurements of a run: one row per use of a cell, measurement and group of samples.
 
     Returns:
-        Coordinates as in :func:`collect`, `epoch` (whose kept set it is), `by` ("loss" or "label"), `group` (tenth of the samples by loss,
-        0 the hardest; or class) and `share` kept of it, in [0, 1]. Cells without measurements have no rows.
+        Coordinates as in :func:`collect`, `status`, `epoch` (whose kept set it is), `by` ("loss" or "label"), `group` (tenth of the samples
+        by loss, 0 the hardest; or class) and `share` kept of it, in [0, 1]. Cells that are not measured yet have no rows.
     """
     runs = _opened(runs)
-    parts = []
-    for row in _rows(grid, experiments):
-        arrays = runs.selection(row.cell)
-        if arrays is None or "diagnosed_epochs" not in arrays:
-            continue
+
+    def of(row: Row) -> pd.DataFrame | None:
+        arrays = _of_diagnosis(grid, row, runs.profile)
+        if arrays is None:
+            return None
+        parts = []
         for by in ("loss", "label"):
             shares = arrays[f"kept_by_{by}"]
-            epochs, groups = np.meshgrid(arrays["diagnosed_epochs"], np.arange(shares.shape[1]), indexing="ij")
-            part = pd.DataFrame({"epoch": epochs.ravel(), "by": by, "group": groups.ravel(), "share": shares.ravel()})
-            parts.append(part.assign(**_coordinates(row)))
-    columns = [*COORDINATES, "epoch", "by", "group", "share"]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+            epochs, groups = np.meshgrid(arrays["epochs"], np.arange(shares.shape[1]), indexing="ij")
+            parts.append(pd.DataFrame({"epoch": epochs.ravel(), "by": by, "group": groups.ravel(), "share": shares.ravel()}))
+        return pd.concat(parts, ignore_index=True)
+
+    return _stacked(grid, runs, experiments, of, ["epoch", "by", "group", "share"])
 
 
 def study(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> dict[str, Any]:
@@ -261,6 +256,28 @@ def _opened(runs: Runs | Path) -> Runs:
 def _rows(grid: Grid, experiments: Sequence[str] | None) -> list[Row]:
     names = list(grid.experiments) if experiments is None else experiments
     return [row for name in names for row in grid.experiments[name].rows]
+
+
+def _of_diagnosis(grid: Grid, row: Row, read: Callable[[str], T | None]) -> T | None:
+    experiment = grid.experiments[row.experiment]
+    if not experiment.diagnoses:
+        return None
+    return read(experiment.diagnoses[experiment.cells.index(row.cell)])
+
+
+def _stacked(
+    grid: Grid, runs: Runs, experiments: Sequence[str] | None, of: Callable[[Row], pd.DataFrame | None], columns: Sequence[str]
+) -> pd.DataFrame:
+    """What `of` says of every use of a cell, behind its coordinates and status; these columns, empty, if it says nothing of any."""
+    parts = []
+    for row in _rows(grid, experiments):
+        part = of(row)
+        if part is not None:
+            status = runs.summary(row.cell)["status"]  # type: ignore[index]
+            parts.append(part.assign(**{k: v for k, v in _coordinates(row).items() if v is not None}, status=status))
+    head = [*COORDINATES, "status"]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*head, *columns])
+    return frame.reindex(columns=[*head, *(c for c in frame.columns if c not in head)])
 
 
 def _coordinates(row: Row) -> dict[str, Any]:

@@ -1,80 +1,73 @@
-"""What a run measures of itself at its checkpoints, off the training clock (the paper's Table 11, and what is kept).
+"""What is measured of a run at its checkpoints, in a job of its own, from the weights and sets that the run kept (the paper's Table 11, and
+what is kept).
+
+A full gradient is a pass over all data, while a pruned run of ten epochs is three to six: within the run it would double its time.
 
 Paper: cosine "at matched checkpoints"; here: before the epoch that ends at a checkpoint, with the set which that epoch trains on, and once
 after the last epoch with the set that would come next, because a method's set and the weights it was chosen with belong together.
-In evaluation mode and without augmentation, so that both gradients are of the same function of the weights and nothing is changed.
+In evaluation mode and without augmentation, so that both gradients are of the same function of the weights.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from orderdp.datasets import ImageData
+from orderdp.datasets.noise import with_label_noise
 from orderdp.diagnostics.gradients import SubsetGradients, subset_gradients
 from orderdp.diagnostics.selection import forgotten, kept_by_label, kept_by_loss, label_shift
-from orderdp.pruning.base import Selection
+from orderdp.spec import RunSpec
 from orderdp.training.augment import Images
+from orderdp.training.engine import build_model
+from orderdp.training.snapshot import Snapshot
 
 
 class Diagnosis:
     """The measurements of one run.
 
     Args:
-        model: the network in training.
-        images: all training images on the device.
-        labels: int64 (n,), on the device.
-        classes: number of classes.
-        label_smoothing: of the training loss.
+        spec: of the run, a classifier.
+        data: images and labels that fit into memory, as `orderdp.datasets.load` gives them.
+        device: where to compute.
     """
 
-    def __init__(self, model: nn.Module, images: Images, labels: Tensor, classes: int, label_smoothing: float) -> None:
-        self.model, self.images, self.labels = model, images, labels
-        self.classes, self.label_smoothing = classes, label_smoothing
+    def __init__(self, spec: RunSpec, data: ImageData, device: torch.device) -> None:
+        data, _ = with_label_noise(data, spec.dataset.label_noise)
+        self.model = build_model(spec, data).to(device, memory_format=torch.channels_last).eval()
+        self.images = Images(data.train_images.to(device), data.mean, data.std)
+        self.labels, self.classes = data.train_labels.to(device), data.classes
+        self.label_smoothing = spec.recipe.label_smoothing
         self.rows: list[dict[str, float | int | None]] = []
         self.by_loss: list[Tensor] = []
         self.by_label: list[Tensor] = []
         self.correct: Tensor | None = None
         self.usage: Tensor | None = None
 
-    def measure(self, epoch: int, progress: float, selection: Selection, usage: Tensor) -> None:
-        """Measures the present weights with an epoch's set.
-
-        Args:
-            epoch: whose set it is, from 1.
-            progress: share of the planned training done, in [0, 1].
-            selection: the set with its weights.
-            usage: int (n,), how often each sample was kept so far; on the CPU.
-        """
+    def measure(self, snapshot: Snapshot) -> None:
+        """Measures the next checkpoint of the run; they come in the order of their epochs."""
         device, n = self.labels.device, len(self.labels)
+        indices, given = snapshot.selection
         kept = torch.zeros(n, dtype=torch.bool)
-        kept[selection.indices] = True
+        kept[indices] = True
         weights = None
-        if selection.weights is not None:
+        if given is not None:
             weights = torch.ones(n)
-            weights[selection.indices] = selection.weights
+            weights[indices] = given
             weights = weights.to(device)
         kept = kept.to(device)
-        found = self._gradients(kept, weights)
-        mean_weight = 1.0 if selection.weights is None else float(selection.weights.mean())
-        self.rows.append(
-            {"epoch": epoch, "progress": progress, "kept": int(kept.sum())} | self._numbers(found, kept, mean_weight, usage)
-        )
+        self.model.load_state_dict(snapshot.model)
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        found = subset_gradients(self._evaluate, parameters, kept, weights)
+        mean_weight = 1.0 if given is None else float(given.mean())
+        head = {"epoch": snapshot.epoch, "progress": snapshot.progress, "kept": int(kept.sum())}
+        self.rows.append(head | self._numbers(found, kept, mean_weight, snapshot.usage))
         self.by_loss.append(kept_by_loss(found.losses, kept).cpu())
         self.by_label.append(kept_by_label(self.labels, kept, self.classes).cpu())
-        self.correct, self.usage = found.correct.cpu(), usage.clone()
-
-    def _gradients(self, kept: Tensor, weights: Tensor | None) -> SubsetGradients:
-        training = self.model.training
-        self.model.eval()
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        try:
-            return subset_gradients(self._evaluate, parameters, kept, weights)
-        finally:
-            self.model.train(training)
+        self.correct, self.usage = found.correct.cpu(), snapshot.usage
 
     def _evaluate(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.model(self.images.at(indices))
@@ -101,12 +94,3 @@ class Diagnosis:
             before, now = self.correct, found.correct.cpu()
             values |= {"forgotten_kept": forgotten(before, now, since), "forgotten_dropped": forgotten(before, now, ~since)}
         return {name: None if math.isnan(value) else value for name, value in ((k, float(v)) for k, v in values.items())}
-
-    def state_dict(self) -> dict[str, Any]:
-        """For the run's checkpoint."""
-        return {name: getattr(self, name) for name in ("rows", "by_loss", "by_label", "correct", "usage")}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues where `state_dict` was taken."""
-        for name, value in state.items():
-            setattr(self, name, value)

@@ -28,7 +28,6 @@ from orderdp.pruning.base import Pruner
 from orderdp.pruning.streams import stream_seed
 from orderdp.spec import RunSpec
 from orderdp.training.clock import Stopwatch
-from orderdp.training.diagnosis import Diagnosis
 from orderdp.training.distributed import Part, Ranks
 from orderdp.training.feeds import Resident, build_feed
 from orderdp.training.mixes import Mixer, Targets
@@ -36,6 +35,7 @@ from orderdp.training.objectives import build_objective
 from orderdp.training.optim import build_optimizer, clip
 from orderdp.training.precision import Precision
 from orderdp.training.schedule import one_cycle
+from orderdp.training.snapshot import Snapshot
 
 
 class Diverged(Exception):
@@ -134,9 +134,11 @@ class Training:
         self.usage = torch.zeros(self.n, dtype=torch.int32)
         self.previous: Tensor | None = None
         self.kept: dict[int, Tensor] = {}
-        self.diagnosis: Diagnosis | None = None
-        if "gradients" in spec.diagnostics:
-            self.diagnosis = self._diagnosis()
+        if "gradients" in spec.diagnostics and not (isinstance(self.feed, Resident) and self._classifies):
+            raise ValueError(
+                f"The diagnostics 'gradients' need a classifier on images in memory. The run trains '{spec.model.name}' on '{data.name}': "
+                "leave them out of its experiment."
+            )
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Replaces the initial weights by those of the run that the spec names as its pre-training."""
@@ -147,17 +149,19 @@ class Training:
         """Whether the planned training is over."""
         return self.epoch >= self.spec.recipe.epochs or self.steps_left == 0
 
-    def fit(self, after_epoch: Callable[[Training], None]) -> None:
+    def fit(self, after_epoch: Callable[[Training], None], at_checkpoint: Callable[[Snapshot], None] = lambda snapshot: None) -> None:
         """Trains until done.
 
         Args:
             after_epoch: called with self at the end of every epoch, off the training clock.
+            at_checkpoint: called, off the training clock, with what diagnostics are made from, if the spec asks for any: before every epoch
+                that ends at a checkpoint, and after the last one. What it is given changes when the training goes on.
 
         Raises:
             Diverged: the training loss became NaN or infinite; the history ends with that epoch.
         """
         while not self.done:
-            row, broken = self._train_epoch()
+            row, broken = self._train_epoch(at_checkpoint)
             last = self.epoch + 1 >= self.spec.recipe.epochs or self.steps_left == 0
             if last or (self.epoch + 1) % self.spec.recipe.evaluate_every == 0 or broken is not None:
                 row |= self._evaluate()
@@ -169,10 +173,12 @@ class Training:
             after_epoch(self)
             if broken is not None:
                 raise Diverged(self.epoch, broken + 1)
-        if self.diagnosis is not None:
-            self.diagnosis.measure(self.epoch + 1, 1.0, self.pruner.select(self.epoch), self.usage)
+        if self.spec.diagnostics:
+            at_checkpoint(self._snapshot(1.0))
 
-    def _train_epoch(self) -> tuple[dict[str, float | int | None], int | None]:
+    def _train_epoch(
+        self, at_checkpoint: Callable[[Snapshot], None] = lambda snapshot: None
+    ) -> tuple[dict[str, float | int | None], int | None]:
         """One epoch over the kept samples; returns its row of the history and the first step with a loss that is not finite."""
         recipe, seed = self.spec.recipe, self.spec.seed
         if self.device.type == "cuda":
@@ -180,8 +186,8 @@ class Training:
         t0 = time.perf_counter()
         batches, planned_steps = self._begin_epoch()
         selection_s = time.perf_counter() - t0
-        if self.diagnosis is not None and self.epoch + 1 in checkpoint_epochs(self.spec):
-            self.diagnosis.measure(self.epoch + 1, self._progress(0, planned_steps), self.pruner.select(self.epoch), self.usage)
+        if self.spec.diagnostics and self.epoch + 1 in checkpoint_epochs(self.spec):
+            at_checkpoint(self._snapshot(self._progress(0, planned_steps)))
         training_clock = Stopwatch(self.device)
         record, kept = Steps(), []
         self.mixer.begin(self.epoch, self.n, self.device)
@@ -296,14 +302,8 @@ class Training:
         """The type in which the network computes."""
         return self.precision.dtype
 
-    def _diagnosis(self) -> Diagnosis:
-        if not isinstance(self.feed, Resident) or not self._classifies:
-            raise ValueError(
-                f"The diagnostics 'gradients' need a classifier on images in memory. The run trains '{self.spec.model.name}' on "
-                f"'{self.data.name}': leave them out of its experiment."
-            )
-        smoothing = self.spec.recipe.label_smoothing
-        return Diagnosis(self.model, self.feed.train_images, self.feed.labels, self.data.classes, smoothing)
+    def _snapshot(self, progress: float) -> Snapshot:
+        return Snapshot(self.epoch + 1, progress, self.model.state_dict(), self.pruner.select(self.epoch), self.usage)
 
     def _progress(self, step: int, steps: int) -> float:
         """Share of the planned training done after `step` of this epoch's `steps`."""
@@ -346,7 +346,6 @@ class Training:
             "usage": self.usage,
             "previous": self.previous,
             "kept": self.kept,
-            "diagnosis": None if self.diagnosis is None else self.diagnosis.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -357,8 +356,6 @@ class Training:
         self.pruner.load_state_dict(state["pruner"])
         self.epoch, self.steps_left = state["epoch"], state["steps_left"]
         self.history, self.usage, self.previous, self.kept = (state[key] for key in ("history", "usage", "previous", "kept"))
-        if self.diagnosis is not None:
-            self.diagnosis.load_state_dict(state["diagnosis"])
 
 
 def checkpoint_epochs(spec: RunSpec) -> list[int]:

@@ -28,16 +28,13 @@ from orderdp.training.device import allow_tf32, choose_device, memory_named
 from orderdp.training.distributed import Ranks, joined, local_device
 from orderdp.training.engine import Coreset, Diverged, Training, checkpoint_epochs
 from orderdp.training.owner import owned
+from orderdp.training.snapshot import Snapshot, save
 
 COLUMNS = (
     "epoch", "progress", "lr", "momentum", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "kept", "prune_ratio", "steps",
     "grad_norm_mean", "grad_norm_std", "grad_norm_min", "grad_norm_max", "grad_norm_normalized_mean", "jaccard", "coverage",
     "wrong_labels",
     "selection_s", "training_s", "evaluation_s", "samples_per_s", "peak_memory_mb", "timestamp",
-)  # fmt: skip
-DIAGNOSTICS = (
-    "epoch", "progress", "kept", "cosine", "norm_full", "norm_pruned", "norm_normalized", "loss_all", "loss_kept", "loss_dropped",
-    "accuracy_kept", "accuracy_dropped", "forgotten_kept", "forgotten_dropped", "label_tv",
 )  # fmt: skip
 
 CHECKPOINT_EVERY_S = 10.0
@@ -188,7 +185,7 @@ class _Run:
         restore = self.catch_signals()
         try:
             self.status(training, "running")
-            training.fit(self.after_epoch)
+            training.fit(self.after_epoch, self.at_checkpoint)
         except Diverged as error:
             diverged = {"epoch": error.epoch, "step": error.step}
             self.say(f"{self.cell.name}: {error}")
@@ -245,6 +242,10 @@ class _Run:
             self.saved_at = time.monotonic()
         self.stop_if_interrupted(training)
 
+    def at_checkpoint(self, snapshot: Snapshot) -> None:
+        if self.ranks.first:
+            save(snapshot, self.out)
+
     def stop_if_interrupted(self, training: Training) -> None:
         if self.interrupted and not training.done:
             raise Interrupted(f"{self.cell.name}: stopped by a signal and saved after epoch {training.epoch}. Run it again to go on")
@@ -274,7 +275,6 @@ class _Run:
             return summary
         write_json(self.out / "spec.json", self.cell.record())
         write_rows(self.out / "history.csv", COLUMNS, training.history)
-        write_rows(self.out / "diagnostics.csv", DIAGNOSTICS, [] if training.diagnosis is None else training.diagnosis.rows)
         write(self.out / "selection.npz", lambda file: _save_selection(file, training))
         # A masked autoencoder is trained for nothing but its weights.
         if self.keep_models != "none" or self.cell.spec.recipe.task == "reconstruct":
@@ -322,14 +322,7 @@ class _Run:
 def _save_selection(file: IO[bytes], training: Training) -> None:
     kept = {f"kept_{epoch}": indices.numpy() for epoch, indices in sorted(training.kept.items())}
     reached = [epoch for epoch in checkpoint_epochs(training.spec) if epoch in training.kept]
-    profile: dict[str, Any] = {}
-    if (diagnosis := training.diagnosis) is not None and diagnosis.rows:
-        profile = {
-            "diagnosed_epochs": np.array([row["epoch"] for row in diagnosis.rows], dtype=np.int32),
-            "kept_by_loss": np.stack([share.numpy() for share in diagnosis.by_loss]),
-            "kept_by_label": np.stack([share.numpy() for share in diagnosis.by_label]),
-        }
-    np.savez_compressed(file, usage=training.usage.numpy(), checkpoint_epochs=np.array(reached, dtype=np.int32), **kept, **profile)
+    np.savez_compressed(file, usage=training.usage.numpy(), checkpoint_epochs=np.array(reached, dtype=np.int32), **kept)
 
 
 def environment(training: Training) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from orderdp.grid import Cell, Grid, Study, load
-from orderdp.training.run import COLUMNS, DIAGNOSTICS
+from orderdp.diagnose import COLUMNS as DIAGNOSTICS
+from orderdp.grid import Cell, Diagnosis, Grid, Study, load
+from orderdp.training.engine import checkpoint_epochs
+from orderdp.training.run import COLUMNS
 from tests.reporting import worlds
 
 # Accuracy that a method loses at a prune ratio of 1, in points.
@@ -113,6 +115,9 @@ def write_runs(
     for cell in grid.cells.values():
         if not missing(cell):
             write_run(cell, runs, diverged=cell.name in diverged, n=n)
+    for diagnosis in grid.diagnoses.values():
+        if not missing(diagnosis.cell):
+            write_diagnosis(diagnosis, runs)
     for study in grid.studies:
         write_study(study, runs)
 
@@ -122,12 +127,10 @@ def write_run(cell: Cell, runs: Path, *, diverged: bool = False, n: int = N, shi
     folder = runs / cell.name
     folder.mkdir(parents=True, exist_ok=True)
     history, usage, kept = simulate(cell, n, 2 if diverged else None, shift)
-    measured, profile = diagnose(cell, history)
     (folder / "spec.json").write_text(json.dumps(cell.record(), indent=1))
     (folder / "history.csv").write_text(as_csv(COLUMNS, history))
-    (folder / "diagnostics.csv").write_text(as_csv(DIAGNOSTICS, measured))
     of_epochs = {f"kept_{e}": i for e, i in kept.items()}
-    np.savez_compressed(folder / "selection.npz", usage=usage, checkpoint_epochs=np.array(sorted(kept)), **of_epochs, **profile)
+    np.savez_compressed(folder / "selection.npz", usage=usage, checkpoint_epochs=np.array(sorted(kept)), **of_epochs)
     (folder / "summary.json").write_text(json.dumps(summarise(cell, history, n, diverged), indent=1))
 
 
@@ -140,17 +143,21 @@ def as_csv(columns: Collection[str], rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def diagnose(cell: Cell, history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-    """Rows of diagnostics.csv and the profiles in selection.npz; none unless the cell measures its gradients."""
-    if not cell.spec.diagnostics:
-        return [], {}
+def write_diagnosis(diagnosis: Diagnosis, runs: Path) -> None:
+    """Writes the measurements of a run at its checkpoints and after its end."""
+    cell, folder = diagnosis.cell, runs / diagnosis.name
+    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(list(cell.name.encode()))
+    epochs = cell.spec.recipe.epochs
     rows = [
-        dict.fromkeys(DIAGNOSTICS, 0.1) | {"epoch": row["epoch"], "progress": row["progress"] - 1 / len(history), "cosine": rng.uniform(0.6, 0.9)}
-        for row in history
+        dict.fromkeys(DIAGNOSTICS, 0.1) | {"epoch": epoch, "progress": (epoch - 1) / epochs, "cosine": rng.uniform(0.6, 0.9)}
+        for epoch in (*checkpoint_epochs(cell.spec), epochs + 1)
     ]
-    shares = {f"kept_by_{by}": rng.random((len(rows), 10)) for by in ("loss", "label")}
-    return rows, {"diagnosed_epochs": np.array([row["epoch"] for row in rows], dtype=np.int32)} | shares
+    profile = {f"kept_by_{by}": rng.random((len(rows), 10)) for by in ("loss", "label")}
+    (folder / "spec.json").write_text(json.dumps(diagnosis.record(), indent=1))
+    (folder / "diagnostics.csv").write_text(as_csv(DIAGNOSTICS, rows))
+    np.savez_compressed(folder / "profile.npz", epochs=np.array([row["epoch"] for row in rows], dtype=np.int32), **profile)
+    (folder / "summary.json").write_text(json.dumps({"diagnosis": diagnosis.name, "status": "finished"}))
 
 
 def write_study(study: Study, runs: Path) -> None:

@@ -59,7 +59,7 @@ def test_outputs(data, tmp_path):
     )  # fmt: skip
     out = tmp_path / "runs" / "cell"
     assert sorted(p.name for p in out.iterdir()) == [
-        "diagnostics.csv", "history.csv", "model-2.pt", "model-4.pt", "model.pt", "selection.npz", "spec.json", "summary.json",
+        "history.csv", "model-2.pt", "model-4.pt", "model.pt", "selection.npz", "spec.json", "summary.json",
     ]  # fmt: skip
     assert not (tmp_path / "work" / "cell").exists()
     assert rows == [(1, 4), (2, 4), (3, 4), (4, 4)]

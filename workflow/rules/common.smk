@@ -28,7 +28,8 @@ SCALE = GRID.scale
 REPORT = f"reports/{SCALE}"
 STUDIES = {study.name: study for study in GRID.studies}
 RUN_FILES = [
-    f"runs/{name}/summary.json" for name in (*GRID.cells, *STUDIES, *GRID.coresets)
+    f"runs/{name}/summary.json"
+    for name in (*GRID.cells, *GRID.diagnoses, *STUDIES, *GRID.coresets)
 ]
 RECORD = {
     name: f"{REPORT}/provenance/{name}-{artifact_stamp(GRID, name)}.json"
@@ -53,6 +54,7 @@ wildcard_constraints:
     # Not their list: Snakemake searches this text for every file of every job. A name that no cell has is refused by the grid.
     cell="[^/]+-s[0-9]+-[0-9a-f]{12}",
     proxy="proxy-[^/]+-[0-9a-f]{12}",
+    diagnosis="diagnosis-[^/]+-s[0-9]+-[0-9a-f]{12}-[0-9a-f]{12}",
     coresets="coresets-[^/]+-[0-9a-f]{12}",
     study="|".join(map(re.escape, STUDIES)) or "none",
     dataset="|".join(GRID.datasets),

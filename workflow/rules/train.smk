@@ -11,7 +11,6 @@ rule train:
     output:
         spec="runs/{cell}/spec.json",
         history="runs/{cell}/history.csv",
-        diagnostics="runs/{cell}/diagnostics.csv",
         selection="runs/{cell}/selection.npz",
         summary="runs/{cell}/summary.json",
     log:
