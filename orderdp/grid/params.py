@@ -152,7 +152,7 @@ class ExperimentEntry(Strict):
     grid: tuple[GridEntry, ...] = ()
     """The runs."""
     diagnostics: tuple[Diagnostic, ...] = ()
-    """What its runs measure of themselves, off the training clock. A run that several experiments use measures what any asks for."""
+    """What is measured of its runs. A run that several experiments use keeps its weights for what any asks for."""
     settings: dict[str, Any] = {}
     """Of a table or figure that is computed without runs."""
     study: StudySpec | None = None

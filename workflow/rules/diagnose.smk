@@ -24,6 +24,9 @@ rule diagnose:
     threads: 1
     resources:
         gpu=1,
+        mem_mb=lambda w, attempt: needs.mem_mb(
+            GRID.diagnoses[w.diagnosis].cell, attempt
+        ),
         runtime=120,
     params:
         scale=SCALE,
