@@ -1,18 +1,19 @@
 """`python -m orderdp.warm -- COMMAND ...`: what `python -m orderdp COMMAND ...` does, without its imports if a server is near.
 
 Why: importing torch costs more processor time than training a small cell, and pandas and matplotlib more than making a table. A server that
-has imported what a command needs (when its first job comes) forks a child per job, so a job costs its work. Snakemake's onstart hook starts it (`--serve --parent PID`) for the jobs of that
-Snakemake, on that machine.
+has imported what a command needs (when its first job comes, and then whatever else a job had to import) forks a child per job, so a job
+costs its work. Snakemake's onstart hook starts it (`--serve --parent PID`) for the jobs of that Snakemake, on that machine.
 
 The server takes a job only if a fresh process would begin in the same state (see `state`); it says on stderr, once, what differs. A job
 that it does not take, and every job where no server answers (another node of a cluster; a GPU, since CUDA does not survive a fork; not
 Linux; a kernel before 5.3), runs in the client's own process as if this module did not exist. What is computed is the same either way.
-Only `peak_memory_mb` begins lower in a child, by some 200 MB: it counts the pages of the libraries' files that the child itself has touched,
-not those that an import touches. Compare it among runs that began alike.
+Only `peak_memory_mb` begins lower in a child, by 200 to 300 MB: it counts the pages of the libraries' files that the child itself has
+touched, not those that an import touches. Compare it among runs that began alike.
 
 Lifetimes: the client passes SIGINT and SIGTERM on to its child, waits for it and returns its status. A client that dies takes its child
 along. So does the server, whose clients then start again on their own; a training resumes. When the parent is gone the server takes no new
-jobs and ends with its last one, since jobs outlive a killed Snakemake in any case. Cost: the memory of one more process with torch.
+jobs and ends with its last one, since jobs outlive a killed Snakemake in any case. Cost: the memory of one more process with torch and
+what else jobs import.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 A child is left with what a fresh process would have: its job's streams and environment, seeds of its own, no open file of the server's.
 It ends as one would, up to the taking apart of modules, which takes torch a quarter of a second and has no effect outside.
+
+What a job needs beyond the modules listed here (a network of timm; an optimizer of torch, which brings torch's compiler) only the job
+knows. So a child tells at its end what it had to import, and the server imports that, in the same order, before it forks the next.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ import ctypes
 import gc
 import importlib
 import json
+import mmap
 import os
 import selectors
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +38,8 @@ PRELOADED_FOR = {
 """Command -> what its first job has imported beside PRELOADED: a server that makes no report pays for none."""
 HARMLESS = {"jemalloc_bg_thd"}
 """Names of threads that a fork may lose: jemalloc, which comes with pandas' Arrow, stops and restarts its own around a fork."""
+BOARD_BYTES = 1 << 20
+"""Room for what a child tells, of which it takes only what it fills: 1,500 names have 50,000 bytes."""
 GPU_DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
@@ -63,7 +69,7 @@ def _commands(parent: int) -> list[str] | None:
 
 
 def _preload(modules: Sequence[str], command: Sequence[str]) -> str | None:
-    """Imports what jobs need, and reads the grid of the command's scale; returns what makes a fork unsafe after all."""
+    """Imports what jobs need, and reads the grid of the command's scale; returns what fails."""
     for module in modules:
         try:
             importlib.import_module(module)
@@ -72,12 +78,37 @@ def _preload(modules: Sequence[str], command: Sequence[str]) -> str | None:
     with contextlib.suppress(Exception):  # a job will say what is wrong
         scale = command[command.index("--scale") + 1] if "--scale" in command else None
         sys.modules["orderdp.grid"].load(Path("params.yaml"), scale)  # which remembers it, for jobs that find the same parameters
-    gc.collect()
-    gc.freeze()  # so that the children's collections leave the shared pages alone
-    threads = [Path(f"/proc/self/task/{number}/comm").read_text().strip() for number in os.listdir("/proc/self/task")]
-    if len(threads) - sum(name in HARMLESS for name in threads) > 1:
-        return "a library started threads, and a fork would lose them"
     return None
+
+
+def _learn(modules: Sequence[str]) -> str | None:
+    """Imports what a child imported, but for modules that only the child's work made; returns what fails."""
+    environment = dict(os.environ)
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            # One that is not found has done nothing. One that breaks off may have, and a job that tries it again would fail for it.
+            if not (isinstance(error, ModuleNotFoundError) and error.name == module):
+                return f"{module}, which a job has imported, cannot be imported again: {error}"
+    # A variable that an import sets is not for the next jobs. Torch's compiler sets one, the folder of its cache, again where it is missing.
+    os.environ.clear()
+    os.environ.update(environment)
+    return None
+
+
+def _tell(board: mmap.mmap, path: Sequence[str], known: Set[str]) -> None:
+    """At a child's end: the modules that it had to import. Nothing if the server would find others by these names, or might get threads."""
+    with contextlib.suppress(OSError):  # a thread that ends while threads are listed
+        if sys.path == path and not _has_threads():
+            told = [name for name in sys.modules if name not in known and not name.endswith("_main__")]
+            board.write(f"{' '.join(told)}\n".encode()[:BOARD_BYTES])
+
+
+def _has_threads() -> bool:
+    """Whether a fork would lose any."""
+    names = [Path(f"/proc/self/task/{number}/comm").read_text().strip() for number in os.listdir("/proc/self/task")]
+    return len(names) - sum(name in HARMLESS for name in names) > 1
 
 
 def _unable() -> str | None:
@@ -130,6 +161,8 @@ class _Job(NamedTuple):
     ended: int
     """The child's pidfd: readable once it has ended."""
     client: socket.socket
+    board: mmap.mmap
+    """Shared with the child, which tells by it; no file, so a job finds none, and a child that is killed leaves none."""
 
 
 class _Request(NamedTuple):
@@ -145,6 +178,8 @@ class _Server:
         self.parent, self.pid = parent, os.getpid()
         self.state: dict[str, str] | None = None
         self.ready: set[str] = set()
+        self.heard: set[str] = set()
+        self.unlearned: list[str] = []
         self.jobs: list[_Job] = []
         self.told: set[str] = set()
         os.makedirs(WORK, exist_ok=True)
@@ -186,10 +221,12 @@ class _Server:
         pid = None
         if request is not None and self._takes(request, client):
             with contextlib.suppress(OSError):  # no memory for another process: the client has its own
+                board = mmap.mmap(-1, BOARD_BYTES)
                 pid = os.fork()
             if pid == 0:
                 self._forget(client)
                 _settle(self.pid, streams, request.environment)
+                atexit.register(_tell, board, list(sys.path), set(sys.modules))  # before the job registers anything, hence called after
                 return request.command
         for stream in streams:
             os.close(stream)
@@ -198,7 +235,7 @@ class _Server:
             return None
         with contextlib.suppress(OSError):  # the child may have been first
             os.setpgid(pid, pid)
-        job = _Job(pid, os.pidfd_open(pid), client)
+        job = _Job(pid, os.pidfd_open(pid), client, board)
         self.jobs.append(job)
         self._watch(job.ended, partial(self._reap, job))
         self._watch(client, partial(self._hear, job))
@@ -211,12 +248,7 @@ class _Server:
             self.state = state()
         command = request.command[0] if request.command else ""
         if command not in self.ready:
-            reason = _preload((*PRELOADED, *PRELOADED_FOR.get(command, ())), request.command)
-            if reason is None and state() != self.state:
-                reason = "something changed while it was imported"
-            if reason:
-                self._retire()
-                _say(f"jobs start cold: {reason}")
+            if not self._may_fork(_preload((*PRELOADED, *PRELOADED_FOR.get(command, ())), request.command)):
                 return False
             self.ready.add(command)
         wanted = request.state
@@ -224,7 +256,26 @@ class _Server:
         if differing - self.told:
             _say(f"jobs start cold: {', '.join(sorted(differing))} differ from the server's")
             self.told |= differing
-        return not differing and not _gone(client)
+        if differing:
+            return False
+        if self.unlearned:
+            if not self._may_fork(_learn(self.unlearned)):
+                return False
+            self.unlearned.clear()
+        return not _gone(client)
+
+    def _may_fork(self, reason: str | None) -> bool:
+        """After imports, with what failed in them: whether children still begin as fresh processes. If not, says why and retires."""
+        gc.collect()
+        gc.freeze()  # so that the children's collections leave the shared pages alone
+        if reason is None and _has_threads():
+            reason = "a library started threads, and a fork would lose them"
+        if reason is None and state() != self.state:
+            reason = "something changed while it was imported"
+        if reason:
+            self._retire()
+            _say(f"jobs start cold: {reason}")
+        return not reason
 
     def _forget(self, client: socket.socket) -> None:
         """In a child: none of the server's files stays open."""
@@ -249,7 +300,7 @@ class _Server:
                 os.killpg(job.pid, signal.SIGKILL)
 
     def _reap(self, job: _Job) -> None:
-        """A child has ended: its client gets the status."""
+        """A child has ended: its client gets the status, and the server hears what to learn."""
         status = os.waitstatus_to_exitcode(os.waitpid(job.pid, 0)[1])
         if job.client in self.selector.get_map():
             self.selector.unregister(job.client)
@@ -258,6 +309,11 @@ class _Server:
         self.jobs.remove(job)
         _answer(job.client, bytes([status if status >= 0 else 128 - status]))
         job.client.close()
+        line = job.board.readline()
+        job.board.close()
+        if line.endswith(b"\n"):  # neither killed nor cut off
+            self.unlearned += [name for name in line.decode().split() if name not in self.heard]
+            self.heard |= set(self.unlearned)
 
 
 def _sweep() -> None:

@@ -29,7 +29,7 @@ TIMED = {"selection_s", "training_s", "evaluation_s", "samples_per_s", "peak_mem
 
 # Stands for the package: the real server and client around commands that take no time.
 COMMANDS = """
-import json, os, random, signal, sys, time, numpy.random
+import importlib, json, os, random, signal, sys, time, numpy.random
 def show(*words):
     os.umask(umask := os.umask(0))
     print(json.dumps({
@@ -42,7 +42,10 @@ def parent(): print(os.getppid())
 def numbers(): print(random.random(), numpy.random.random())
 def leave(value): sys.exit(json.loads(value))
 def fail(): raise ValueError("on purpose")
-def die(number): print("flushed", flush=True); os.kill(os.getpid(), int(number))
+def die(number, *modules): need(*modules); print("flushed", flush=True); os.kill(os.getpid(), int(number))
+def need(*modules): print(*(name in sys.modules for name in modules)); return [importlib.import_module(name) for name in modules]
+def elsewhere(folder): sys.path.insert(0, folder); print(need("late")[0].HERE)
+def invent(name, times="1", *modules): need(*modules); sys.modules.update({name * n: None for n in range(1, int(times) + 1)})
 def wait(note, seconds="60"):
     def stop(number, frame): time.sleep(0.3); print("stopped by", number); sys.exit(40 + number)
     signal.signal(signal.SIGTERM, stop); signal.signal(signal.SIGINT, stop)
@@ -287,6 +290,57 @@ def test_threads_of_a_library_forbid_a_fork(place, server):
     assert not place.sockets()
 
 
+def test_what_a_job_had_to_import_the_next_one_finds(place, server):
+    modules = ("colorsys", "xml.dom.minidom")
+    assert [place.run("need", *modules)[:2] for _ in range(2)] == [(0, "False False\n"), (0, "True True\n")]
+    assert place.runs_warm(server)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("die", "9", "colorsys"), ("invent", "name", "1000", "colorsys"), ("need", "late", "colorsys")],
+    ids=["killed", "more than there is room for", "has threads"],
+)  # fmt: skip
+def test_a_job_may_tell_nothing(place, server, command):
+    (place.folder / "late.py").write_text("import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()")
+    assert place.run(*command)[2] == ""
+    assert place.run("need", "colorsys")[1] == "False\n"
+    assert place.runs_warm(server)
+
+
+def test_a_module_that_is_not_found_is_not_sought_again(place, server):
+    for command in (("invent", "late"), ("need", "colorsys")):
+        assert place.run(*command)[0] == 0
+    (place.folder / "late.py").touch()
+    assert [place.run("need", "late", "colorsys")[1] for _ in range(2)] == ["False True\n", "False True\n"]
+    assert place.runs_warm(server)
+
+
+def test_a_module_from_a_jobs_own_place_is_its_own(place, server):
+    for folder in (".", "one", "two"):
+        (place.folder / folder).mkdir(exist_ok=True)
+        (place.folder / folder / "late.py").write_text(f"HERE = {folder!r}")
+    for folder in ("one", "one", "two"):
+        assert place.run("elsewhere", folder)[1].split() == ["False", folder]
+    assert place.runs_warm(server)
+
+
+def test_a_module_that_sets_a_variable_leaves_the_next_jobs_alone(place, server):
+    (place.folder / "late.py").write_text("import os\nos.environ['LATE'] = os.environ['OMP_NUM_THREADS'] = '7'")
+    assert [place.run("need", "late")[1] for _ in range(2)] == ["False\n", "True\n"]
+    cold, hot = (json.loads(run("show")[1])["environment"] for run in (place.cold, place.run))
+    assert hot == cold
+    assert place.runs_warm(server)
+
+
+def test_a_module_that_breaks_off_in_the_server_ends_its_service(place, server):
+    (place.folder / "late.py").write_text("import sys\nassert 'need' in sys.argv, 'only for one job'")
+    assert [place.run("need", "late")[:2] for _ in range(2)] == [(0, "False\n")] * 2
+    said = "orderdp.warm: jobs start cold: late, which a job has imported, cannot be imported again: only for one job\n"
+    assert server.communicate(timeout=10)[1] == said
+    assert not place.sockets()
+
+
 def test_a_server_that_hangs_is_left_alone(place):
     path = place.folder / "orderdp/warm.py"
     path.write_text(path.read_text().replace("PATIENCE_S = 20.0", "PATIENCE_S = 1.0"))
@@ -340,30 +394,38 @@ def test_the_client_imports_little():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT).stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_a_training_gives_the_same_bits(tmp_path):
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["workloads"]["digits-resnet8"] |= {"model_options": {"width": 4}}
-    params["workloads"]["digits-resnet8"]["overrides"]["epochs"] = 2
+    # LARS is timm's, and an optimizer of torch: the first job imports what these need, and the second one finds it.
+    params["workloads"]["digits-resnet8-lars"] |= {"model_options": {"width": 4}}
+    params["workloads"]["digits-resnet8-lars"]["overrides"]["epochs"] = 2
     place = Place(tmp_path, {"PYTHONPATH": str(ROOT)})
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     assert place.cold("prepare", "--dataset", "digits")[0] == 0
-    code = "from orderdp import grid; print(next(name for name in grid.load().cells if '-orderdp-' in name))"
+    code = "from orderdp import grid; print(next(name for name in grid.load().cells if '-orderdp-' in name and '-lars-' in name))"
     cell = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=place.environment, capture_output=True, text=True).stdout.strip()
     training = ("train", "--scale", "quick", "--cell", cell, "--threads", "1")
     assert place.cold(*training)[0] == 0
     (tmp_path / "runs").rename(tmp_path / "cold")
+    used = [0]
     with place.server() as server:
-        assert place.run(*training)[0] == 0
-        used = [int(field) for field in Path(f"/proc/{server.pid}/stat").read_text().rsplit(")", 1)[1].split()[13:15]]
-        assert sum(used) > 0, "the server's child did the work"
+        for folder in ("first", "second"):
+            assert place.run(*training)[0] == 0
+            (tmp_path / "runs").rename(tmp_path / folder)
+            ticks = Path(f"/proc/{server.pid}/stat").read_text().rsplit(")", 1)[1].split()[13:15]
+            used.append(sum(map(int, ticks)))
+        first, second = np.diff(used)
+        assert 0 < second < first, "the server's children did the work, and the second one imported less"
         server.kill()
         assert server.communicate()[1] == ""
     histories, kept = [], []
-    for folder in (tmp_path / "cold" / cell, tmp_path / "runs" / cell):
-        rows = list(csv.DictReader((folder / "history.csv").open()))
+    for folder in ("cold", "first", "second"):
+        rows = list(csv.DictReader((tmp_path / folder / cell / "history.csv").open()))
         histories.append([{key: value for key, value in row.items() if key not in TIMED} for row in rows])
-        kept.append(np.load(folder / "selection.npz"))
+        kept.append(np.load(tmp_path / folder / cell / "selection.npz"))
     assert len(histories[0]) == 2
-    assert histories[0] == histories[1]
-    assert kept[0].files == kept[1].files
-    assert all(np.array_equal(kept[0][name], kept[1][name], equal_nan=True) for name in kept[0].files)
+    for other in (1, 2):
+        assert histories[0] == histories[other]
+        assert kept[0].files == kept[other].files
+        assert all(np.array_equal(kept[0][name], kept[other][name], equal_nan=True) for name in kept[0].files)
