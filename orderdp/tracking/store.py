@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from orderdp.grid import Cell, Grid
-from orderdp.tracking.files import RunFiles, prefix_digest
+from orderdp.grid import Grid
+from orderdp.tracking.files import REPORT, RunFiles, prefix_digest
 
 QUICK_TO_FAIL = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 SUMMARY_METRICS = ("test_accuracy", "best_test_accuracy", "test_loss", "train_loss", "prune_ratio", "selection_s", "training_s",
                    "evaluation_s", "steps", "samples")  # fmt: skip
-BATCH = 1000
+BATCH = 800
+"""Metrics of one call. MLflow takes up to 1000 entries in all, parameters and tags among them."""
+
+
+class Known(NamedTuple):
+    """A run as the store has it."""
+
+    id: str
+    status: str
+    tags: Mapping[str, str]
 
 
 def store_uri() -> str:
@@ -40,6 +49,7 @@ class Store:
             logging.getLogger(name).setLevel(logging.WARNING)
 
         self.grid = grid
+        self.labels = {row.cell: row.label for experiment in reversed(grid.experiments.values()) for row in reversed(experiment.rows)}
         self.client = MlflowClient(uri)
         self.experiment = self._experiment(uri)
         self.known = self._index()
@@ -57,15 +67,15 @@ class Store:
             self.client.set_experiment_tag(number, "mlflow.note.content", note)
         return number
 
-    def _index(self) -> dict[str, Any]:
+    def _index(self) -> dict[str, Known]:
         """Run per cell; of several of one cell, as an interrupted pass may leave, all but the newest are deleted."""
-        known: dict[str, Any] = {}
+        known: dict[str, Known] = {}
         for run in self._search():
             key = run.data.tags.get("cell") or run.data.tags.get("kind", "")
             if key in known:
                 self.client.delete_run(run.info.run_id)
             else:
-                known[key] = run
+                known[key] = Known(run.info.run_id, run.info.status, run.data.tags)
         return known
 
     def _search(self) -> Iterator[Any]:
@@ -80,42 +90,40 @@ class Store:
     def bring_up_to_date(self, files: RunFiles) -> bool:
         """Makes the run in the store say what the files say; returns whether anything had to be written."""
         run = self.known.get(files.cell)
-        tags = run.data.tags if run is not None else {}
-        wanted = cell_tags(self.grid.cells[files.cell], self.grid, files)
-        if run is not None and tags.get("digest") == files.digest and run.info.status == files.state:
-            stale = {key for key, value in wanted.items() if tags.get(key) != value}
-            gone = {key for key in tags if tags[key] == "yes" and key not in wanted}
+        wanted = self._tags(files)
+        if run is not None and run.tags.get("digest") == files.digest and run.status == files.state:
+            stale = {key for key, value in wanted.items() if run.tags.get(key) != value}
+            gone = {key for key in run.tags if run.tags[key] == "yes" and key not in wanted}
             for key in stale:
-                self.client.set_tag(run.info.run_id, key, wanted[key])
+                self.client.set_tag(run.id, key, wanted[key])
             for key in gone:
-                self.client.delete_tag(run.info.run_id, key)
+                self.client.delete_tag(run.id, key)
+            self.known[files.cell] = run._replace(tags={k: v for k, v in run.tags.items() if k not in gone} | wanted)
             return bool(stale or gone)
-        logged = int(tags.get("epochs_logged", 0))
-        if run is not None and (logged > len(files.lines) or tags.get("logged_digest") != prefix_digest(files.lines[:logged])):
-            self.client.delete_run(run.info.run_id)
+        logged = 0 if run is None else int(run.tags.get("epochs_logged", 0))
+        if run is not None and (logged > len(files.lines) or run.tags.get("logged_digest") != prefix_digest(files.lines[:logged])):
+            self.client.delete_run(run.id)
             run, logged = None, 0
-        identifier = self._create(files, wanted) if run is None else run.info.run_id
-        self._log(identifier, files, logged, wanted)
-        self.known[files.cell] = self.client.get_run(identifier)
+        self._log(run or self._create(files), files, logged, wanted)
         return True
 
-    def _create(self, files: RunFiles, tags: dict[str, str]) -> str:
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+    def _create(self, files: RunFiles) -> Known:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
 
         cell = self.grid.cells[files.cell]
-        start = int(1000 * files.started)
-        run = self.client.create_run(self.experiment, start_time=start, run_name=cell.name.rpartition("-")[0], tags=tags)
-        identifier = run.info.run_id
-        params = [Param(key, str(value)) for key, value in flatten(cell.spec.plain())]
-        self.client.log_batch(identifier, params=params)
+        # Its cell is there from the first: of a run that is cut off before the rest stands, the next pass makes another one.
+        tags = {"cell": cell.name}
+        run = self.client.create_run(
+            self.experiment, start_time=int(1000 * files.started), run_name=cell.name.rpartition("-")[0], tags=dict(tags)
+        )
         name = cell.spec.dataset.name
         digest = cell.sources.get(f"orderdp.datasets.{name}", next(v for k, v in cell.sources.items() if ".datasets." in k))
         dataset = Dataset(name=name, digest=digest[:12], source_type="local", source=f'{{"path": "data/{name}"}}')
-        self.client.log_inputs(identifier, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-        return identifier
+        self.client.log_inputs(run.info.run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+        return Known(run.info.run_id, run.info.status, tags)
 
-    def _log(self, identifier: str, files: RunFiles, logged: int, tags: dict[str, str]) -> None:
-        from mlflow.entities import Metric, RunTag
+    def _log(self, run: Known, files: RunFiles, logged: int, wanted: Mapping[str, str]) -> None:
+        from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(name, value, stamp, epoch) for name, value, stamp, epoch in files.metrics(logged)]
         if files.summary:
@@ -125,54 +133,57 @@ class Store:
                 for name in SUMMARY_METRICS
                 if files.summary.get(name) is not None
             ]
-        for start in range(0, len(metrics), BATCH):
-            self.client.log_batch(identifier, metrics=metrics[start : start + BATCH])
-        done = {**tags, "epochs_logged": str(len(files.lines)), "logged_digest": prefix_digest(files.lines), "digest": files.digest}
-        self.client.log_batch(identifier, tags=[RunTag(key, value) for key, value in done.items()])
-        if files.state == "RUNNING":
-            self.client.update_run(identifier, status="RUNNING")
-        else:
-            self.client.set_terminated(identifier, files.state, end_time=int(1000 * (files.ended or files.started)))
+        params = [] if logged else [Param(key, str(value)) for key, value in flatten(self.grid.cells[files.cell].spec.plain())]
+        done = {"epochs_logged": str(len(files.lines)), "logged_digest": prefix_digest(files.lines), "digest": files.digest}
+        tags = {key: value for key, value in {**wanted, **done}.items() if run.tags.get(key) != value}
+        # In this order, and the tags, which say how much is there, behind everything else.
+        for start in range(BATCH, len(metrics), BATCH):
+            self.client.log_batch(run.id, metrics=metrics[start : start + BATCH])
+        self.client.log_batch(run.id, metrics[:BATCH], params, [RunTag(key, value) for key, value in tags.items()])
+        if files.state != "RUNNING":
+            self.client.set_terminated(run.id, files.state, end_time=int(1000 * (files.ended or files.started)))
+        elif run.status != "RUNNING":
+            self.client.update_run(run.id, status="RUNNING")
+        self.known[files.cell] = Known(run.id, files.state, {**run.tags, **tags})
 
     def report(self, folder: Path, digest: str) -> bool:
         """The tables, figures and page of the scale as artifacts of one run; returns whether they had to be written."""
         if not (folder / "index.html").exists():
             return False
-        run = self.known.get("report")
-        if run is not None and run.data.tags.get("digest") == digest:
+        run = self.known.get(REPORT)
+        if run is not None and run.tags.get("digest") == digest:
             return False
-        tags = {"kind": "report", "scale": self.grid.scale, "mlflow.source.name": "python -m orderdp report"}
-        fresh = self.client.create_run(self.experiment, run_name=f"report-{self.grid.scale}", tags=tags)
+        tags = {"kind": REPORT, "scale": self.grid.scale, "mlflow.source.name": "python -m orderdp report"}
+        fresh = self.client.create_run(self.experiment, run_name=f"report-{self.grid.scale}", tags=dict(tags))
         self.client.log_artifacts(fresh.info.run_id, str(folder))
         self.client.set_tag(fresh.info.run_id, "digest", digest)
         self.client.set_terminated(fresh.info.run_id)
         if run is not None:
-            self.client.delete_run(run.info.run_id)
-        self.known["report"] = self.client.get_run(fresh.info.run_id)
+            self.client.delete_run(run.id)
+        self.known[REPORT] = Known(fresh.info.run_id, "FINISHED", tags | {"digest": digest})
         return True
 
-
-def cell_tags(cell: Cell, grid: Grid, files: RunFiles) -> dict[str, str]:
-    """Tags by which the UI filters and groups."""
-    rows = [row for experiment in grid.experiments.values() for row in experiment.rows if row.cell == cell.name]
-    spec = cell.spec
-    tags = {
-        "cell": cell.name,
-        "scale": grid.scale,
-        "method": spec.method.name,
-        "label": rows[0].label,
-        "dataset": spec.dataset.name,
-        "model": spec.model.name,
-        "seed": str(spec.seed),
-        "status": files.summary.get("status", files.state.lower()),
-        "mlflow.source.name": f"python -m orderdp train --scale {grid.scale} --cell {cell.name}",
-        "mlflow.note.content": f"`python -m orderdp train --scale {grid.scale} --cell {cell.name}` repeats this run.\n\n{grid.note}",
-    }
-    if "prune_ratio" in spec.method.options:
-        tags["prune_ratio"] = f"{spec.method.options['prune_ratio']:g}"
-    if commit := files.summary.get("environment", {}).get("git_commit"):
-        tags["git_commit"] = commit
-    return tags | {experiment: "yes" for experiment in cell.experiments}
+    def _tags(self, files: RunFiles) -> dict[str, str]:
+        """Tags by which the UI filters and groups."""
+        cell, grid = self.grid.cells[files.cell], self.grid
+        spec = cell.spec
+        tags = {
+            "cell": cell.name,
+            "scale": grid.scale,
+            "method": spec.method.name,
+            "label": self.labels.get(cell.name, spec.method.name),  # no row of a table names a run that others only start from
+            "dataset": spec.dataset.name,
+            "model": spec.model.name,
+            "seed": str(spec.seed),
+            "status": files.summary.get("status", files.state.lower()),
+            "mlflow.source.name": f"python -m orderdp train --scale {grid.scale} --cell {cell.name}",
+            "mlflow.note.content": f"`python -m orderdp train --scale {grid.scale} --cell {cell.name}` repeats this run.\n\n{grid.note}",
+        }
+        if "prune_ratio" in spec.method.options:
+            tags["prune_ratio"] = f"{spec.method.options['prune_ratio']:g}"
+        if commit := files.summary.get("environment", {}).get("git_commit"):
+            tags["git_commit"] = commit
+        return tags | {experiment: "yes" for experiment in cell.experiments}
 
 
 def experiment_note(grid: Grid) -> str:

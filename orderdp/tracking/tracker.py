@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orderdp.grid import Grid
-from orderdp.tracking.files import alive, prefix_digest, read_runs, signature
+from orderdp.tracking.files import REPORT, alive, marks, prefix_digest, read_runs, signature
 from orderdp.tracking.store import Store, store_uri
 
 
@@ -81,16 +81,24 @@ def watch(grid: Grid, *, runs: Path, work: Path, reports: Path, parent: int | No
 
 def _pass(grid: Grid, runs: Path, work: Path, reports: Path) -> Result:
     uri, note = store_uri(), work / f"tracked-{grid.scale}.json"
-    mark = signature(grid, runs, work, reports, uri)
+    found = marks(grid, runs, work, reports)
+    mark = signature(grid, uri, found)
     gone = uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
     if not gone and note.exists() and json.loads(note.read_text()).get("signature") == mark:
         return Result("MLflow is up to date.")
+    if gone:
+        _Cache.store = None
     try:
-        store = _Cache.open(uri, grid)
-        written = sum([store.bring_up_to_date(files) for files in read_runs(grid, runs, work)])
-        folder = reports / grid.scale
-        digest = prefix_digest([prefix_digest([path.name, path.read_bytes().hex()]) for path in sorted(folder.rglob("*")) if path.is_file()])
-        written += store.report(folder, digest)
+        store, written = _Cache.open(uri, grid), 0
+        stale = [name for name, mark in found.items() if _Cache.written.get(name) != mark]
+        for files in read_runs((name for name in stale if name != REPORT), runs, work):
+            written += store.bring_up_to_date(files)
+            _Cache.written[files.cell] = found[files.cell]
+        if REPORT in stale:
+            folder = reports / grid.scale
+            digest = prefix_digest([prefix_digest([path.name, path.read_bytes().hex()]) for path in sorted(folder.rglob("*")) if path.is_file()])
+            written += store.report(folder, digest)
+            _Cache.written[REPORT] = found[REPORT]
     except Exception as error:  # whatever a store may raise: it must not cost a training anything
         _Cache.store = None
         return Result(f"MLflow store {uri} failed: {_first_line(error)}", error=f"MLflow store {uri} failed: {_first_line(error)}")
@@ -101,15 +109,17 @@ def _pass(grid: Grid, runs: Path, work: Path, reports: Path) -> Result:
 
 
 class _Cache:
-    """The open store of a watching process: indexing all runs at every pass would cost seconds."""
+    """The open store of a watching process, and what it holds of which files: indexing and reading all at every pass would cost seconds."""
 
     store: Store | None = None
     key: tuple[str, int] | None = None
+    written: dict[str, str] = {}
+    """Marks of what the store says already."""
 
     @classmethod
     def open(cls, uri: str, grid: Grid) -> Store:
         if cls.store is None or cls.key != (uri, id(grid)):
-            cls.store, cls.key = Store(uri, grid), (uri, id(grid))
+            cls.store, cls.key, cls.written = Store(uri, grid), (uri, id(grid)), {}
         return cls.store
 
 

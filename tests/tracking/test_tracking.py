@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from orderdp import grid as grids
-from orderdp.tracking import track, watch
+from orderdp.tracking import track, tracker, watch
+from orderdp.tracking.files import read_runs
 from orderdp.tracking.tracker import _Cache
 from tests.workflow.conftest import tiny_params
 
@@ -157,6 +158,31 @@ def test_a_diverged_run_is_failed_and_says_why(files):
     files.track()
     (run,) = files.runs()
     assert (run.info.status, run.data.tags["status"]) == ("FAILED", "diverged")
+
+
+def test_a_pass_reads_only_what_has_changed(files, monkeypatch):
+    for cell in files.cells:
+        files.finish(cell)
+    files.track()
+    read = []
+    monkeypatch.setattr(tracker, "read_runs", lambda cells, *places: (read.append(list(cells)), read_runs(read[-1], *places))[1])
+    files.finish(files.cells[1], shift=1)
+    assert files.track().written == 1
+    assert read == [[files.cells[1]]]
+
+
+def test_a_run_that_others_start_from_is_tracked_too(files):
+    table5 = {**yaml.safe_load((ROOT / "params.yaml").read_text())["experiments"]["table5"], "workloads": ["imagenet-vit-mae"]}
+    params = {**tiny_params(), "experiments": {"table5": {**table5, "grid": [{"methods": ["full"]}]}}}
+    (files.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
+    files.grid = grids.load(files.folder / "params.yaml")
+    (last,) = {row.cell for row in files.grid.experiments["table5"].rows}
+    first = files.grid.cells[last].starts_from
+    for cell in (first, last):
+        files.finish(cell)
+    assert files.track().written == 2
+    labels = {run.data.tags["cell"]: run.data.tags["label"] for run in files.runs()}
+    assert labels == {first: "full", last: "Whole Dataset"}
 
 
 def test_the_report_is_one_run_with_its_files(files):
