@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pandas as pd
 
@@ -92,17 +91,13 @@ def table8_sheets(table: pd.DataFrame) -> list[Sheet]:
         "Ranking never changed: what OrderDP's s would give if the order of the samples stood still, s/(2n − s) whatever is kept, and so the most "
         "it can reach. Ranking by chance: what any method gives that keeps this share at random."
     )
-    return [_sheet(str(workload), part, "Jaccard similarity of successive kept sets", note) for workload, part in _workloads(table)]
+    return [_sheet(str(workload), part, "Jaccard similarity of successive kept sets", note) for workload, part in table.groupby("workload", sort=False)]
 
 
 def table11_sheets(table: pd.DataFrame) -> list[Sheet]:
     """One sheet per workload, a block per prune ratio, the published line below each method's."""
     note = "A dash: no measurement falls into this phase at this scale, whose checkpoints params.yaml names."
-    return [_sheet(str(workload), part, "Cosine between the pruned and the full gradient", note) for workload, part in _workloads(table)]
-
-
-def _workloads(table: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
-    yield from table.groupby("workload", sort=False)
+    return [_sheet(str(workload), part, "Cosine between the pruned and the full gradient", note) for workload, part in table.groupby("workload", sort=False)]
 
 
 def _sheet(workload: str, table: pd.DataFrame, what: str, note: str) -> Sheet:
