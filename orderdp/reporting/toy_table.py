@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from orderdp.reporting.published import load_published
-from orderdp.reporting.sheets import Block, Entry, Sheet
+from orderdp.reporting.sheets import Block, Entry, Sheet, muted
 from orderdp.theory import Outcome, expectations, infobatch_outcomes, orderdp_outcomes, random_outcomes
 
 LABELS = {"infobatch": "InfoBatch", "orderdp": "OrderDP", "random": "Dynamic Random"}
@@ -89,4 +89,4 @@ def _row(row: dict[str, Any]) -> tuple[Entry, ...]:
     printed = (row["published_probability"], row["published"], row["published_prune_ratio"])
     name = Entry("Expectation" if last else "{" + str(row["kept"]).replace("+", ", ") + "}", best=last)
     texts = ("–" if last else ours[0], *("–" if text != text else str(text) for text in ours[1:]))
-    return (name, *(Entry(text, best=last) for text in texts), *(Entry("–" if v != v else f"{v:.4g}", muted=True) for v in printed))
+    return (name, *(Entry(text, best=last) for text in texts), *muted("–" if v != v else f"{v:.4g}" for v in printed))
