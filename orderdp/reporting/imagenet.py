@@ -11,14 +11,12 @@ from orderdp.reporting.measures import spread
 from orderdp.reporting.paper import is_comparable, printed, published_cells, published_workloads, workload_label
 from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, duration_text, muted, number, with_error
-from orderdp.reporting.tables import FULL, competes, summarise
+from orderdp.reporting.tables import FULL, SUMMARY, competes, summarise
 
 PRINTED = {"accuracy": "", "gap": "/gap", "time_h": "/time", "node_hours": "/node-hours"}
 """Column `published <name>` -> the quantity in `published.csv`."""
 COLUMNS = (
-    "workload", "prune_ratio", "stands_for", "method", "label", "group", "planned", "seeds", "diverged", "status", "accuracy", "accuracy_std",
-    "difference", "difference_ci95", "pairs", "realised_prune_ratio", "time_s", "time_s_std", "time_ratio", "node_hours", "best", "published_on",
-    *(f"published {name}" for name in PRINTED), "published std",
+    "workload", "prune_ratio", *SUMMARY, "node_hours", "best", "published_on", *(f"published {name}" for name in PRINTED), "published std",
 )  # fmt: skip
 DELTA = (
     "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval. Published: "
@@ -97,7 +95,8 @@ def table3_sheets(table: pd.DataFrame) -> list[Sheet]:
     for workload, part in table.groupby("workload", sort=False):
         rows = []
         for row in part.to_dict("records"):
-            theirs = (with_error(row["published accuracy"], row["published std"], 1), number(row["published time_h"], 1), number(row["published node_hours"], 1))
+            accuracy = with_error(row["published accuracy"], row["published std"], 1)
+            theirs = (accuracy, *(number(row[f"published {name}"], 1) for name in ("time_h", "node_hours")))
             time = (duration_text(row["time_s"]), number(row["node_hours"], 1)) if row["status"] == FINISHED else ("–", "–")
             rows.append((*measured(row), *map(Entry, time), runs_entry(row), *muted(theirs)))
         sheets.append(

@@ -17,12 +17,9 @@ from orderdp.reporting.measures import LOSSLESS_TOLERANCE, lossless_ratio
 from orderdp.reporting.paper import PUBLISHED_OPTIMIZERS, PUBLISHED_WORKLOADS, printed, published_cells, workload_label
 from orderdp.reporting.results import FINISHED, NOT_RUN
 from orderdp.reporting.sheets import Block, Entry, Sheet, number, with_error
-from orderdp.reporting.tables import FULL, summarise
+from orderdp.reporting.tables import FULL, SUMMARY, summarise
 
-COLUMNS = (
-    "workload", "prune_ratio", "stands_for", "method", "label", "group", "planned", "seeds", "diverged", "status", "accuracy", "accuracy_std",
-    "difference", "difference_ci95", "pairs", "realised_prune_ratio", "time_s", "time_s_std", "time_ratio", "sweep", "largest",
-)  # fmt: skip
+COLUMNS = ("workload", "prune_ratio", *SUMMARY, "sweep", "largest")
 OURS = ("Largest ratio, asked for (%)", "Really pruned (%)", "Accuracy (%)", "Δ to full data", "Time saved (%)", "Runs")
 RULE = (
     f"Largest ratio: of those tried, the one with the most really pruned whose mean accuracy lies at most {LOSSLESS_TOLERANCE:g} points below the "

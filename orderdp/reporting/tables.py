@@ -12,6 +12,11 @@ from orderdp.reporting.paper import PUBLISHED_ROWS, printed, published_cells, pu
 from orderdp.reporting.results import DIVERGED, FINISHED, NOT_RUN
 
 FULL = "full"
+SUMMARY = (
+    "stands_for", "method", "label", "group", "planned", "seeds", "diverged", "status", "accuracy", "accuracy_std", "difference",
+    "difference_ci95", "pairs", "realised_prune_ratio", "time_s", "time_s_std", "time_ratio",
+)  # fmt: skip
+"""What `summarise` gives, in its order: the columns of a table that may have no rows."""
 
 
 def table2(results: pd.DataFrame) -> pd.DataFrame:
@@ -90,9 +95,7 @@ def competes(record: dict[str, Any]) -> bool:
     return record["group"] == "paper" and record["seeds"] == record["planned"]
 
 
-def published_of(
-    published: dict[tuple[str, str], tuple[float, float]], method: str, stands_for: str, ratio: float
-) -> dict[str, float]:
+def published_of(published: dict[tuple[str, str], tuple[float, float]], method: str, stands_for: str, ratio: float) -> dict[str, float]:
     """`published <workload>` and `published gap <workload>` of a method at a ratio, NaN where nothing is printed."""
     found = {}
     for where in published_workloads(stands_for):
