@@ -16,15 +16,14 @@ import numpy as np
 from scipy.special import betainc
 
 from orderdp.reporting.evidence.computed import memory_constant
+from orderdp.reporting.evidence.toy import orderdp_of
 from orderdp.reporting.published import load_published, value
 from orderdp.theory import (
-    Outcome,
     convergence_bound,
     expectations,
     expected_jaccard,
     infobatch_outcomes,
     limit_weights,
-    orderdp_outcomes,
     rank_weights,
     selection_probabilities,
     sup_gap,
@@ -160,7 +159,7 @@ def missing_factor(settings: Settings) -> Values:
 
 def toy_probabilities(settings: Settings) -> Values:
     """The chances of {3} and {4} in E.1."""
-    found = {outcome.kept: outcome.probability for outcome in _toy_orderdp()}
+    found = {outcome.kept: outcome.probability for outcome in orderdp_of(*_toy())}
     printed_3, printed_4 = (_toy_printed("OrderDP", kept, "probability") for kept in ("3", "4"))
     return {"printed_3": printed_3, "printed_4": printed_4, "right_3": found[(3,)], "right_4": found[(4,)]}
 
@@ -169,7 +168,7 @@ def toy_expectation(settings: Settings) -> Values:
     """E.1's expectation: printed, from the printed probabilities, and right."""
     gradients, _ = _toy()
     follows = sum(gradient * _toy_printed("OrderDP", str(gradient), "probability") for gradient in gradients)
-    printed, right = _toy_printed("OrderDP", "", "expected-gradient"), expectations(_toy_orderdp()).mean
+    printed, right = _toy_printed("OrderDP", "", "expected-gradient"), expectations(orderdp_of(*_toy())).mean
     return {"printed": float(printed), "follows": float(follows), "right": float(right)}
 
 
@@ -188,7 +187,7 @@ def toy_estimators(settings: Settings) -> Values:
         "full": float(_toy_printed("Whole Dataset", "", "expected-gradient")),
         "printed": float(found.mean),
         "right": float(found.per_sample),
-        "ours": float(expectations(_toy_orderdp()).mean),
+        "ours": float(expectations(orderdp_of(*_toy())).mean),
     }
 
 
@@ -198,13 +197,6 @@ def _toy() -> tuple[list[int], float]:
     model, ratio = frame.loc[frame["table"] == "table10", ["model", "ratio"]].iloc[0]
     _, first, _, last = model.split("-")
     return list(range(int(first), int(last) + 1)), float(ratio) / 100
-
-
-def _toy_orderdp() -> list[Outcome]:
-    gradients, ratio = _toy()
-    n = len(gradients)
-    q = round((1 - ratio) * n)
-    return orderdp_outcomes(gradients, list(range(q, n + 1)), q)
 
 
 def _toy_printed(row: str, kept: str, quantity: str) -> Fraction:

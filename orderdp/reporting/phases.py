@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pandas as pd
 
 from orderdp.reporting.layouts import published_line, runs_text
-from orderdp.reporting.measures import FIFTHS, in_phase, spread
+from orderdp.reporting.measures import FIFTHS, in_phase, spread, taken_in_phase
 from orderdp.reporting.paper import is_comparable, printed, published_cells, published_workloads, workload_label
 from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, muted, number, with_error
@@ -59,10 +60,8 @@ def table11(results: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
     """
     values = []
     for cell, measured in diagnostics.groupby("cell", sort=False):
-        for phase, (start, end) in NAMES.items():
-            inside = (measured["progress"] >= start - 1e-9) & (measured["progress"] < end - 1e-9)
-            values.append((cell, phase, measured.loc[inside, "cosine"].mean()))
-        values.append((cell, FINAL, measured.loc[measured["progress"] >= 1 - 1e-9, "cosine"].mean()))
+        for phase, (start, end) in (NAMES | {FINAL: (1.0, math.inf)}).items():
+            values.append((cell, phase, measured.loc[taken_in_phase(measured["progress"], start, end), "cosine"].mean()))
     return _by_phase(results, pd.DataFrame(values, columns=["cell", "phase", "value"]), "table11", "cosine")
 
 
@@ -90,13 +89,19 @@ def table8_sheets(table: pd.DataFrame) -> list[Sheet]:
         "Ranking never changed: what OrderDP's s would give if the order of the samples stood still, s/(2n − s) whatever is kept, and so the most "
         "it can reach. Ranking by chance: what any method gives that keeps this share at random."
     )
-    return [_sheet(str(workload), part, "Jaccard similarity of successive kept sets", note) for workload, part in table.groupby("workload", sort=False)]
+    return [
+        _sheet(str(workload), part, "Jaccard similarity of successive kept sets", note)
+        for workload, part in table.groupby("workload", sort=False)
+    ]
 
 
 def table11_sheets(table: pd.DataFrame) -> list[Sheet]:
     """One sheet per workload, a block per prune ratio, the published line below each method's."""
     note = "A dash: no measurement falls into this phase at this scale, whose checkpoints params.yaml names."
-    return [_sheet(str(workload), part, "Cosine between the pruned and the full gradient", note) for workload, part in table.groupby("workload", sort=False)]
+    return [
+        _sheet(str(workload), part, "Cosine between the pruned and the full gradient", note)
+        for workload, part in table.groupby("workload", sort=False)
+    ]
 
 
 def _sheet(workload: str, table: pd.DataFrame, what: str, note: str) -> Sheet:
