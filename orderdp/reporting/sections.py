@@ -89,7 +89,7 @@ def not_run_section(grid: Grid) -> str:
             sheet = to_html(published_sheet(item.published, f"{item.name} as published"))
             published = f"<details><summary>Published numbers</summary>{sheet}</details>"
         rows.append(
-            f"<li><b>{item.name}</b>: {escape(item.title)}. <span class='reason'>Not run: not implemented yet.</span>{published}</li>\n"
+            f"<li><b>{item.name}</b>: {escape(item.title)}. <span class='reason'>The parameters of this scale have no experiment for it.</span>{published}</li>\n"
         )
     if not rows:
         return ""
