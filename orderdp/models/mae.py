@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from orderdp.models.timm_networks import HEAD_WIDTH
+from orderdp.models.timm_networks import vision_transformer
 
 MASKED = 0.75
 """Share of the patches that the encoder does not see."""
@@ -112,18 +112,7 @@ def mae_vit(
         decoder_width: channels of the decoder, a multiple of 4.
         decoder_depth: blocks of the decoder.
     """
-    from timm.models.vision_transformer import VisionTransformer
-
-    encoder = VisionTransformer(
-        img_size=image,
-        patch_size=patch,
-        in_chans=channels,
-        num_classes=0,
-        global_pool="",
-        embed_dim=width,
-        depth=depth,
-        num_heads=max(1, width // HEAD_WIDTH),
-    )
+    encoder = vision_transformer(channels, image, patch, width, depth, num_classes=0, global_pool="")
     return MaskedAutoencoder(encoder, patch, channels, decoder_width, decoder_depth)
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from orderdp.models.classifier import Classifier
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
 
 HEAD_WIDTH = 64
 """Channels of an attention head in a Vision Transformer."""
@@ -85,21 +90,23 @@ def vit(
         depth: blocks.
         drop_path: share of residual branches that are left out at the last block, less before it.
     """
+    pooled = {"num_classes": classes, "global_pool": "avg", "drop_path_rate": drop_path}
+    return _classifier(vision_transformer(channels, image, patch, width, depth, **pooled))
+
+
+def vision_transformer(channels: int, image: int, patch: int, width: int, depth: int, **options: Any) -> VisionTransformer:
+    """The body of `vit` and of `mae_vit`: one function, so that the weights of one fit the other.
+
+    Args:
+        channels, image, patch, width, depth: as in `vit`.
+        options: further ones of timm's VisionTransformer.
+    """
     from timm.models.vision_transformer import VisionTransformer
 
-    return _classifier(
-        VisionTransformer(
-            img_size=image,
-            patch_size=patch,
-            in_chans=channels,
-            num_classes=classes,
-            embed_dim=width,
-            depth=depth,
-            num_heads=max(1, width // HEAD_WIDTH),
-            global_pool="avg",
-            drop_path_rate=drop_path,
-        )
-    )
+    heads = max(1, width // HEAD_WIDTH)
+    return VisionTransformer(
+        img_size=image, patch_size=patch, in_chans=channels, embed_dim=width, depth=depth, num_heads=heads, **options
+    )  # fmt: skip
 
 
 def _classifier(network) -> Classifier:  # type: ignore[no-untyped-def]  # a network of timm, imported above only

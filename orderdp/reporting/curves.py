@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -32,7 +33,7 @@ def figure1(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
         finished run have one row with their `legend`.
     """
     parts = []
-    for (legend, runs), first in _methods(results):
+    for legend, runs, first in _methods(results):
         if not runs:
             parts.append(pd.DataFrame([first | {"legend": legend}]))
         for _, run in histories[histories["cell"].isin(runs)].groupby("seed"):
@@ -54,18 +55,18 @@ def _dynamics(run: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _methods(results: pd.DataFrame) -> Any:
-    """((legend, cells of finished runs), coordinates) per method; the legend says what is missing."""
+def _methods(results: pd.DataFrame) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
+    """(legend, cells of finished runs, coordinates) per method; the legend says what is missing."""
     for _, runs in results.groupby(GROUP, sort=False, dropna=False):
         done = runs[runs["status"] == FINISHED]
         first = runs.iloc[0][["workload", "stands_for", "method", "label", "seed"]].to_dict()
         missing = [f"{count} {status}" for status, count in runs["status"].value_counts().items() if status != FINISHED]
-        yield (first["label"] + (f" ({', '.join(missing)})" if missing else ""), list(done["cell"])), first
+        yield first["label"] + (f" ({', '.join(missing)})" if missing else ""), list(done["cell"]), first
 
 
-def over_seeds(frame: pd.DataFrame, column: str, by: str = "epoch") -> pd.DataFrame:
-    """Mean and sample standard deviation (0 for one seed) of a column over seeds, for every value of `by`."""
-    grouped = frame.groupby(by)[column]
+def over_seeds(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean and sample standard deviation (0 for one seed) of a column over seeds, for every epoch."""
+    grouped = frame.groupby("epoch")[column]
     return pd.DataFrame({"mean": grouped.mean(), "std": grouped.std().fillna(0.0)})
 
 
@@ -150,7 +151,7 @@ def _draw_joint(ax: Axes, part: pd.DataFrame) -> None:
         limit(values.min() - margin, values.max() + margin)
 
 
-def time_to_accuracy(ratio: float) -> Any:
+def time_to_accuracy(ratio: float) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
     """The data function of the figure at one prune ratio."""
 
     def data(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
@@ -164,7 +165,7 @@ def time_to_accuracy(ratio: float) -> Any:
         if chosen["prune_ratio"].isna().all():
             chosen = chosen.iloc[:0]
         records: list[dict[str, Any]] = []
-        for (legend, cells), first in _methods(chosen):
+        for legend, cells, first in _methods(chosen):
             base = first | {"legend": legend, "prune_ratio": ratio}
             del base["seed"]
             epochs = histories[histories["cell"].isin(cells)].dropna(subset=["test_accuracy"] if cells else [])

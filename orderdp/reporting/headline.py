@@ -8,7 +8,8 @@ import pandas as pd
 
 from orderdp.reporting.layouts import difference_text
 from orderdp.reporting.results import FINISHED
-from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
+from orderdp.reporting.sheets import Block, Entry, Sheet, number, with_error
+from orderdp.reporting.tables import FULL
 
 OURS = "orderdp"
 RATIO = 0.7
@@ -29,7 +30,7 @@ def _headline_sheet(workload: str, rows: pd.DataFrame) -> Sheet:
     others = rows[(rows["group"] == "paper") & (rows["method"] != OURS) & (rows["status"] == FINISHED)]
     best = others.nlargest(1, "accuracy")
     chosen = [
-        *rows[rows["method"] == "full"].to_dict("records"),
+        *rows[rows["method"] == FULL].to_dict("records"),
         *rows[rows["method"] == OURS].to_dict("records"),
         *best.to_dict("records"),
     ]
@@ -50,13 +51,12 @@ def _row(row: dict[str, Any], is_best_other: bool) -> tuple[Entry, ...]:
     runs = Entry(f"{row['seeds']} of {row['planned']}")
     if row["status"] != FINISHED:
         return (name, Entry(str(row["status"])), *[Entry("–")] * 3, runs)
-    saved = 100 * (1 - row["time_ratio"])
     return (
         name,
         Entry(with_error(row["accuracy"], row["accuracy_std"], 2)),
         Entry(difference_text(row)),
-        Entry(f"{100 * row['realised_prune_ratio']:.1f}"),
-        Entry("–" if row["method"] == "full" or saved != saved else f"{saved:.0f}"),
+        Entry(number(100 * row["realised_prune_ratio"], 1)),
+        Entry("–" if row["method"] == FULL else number(100 * (1 - row["time_ratio"]), 0)),
         runs,
     )
 
@@ -66,7 +66,7 @@ def metrics(table2: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for row in table2.to_dict("records"):
         of_workload = found.setdefault(row["workload"], {})
-        if row["method"] == "full":
+        if row["method"] == FULL:
             of_workload["full"] = {"accuracy": _rounded(row["accuracy"])}
         elif any(abs(row["prune_ratio"] - ratio) < 1e-9 for ratio in METRIC_RATIOS):
             of_workload.setdefault(row["method"], {})[f"p{100 * row['prune_ratio']:.6g}"] = {

@@ -6,21 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from orderdp.reporting.layouts import difference_text, published_entry, published_heading, published_sheet, runs_text
+from orderdp.reporting.layouts import NOT_COMPARABLE, OURS, measured, published_entry, published_heading, published_sheet, runs_entry
 from orderdp.reporting.measures import spread
-from orderdp.reporting.paper import PUBLISHED_ROWS, PUBLISHED_WORKLOADS, published_cells, workload_label
+from orderdp.reporting.paper import is_comparable, printed, published_cells, published_workloads, workload_label
 from orderdp.reporting.results import FINISHED
-from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
-from orderdp.reporting.tables import FULL, competes, summarise
+from orderdp.reporting.sheets import Block, Entry, Sheet, duration_text, muted, number, with_error
+from orderdp.reporting.tables import FULL, SUMMARY, competes, summarise
 
 PRINTED = {"accuracy": "", "gap": "/gap", "time_h": "/time", "node_hours": "/node-hours"}
 """Column `published <name>` -> the quantity in `published.csv`."""
 COLUMNS = (
-    "workload", "prune_ratio", "stands_for", "method", "label", "group", "planned", "seeds", "diverged", "status", "accuracy", "accuracy_std",
-    "difference", "difference_ci95", "pairs", "realised_prune_ratio", "time_s", "time_s_std", "time_ratio", "node_hours", "best", "published_on",
-    *(f"published {name}" for name in PRINTED), "published std",
+    "workload", "prune_ratio", *SUMMARY, "node_hours", "best", "published_on", *(f"published {name}" for name in PRINTED), "published std",
 )  # fmt: skip
-OURS = ("Accuracy (%)", "Δ to full data", "Really pruned (%)", "Time (% of full)")
 DELTA = (
     "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval. Published: "
     "accuracy in %, in brackets the printed gap."
@@ -84,11 +81,10 @@ def _beside_full(results: pd.DataFrame, table: str) -> pd.DataFrame:
 
 
 def _printed(published: dict[tuple[str, str], tuple[float, float]], record: dict[str, Any], ratio: float) -> dict[str, Any]:
-    where, missing = PUBLISHED_WORKLOADS[str(record["stands_for"]).split(",")[0]], (float("nan"), float("nan"))
-    column = f"{where}/{0 if record['method'] == FULL else f'{100 * ratio:.6g}'}"
-    row = PUBLISHED_ROWS.get(record["method"], "")
-    values = {f"published {name}": published.get((row, column + quantity), missing)[0] for name, quantity in PRINTED.items()}
-    return {"published_on": where, "published std": published.get((row, column), missing)[1]} | values
+    where, method = published_workloads(record["stands_for"])[0], record["method"]
+    column = f"{where}/{0 if method == FULL else f'{100 * ratio:.6g}'}"
+    values = {f"published {name}": printed(published, method, column + quantity)[0] for name, quantity in PRINTED.items()}
+    return {"published_on": where, "published std": printed(published, method, column)[1]} | values
 
 
 def table3_sheets(table: pd.DataFrame) -> list[Sheet]:
@@ -99,9 +95,10 @@ def table3_sheets(table: pd.DataFrame) -> list[Sheet]:
     for workload, part in table.groupby("workload", sort=False):
         rows = []
         for row in part.to_dict("records"):
-            theirs = (with_error(row["published accuracy"], row["published std"], 1), number(row["published time_h"], 1), number(row["published node_hours"], 1))
+            accuracy = with_error(row["published accuracy"], row["published std"], 1)
+            theirs = (accuracy, *(number(row[f"published {name}"], 1) for name in ("time_h", "node_hours")))
             time = (duration_text(row["time_s"]), number(row["node_hours"], 1)) if row["status"] == FINISHED else ("–", "–")
-            rows.append((*_ours(row), *map(Entry, time), _runs(row), *(Entry(text, muted=True) for text in theirs)))
+            rows.append((*measured(row), *map(Entry, time), runs_entry(row), *muted(theirs)))
         sheets.append(
             Sheet(
                 title=f"Accuracy and time on {workload}, mean ± standard deviation over seeds",
@@ -142,10 +139,9 @@ def table5_sheets(table: pd.DataFrame) -> list[Sheet]:
     for workload, part in table.groupby("workload", sort=False):
         asked = part["prune_ratio"].max()
         heading = workload_label(part.iloc[0]["published_on"])
-        heading += "" if workload in part.iloc[0]["stands_for"].split(",") else f"; here {workload}"
+        heading += "" if is_comparable(str(workload), part.iloc[0]["stands_for"]) else f"; here {workload}"
         blocks.append(Block(f"{heading}; {100 * asked:.6g} % asked for", tuple(_short(row) for row in part.to_dict("records"))))
-    same = all(workload in str(papers).split(",") for workload, papers in zip(table["workload"], table["stands_for"], strict=True))
-    heading = "Published" if same else published_heading("", table)
+    heading = "Published" if all(map(is_comparable, table["workload"], table["stands_for"])) else NOT_COMPARABLE
     return [
         Sheet(
             title="Other networks, mean ± standard deviation over seeds",
@@ -175,37 +171,4 @@ def _blocks(part: pd.DataFrame, rows: list[tuple[Entry, ...]]) -> tuple[Block, .
 
 
 def _short(row: dict[str, Any]) -> tuple[Entry, ...]:
-    return (*_ours(row), _runs(row), published_entry(row["published accuracy"], row["published gap"]))
-
-
-def _ours(row: dict[str, Any]) -> tuple[Entry, ...]:
-    """Name and the columns OURS."""
-    name = Entry(str(row["label"]), best=bool(row["best"]))
-    if row["status"] != FINISHED:
-        return (name, Entry(str(row["status"])), *[Entry("–")] * 3)
-    return (
-        name,
-        Entry(with_error(row["accuracy"], row["accuracy_std"], 2), best=bool(row["best"])),
-        Entry(difference_text(row)),
-        Entry(number(100 * row["realised_prune_ratio"], 1)),
-        Entry(number(100 * row["time_ratio"], 0)),
-    )
-
-
-def _runs(row: dict[str, Any]) -> Entry:
-    return Entry(runs_text(row["seeds"], row["planned"], row["diverged"]))
-
-
-def number(value: float, digits: int) -> str:
-    """`41.2`, or a dash for a value that is missing."""
-    return "–" if value != value else f"{value:.{digits}f}"
-
-
-def duration_text(seconds: float) -> str:
-    """`3.1 s`, `12.0 min`, `21.1 h`."""
-    if seconds != seconds:
-        return "–"
-    for limit, unit in ((120, 1), (7200, 60)):
-        if seconds < limit:
-            return f"{seconds / unit:.1f} {'s' if unit == 1 else 'min'}"
-    return f"{seconds / 3600:.1f} h"
+    return (*measured(row), runs_entry(row), published_entry(row["published accuracy"], row["published gap"]))

@@ -9,8 +9,9 @@ import pandas as pd
 from orderdp.reporting import style
 from orderdp.reporting.layouts import runs_text
 from orderdp.reporting.measures import spread
-from orderdp.reporting.results import DIVERGED, FINISHED
+from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
+from orderdp.reporting.tables import counts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,8 +47,7 @@ def kept_table(results: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame
         done = runs[runs["status"] == FINISHED]
         of_run = diagnostics[diagnostics["cell"].isin(done["cell"])].groupby("cell")
         record: dict[str, Any] = {
-            "workload": workload, "prune_ratio": ratio, "method": method, "label": runs.iloc[0]["label"], "planned": len(runs), "runs": len(done),
-            "diverged": int((runs["status"] == DIVERGED).sum()),
+            "workload": workload, "prune_ratio": ratio, "method": method, "label": runs.iloc[0]["label"], **counts(runs),
         }  # fmt: skip
         for name in MEASURED:
             values = of_run[name].mean() * (100 if name in SHARES else 1) if name in diagnostics else []

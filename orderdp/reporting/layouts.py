@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from orderdp.reporting.measures import PHASES
-from orderdp.reporting.paper import PUBLISHED_WORKLOADS, load_published, workload_label
+from orderdp.reporting.paper import is_comparable, load_published, published_workloads, workload_label
 from orderdp.reporting.results import DIVERGED, FINISHED
-from orderdp.reporting.sheets import Block, Entry, Sheet, signed, with_error
+from orderdp.reporting.sheets import Block, Entry, Sheet, muted, number, signed, with_error
 
+OURS = ("Accuracy (%)", "Δ to full data", "Really pruned (%)", "Time (% of full)")
+"""What `measured` gives behind the name."""
 NOT_COMPARABLE = "Published (other data and network: not comparable)"
 
 
@@ -18,8 +22,7 @@ def table2_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 
 def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
-    papers = published_workloads(table)
-    ours = ("Accuracy (%)", "Δ to full data", "Really pruned (%)", "Time (% of full)", "Runs")
+    papers = published_workloads(str(table.iloc[0]["stands_for"]))
     blocks = []
     for ratio, block in table.groupby("prune_ratio"):
         for group, heading in (("paper", f"Prune ratio {100 * float(ratio):.6g} %"), ("added", "Baselines that the paper does not have")):
@@ -28,9 +31,9 @@ def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
                 blocks.append(Block(heading, tuple(_table2_row(row, papers) for row in chosen.to_dict("records"))))
     return Sheet(
         title=f"Test accuracy on {workload}, mean ± standard deviation over seeds",
-        columns=("Method", *ours, *(workload_label(where) for where in papers)),
+        columns=("Method", *OURS, "Runs", *(workload_label(where) for where in papers)),
         blocks=tuple(blocks),
-        spans=(("", 1), ("Here", len(ours)), (published_heading(workload, table), len(papers))),
+        spans=(("", 1), ("Here", len(OURS) + 1), (published_heading(workload, table), len(papers))),
         notes=(
             "Bold: highest mean at this ratio among the paper's pruning methods, however small its lead.",
             "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval "
@@ -39,32 +42,33 @@ def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
     )
 
 
-def published_workloads(table: pd.DataFrame) -> list[str]:
-    """The published workloads that this table stands for, as they begin columns of `published.csv`."""
-    stands_for = str(table.iloc[0]["stands_for"]).split(",")
-    return list(dict.fromkeys(PUBLISHED_WORKLOADS[paper] for paper in stands_for))
-
-
 def published_heading(workload: str, table: pd.DataFrame) -> str:
     """Says over the published columns whether they are comparable."""
-    return "Published" if workload in str(table.iloc[0]["stands_for"]).split(",") else NOT_COMPARABLE
+    return "Published" if is_comparable(workload, str(table.iloc[0]["stands_for"])) else NOT_COMPARABLE
 
 
-def _table2_row(row: dict[str, object], papers: list[str]) -> tuple[Entry, ...]:
+def _table2_row(row: dict[str, Any], papers: list[str]) -> tuple[Entry, ...]:
     published = [published_entry(row.get(f"published {where}"), row.get(f"published gap {where}")) for where in papers]
+    return (*measured(row), runs_entry(row), *published)
+
+
+def measured(row: dict[str, Any]) -> tuple[Entry, ...]:
+    """Name and the columns OURS, from a row of `tables.summarise` with `best`."""
     name = Entry(str(row["label"]), best=bool(row["best"]))
-    runs = Entry(runs_text(row["seeds"], row["planned"], row["diverged"]))
     if row["status"] != FINISHED:
-        return (name, Entry(str(row["status"])), *[Entry("–")] * 3, runs, *published)
+        return (name, Entry(str(row["status"])), *[Entry("–")] * 3)
     return (
         name,
         Entry(with_error(row["accuracy"], row["accuracy_std"], 2), best=bool(row["best"])),
         Entry(difference_text(row)),
-        Entry(f"{100 * row['realised_prune_ratio']:.1f}"),
-        Entry("–" if row["time_ratio"] != row["time_ratio"] else f"{100 * row['time_ratio']:.0f}"),
-        runs,
-        *published,
+        Entry(number(100 * row["realised_prune_ratio"], 1)),
+        Entry(number(100 * row["time_ratio"], 0)),
     )
+
+
+def runs_entry(row: dict[str, Any]) -> Entry:
+    """The column "Runs", from a row of `tables.summarise`."""
+    return Entry(runs_text(row["seeds"], row["planned"], row["diverged"]))
 
 
 def runs_text(finished: object, planned: object, diverged: object) -> str:
@@ -73,7 +77,7 @@ def runs_text(finished: object, planned: object, diverged: object) -> str:
     return text + (f", {diverged} {DIVERGED}" if diverged else "")
 
 
-def difference_text(row: dict[str, object]) -> str:
+def difference_text(row: dict[str, Any]) -> str:
     """`−0.31 ± 0.52`, from the columns `difference` and `difference_ci95`."""
     if row["difference"] != row["difference"]:
         return "–"
@@ -88,6 +92,21 @@ def published_entry(value: object, gap: object) -> Entry:
     return Entry(f"{value:.1f}" + ("" if gap is None or gap != gap else f" ({signed(-gap, 1)})"), muted=True)
 
 
+def published_line(label: str, lines: pd.DataFrame, digits: int, blanks: int = 0) -> list[tuple[Entry, ...]]:
+    """The line below ours with what the paper prints, if it prints anything.
+
+    Args:
+        label: of our line.
+        lines: the rows of our line's phases, with `published` and `published_std`.
+        digits: after the point.
+        blanks: empty cells at the end.
+    """
+    if lines["published"].isna().all():
+        return []
+    texts = [with_error(mean, std, digits) for mean, std in zip(lines["published"], lines["published_std"], strict=True)]
+    return [muted((f"{label}, published", *texts, *[""] * blanks))]
+
+
 METRICS = {"accuracy": ("Accuracy (%)", 2), "gradient norm": ("Gradient norm", 3), "gradient norm / mean weight": ("Norm ÷ mean weight", 3)}
 
 
@@ -98,7 +117,7 @@ def table9_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 def _table9_sheet(workload: str, table: pd.DataFrame) -> Sheet:
     where = str(table.iloc[0]["published_on"])
-    comparable = workload in str(table.iloc[0]["stands_for"]).split(",")
+    comparable = is_comparable(workload, str(table.iloc[0]["stands_for"]))
     blocks = []
     for _, part in table.groupby(["method", "prune_ratio"], sort=False, dropna=False):
         first = part.iloc[0]
@@ -130,9 +149,7 @@ def _table9_rows(part: pd.DataFrame) -> list[tuple[Entry, ...]]:
         if not first_is_empty or metric in ("accuracy", "gradient norm"):
             ours = [status if first_is_empty else with_error(m, s, digits) for m, s in zip(lines["mean"], lines["std"], strict=True)]
             rows.append((Entry(label), *map(Entry, ours)))
-        if lines["published"].notna().any():
-            printed = [with_error(m, s, 2) for m, s in zip(lines["published"], lines["published_std"], strict=True)]
-            rows.append((Entry(f"{label}, published", muted=True), *(Entry(text, muted=True) for text in printed)))
+        rows += published_line(label, lines, 2)
     return rows
 
 

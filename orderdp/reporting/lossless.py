@@ -11,18 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from orderdp.reporting.imagenet import left_out, number
-from orderdp.reporting.layouts import NOT_COMPARABLE, difference_text, runs_text
+from orderdp.reporting.imagenet import left_out
+from orderdp.reporting.layouts import difference_text, published_heading, runs_text
 from orderdp.reporting.measures import LOSSLESS_TOLERANCE, lossless_ratio
-from orderdp.reporting.paper import PUBLISHED_OPTIMIZERS, PUBLISHED_ROWS, PUBLISHED_WORKLOADS, published_cells, workload_label
+from orderdp.reporting.paper import PUBLISHED_OPTIMIZERS, PUBLISHED_WORKLOADS, printed, published_cells, workload_label
 from orderdp.reporting.results import FINISHED, NOT_RUN
-from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
-from orderdp.reporting.tables import FULL, summarise
+from orderdp.reporting.sheets import Block, Entry, Sheet, number, with_error
+from orderdp.reporting.tables import FULL, SUMMARY, summarise
 
-COLUMNS = (
-    "workload", "prune_ratio", "stands_for", "method", "label", "group", "planned", "seeds", "diverged", "status", "accuracy", "accuracy_std",
-    "difference", "difference_ci95", "pairs", "realised_prune_ratio", "time_s", "time_s_std", "time_ratio", "sweep", "largest",
-)  # fmt: skip
+COLUMNS = ("workload", "prune_ratio", *SUMMARY, "sweep", "largest")
 OURS = ("Largest ratio, asked for (%)", "Really pruned (%)", "Accuracy (%)", "Δ to full data", "Time saved (%)", "Runs")
 RULE = (
     f"Largest ratio: of those tried, the one with the most really pruned whose mean accuracy lies at most {LOSSLESS_TOLERANCE:g} points below the "
@@ -90,12 +87,12 @@ def _largest(lines: list[dict[str, Any]], full: pd.DataFrame) -> dict[str, Any] 
 def _printed(
     published: dict[tuple[str, str], tuple[float, float]], method: str, stands_for: str, place: Callable[[str], tuple[str, str]]
 ) -> dict[str, float]:
-    row, found = PUBLISHED_ROWS.get(method, ""), {}
+    found = {}
     for paper in stands_for.split(","):
         where, qualifier = place(paper)
         column = f"{where}/{0 if method == FULL else 'lossless'}{qualifier}"
-        found[f"published {where}{qualifier}"] = published.get((row, column), (float("nan"),))[0]
-        found[f"published saved {where}{qualifier}"] = published.get((row, f"{column}/saved"), (float("nan"),))[0]
+        found[f"published {where}{qualifier}"], _ = printed(published, method, column)
+        found[f"published saved {where}{qualifier}"], _ = printed(published, method, f"{column}/saved")
     return found
 
 
@@ -134,14 +131,13 @@ def _sheet(title: str, table: pd.DataFrame, place: Callable[[str], tuple[str, st
     tried = ", ".join(f"{100 * ratio:.6g}" for ratio in sorted(table["prune_ratio"].dropna().unique()))
     rows = []
     for _, part in table.groupby("method", sort=False):
-        printed = [_published_entry(part.iloc[0], f"{where}{qualifier}") for where, qualifier in places]
-        rows.append((*_ours(part), *printed))
-    same = table.iloc[0]["workload"] in papers
+        theirs = [_published_entry(part.iloc[0], f"{where}{qualifier}") for where, qualifier in places]
+        rows.append((*_ours(part), *theirs))
     return Sheet(
         title=f"{title}; tried: {tried} %",
         columns=("Method", *OURS, *(workload_label(where) + qualifier.replace("/optimizer=", ", ") for where, qualifier in places)),
         blocks=(Block("", tuple(rows)),),
-        spans=(("", 1), ("Here", len(OURS)), ("Published" if same else NOT_COMPARABLE, len(places))),
+        spans=(("", 1), ("Here", len(OURS)), (published_heading(str(table.iloc[0]["workload"]), table), len(places))),
     )
 
 

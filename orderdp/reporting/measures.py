@@ -88,6 +88,11 @@ def in_phase(progress: pd.Series, start: float, end: float) -> pd.Series:
     return (progress > start + 1e-9) & (progress <= end + 1e-9)
 
 
+def taken_in_phase(progress: pd.Series, start: float, end: float) -> pd.Series:
+    """Whether what was measured before an epoch, at `progress`, lies in [start, end): the phase of the epoch that follows."""
+    return (progress >= start - 1e-9) & (progress < end - 1e-9)
+
+
 def pooled(means: pd.Series, stds: pd.Series, steps: pd.Series) -> tuple[float, float]:
     """Mean and standard deviation over all steps of several epochs.
 

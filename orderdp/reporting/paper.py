@@ -98,6 +98,21 @@ def published_cells(table: str) -> dict[tuple[str, str], tuple[float, float]]:
     return {(r, c): (v, s) for r, c, v, s in frame[["row", "column", "value", "std"]].itertuples(index=False)}
 
 
+def printed(cells: dict[tuple[str, str], tuple[float, float]], method: str, column: str) -> tuple[float, float]:
+    """Our method's (value, std) in `published_cells`; NaN where nothing is printed."""
+    return cells.get((PUBLISHED_ROWS.get(method, ""), column), (float("nan"), float("nan")))
+
+
+def published_workloads(stands_for: str) -> list[str]:
+    """The published workloads that one of ours stands for, as they begin columns of `published.csv`."""
+    return list(dict.fromkeys(PUBLISHED_WORKLOADS[paper] for paper in stands_for.split(",")))
+
+
+def is_comparable(workload: str, stands_for: str) -> bool:
+    """Whether a workload is the paper's own, and does not only stand for it."""
+    return workload in stands_for.split(",")
+
+
 def workload_label(column: str) -> str:
     """`CIFAR10/ResNet-18` -> `CIFAR-10, ResNet-18`."""
     return column.replace("CIFAR100", "CIFAR-100").replace("CIFAR10/", "CIFAR-10/").replace("/", ", ")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
 
 import pandas as pd
 
-from orderdp.reporting.layouts import runs_text
-from orderdp.reporting.measures import FIFTHS, in_phase, spread
-from orderdp.reporting.paper import PUBLISHED_ROWS, PUBLISHED_WORKLOADS, published_cells, workload_label
-from orderdp.reporting.results import DIVERGED, FINISHED
-from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
+from orderdp.reporting.layouts import published_line, runs_text
+from orderdp.reporting.measures import FIFTHS, in_phase, spread, taken_in_phase
+from orderdp.reporting.paper import is_comparable, printed, published_cells, published_workloads, workload_label
+from orderdp.reporting.results import FINISHED
+from orderdp.reporting.sheets import Block, Entry, Sheet, muted, number, with_error
+from orderdp.reporting.tables import counts
 from orderdp.theory import expected_jaccard, random_jaccard
 
 FINAL = "final"
@@ -59,10 +60,8 @@ def table11(results: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
     """
     values = []
     for cell, measured in diagnostics.groupby("cell", sort=False):
-        for phase, (start, end) in NAMES.items():
-            inside = (measured["progress"] >= start - 1e-9) & (measured["progress"] < end - 1e-9)
-            values.append((cell, phase, measured.loc[inside, "cosine"].mean()))
-        values.append((cell, FINAL, measured.loc[measured["progress"] >= 1 - 1e-9, "cosine"].mean()))
+        for phase, (start, end) in (NAMES | {FINAL: (1.0, math.inf)}).items():
+            values.append((cell, phase, measured.loc[taken_in_phase(measured["progress"], start, end), "cosine"].mean()))
     return _by_phase(results, pd.DataFrame(values, columns=["cell", "phase", "value"]), "table11", "cosine")
 
 
@@ -72,17 +71,15 @@ def _by_phase(results: pd.DataFrame, values: pd.DataFrame, table: str, quantity:
         first, done = runs.iloc[0], runs[runs["status"] == FINISHED]
         base = {
             "workload": workload, "stands_for": first["stands_for"], "prune_ratio": ratio, "method": method, "label": first["label"],
-            "explore": first["explore"], "planned": len(runs), "runs": len(done), "diverged": int((runs["status"] == DIVERGED).sum()),
-            "realised_prune_ratio": spread(done["realised_prune_ratio"]).mean,
+            "explore": first["explore"], **counts(runs), "realised_prune_ratio": spread(done["realised_prune_ratio"]).mean,
         }  # fmt: skip
         mine = values[values["cell"].isin(done["cell"])]
-        where = f"{PUBLISHED_WORKLOADS[str(first['stands_for']).split(',')[0]]}/{100 * float(ratio):g}"
+        where = f"{published_workloads(first['stands_for'])[0]}/{100 * float(ratio):g}"
         for phase in (*NAMES, FINAL):
             mean, std, _ = spread(mine.loc[mine["phase"] == phase, "value"])
             column = f"{where}/progress={'100' if phase == FINAL else phase}/{quantity}"
-            printed = published.get((PUBLISHED_ROWS[method], column), (float("nan"), float("nan")))
-            pair = dict(zip(("published", "published_std"), printed, strict=True))
-            records.append(base | {"phase": phase, "mean": mean, "std": std} | pair)
+            theirs = dict(zip(("published", "published_std"), printed(published, method, column), strict=True))
+            records.append(base | {"phase": phase, "mean": mean, "std": std} | theirs)
     return pd.DataFrame(records)
 
 
@@ -92,23 +89,25 @@ def table8_sheets(table: pd.DataFrame) -> list[Sheet]:
         "Ranking never changed: what OrderDP's s would give if the order of the samples stood still, s/(2n − s) whatever is kept, and so the most "
         "it can reach. Ranking by chance: what any method gives that keeps this share at random."
     )
-    return [_sheet(str(workload), part, "Jaccard similarity of successive kept sets", note) for workload, part in _workloads(table)]
+    return [
+        _sheet(str(workload), part, "Jaccard similarity of successive kept sets", note)
+        for workload, part in table.groupby("workload", sort=False)
+    ]
 
 
 def table11_sheets(table: pd.DataFrame) -> list[Sheet]:
     """One sheet per workload, a block per prune ratio, the published line below each method's."""
     note = "A dash: no measurement falls into this phase at this scale, whose checkpoints params.yaml names."
-    return [_sheet(str(workload), part, "Cosine between the pruned and the full gradient", note) for workload, part in _workloads(table)]
-
-
-def _workloads(table: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
-    yield from table.groupby("workload", sort=False)
+    return [
+        _sheet(str(workload), part, "Cosine between the pruned and the full gradient", note)
+        for workload, part in table.groupby("workload", sort=False)
+    ]
 
 
 def _sheet(workload: str, table: pd.DataFrame, what: str, note: str) -> Sheet:
-    papers = str(table.iloc[0]["stands_for"]).split(",")
-    where = workload_label(PUBLISHED_WORKLOADS[papers[0]])
-    same = "" if workload in papers else "; other data and network, so the lines are not comparable"
+    stands_for = str(table.iloc[0]["stands_for"])
+    where = workload_label(published_workloads(stands_for)[0])
+    same = "" if is_comparable(workload, stands_for) else "; other data and network, so the lines are not comparable"
     blocks = [Block(f"Prune ratio {100 * float(ratio):g} %", tuple(_rows(part))) for ratio, part in table.groupby("prune_ratio")]
     return Sheet(
         title=f"{what} on {workload}, mean ± standard deviation over runs",
@@ -122,17 +121,10 @@ def _rows(part: pd.DataFrame) -> Iterator[tuple[Entry, ...]]:
     for _, lines in part.groupby("method", sort=False):
         first = lines.iloc[0]
         ours = [with_error(mean, std, 3) for mean, std in zip(lines["mean"], lines["std"], strict=True)]
-        pruned = "–" if first["runs"] == 0 else f"{100 * first['realised_prune_ratio']:.1f}"
         runs = runs_text(first["runs"], first["planned"], first["diverged"])
-        yield (Entry(first["label"]), *map(Entry, ours), Entry(pruned), Entry(runs))
-        if lines["published"].notna().any():
-            printed = [with_error(mean, std, 3) for mean, std in zip(lines["published"], lines["published_std"], strict=True)]
-            yield _muted(f"{first['label']}, published", printed)
+        yield (Entry(first["label"]), *map(Entry, ours), Entry(number(100 * first["realised_prune_ratio"], 1)), Entry(runs))
+        yield from published_line(first["label"], lines, 3, blanks=2)
     if "static" in part:
         if (static := part["static"].dropna()).size:
-            yield _muted("Ranking never changed (OrderDP)", [f"{static.iloc[0]:.3f}"] * 6)
-        yield _muted("Ranking by chance", [f"{part['chance'].iloc[0]:.3f}"] * 6)
-
-
-def _muted(name: str, values: list[str]) -> tuple[Entry, ...]:
-    return tuple(Entry(text, muted=True) for text in (name, *values, "", ""))
+            yield muted(("Ranking never changed (OrderDP)", *[f"{static.iloc[0]:.3f}"] * 6, "", ""))
+        yield muted(("Ranking by chance", *[f"{part['chance'].iloc[0]:.3f}"] * 6, "", ""))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from orderdp.reporting import sections
 from orderdp.reporting.evidence import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED, VERDICTS
 from orderdp.reporting.evidence.wording import interval_text
 from orderdp.reporting.sheets import Block, Entry, Sheet
@@ -78,18 +79,16 @@ def scorecard_sheets(table: pd.DataFrame) -> list[Sheet]:
     return [Sheet(f"The paper's claims at this scale: {counts}", columns, tuple(blocks), notes=(SCOPE, METHOD))]
 
 
-def scorecard_html(table: pd.DataFrame, note: str = "") -> str:
+def scorecard_html(table: pd.DataFrame) -> str:
     """The section that opens the report: counts, then every claim with its verdict first; how it was decided folds away.
 
     Args:
         table: from `claims.evaluate`, or read back from its CSV.
-        note: of the scale: what stands in for the paper's data and networks.
     """
     topics = "".join(_topic(str(topic), claims) for topic, claims in table.groupby("topic", sort=False))
-    scale = f"<p>{_escape(note)}</p>\n" if note else ""
     return (
         f'<section id="claims">\n<h2>The paper’s claims at this scale</h2>\n{_tally(table)}'
-        f"<p>{_escape(SCOPE)} {_escape(_computed(table))}</p>\n{scale}{topics}"
+        f"<p>{_escape(SCOPE)} {_escape(_computed(table))}</p>\n{topics}"
         f'<div class="notes"><p>{_escape(METHOD)}</p></div>\n</section>\n'
     )
 
@@ -160,5 +159,5 @@ def _text(value: Any) -> str:
 
 
 def _escape(text: object) -> str:
-    """Text for HTML; a number and its percent sign stay on one line, and C_s gets its index."""
-    return re.sub(r"\b([A-Z])_([a-z])\b", r"\1<sub>\2</sub>", html.escape(str(text)).replace(" %", "\u00a0%"))
+    """Text for HTML, in which C_s gets its index."""
+    return re.sub(r"\b([A-Z])_([a-z])\b", r"\1<sub>\2</sub>", sections.escape(text))

@@ -18,7 +18,7 @@ from orderdp.reporting.paper import ITEMS, Item
 from orderdp.reporting.provenance import command, records
 from orderdp.reporting.registry import Table, artifacts_of, paths
 from orderdp.reporting.results import DIVERGED, FINISHED, NOT_RUN, Runs
-from orderdp.reporting.sheets import to_html
+from orderdp.reporting.sheets import duration_text, to_html
 from orderdp.stamps import CAPTIONS
 
 DEVIATIONS = Path(__file__).with_name("deviations.csv")
@@ -89,7 +89,7 @@ def not_run_section(grid: Grid) -> str:
             sheet = to_html(published_sheet(item.published, f"{item.name} as published"))
             published = f"<details><summary>Published numbers</summary>{sheet}</details>"
         rows.append(
-            f"<li><b>{item.name}</b>: {escape(item.title)}. <span class='reason'>Not run: not implemented yet.</span>{published}</li>\n"
+            f"<li><b>{item.name}</b>: {escape(item.title)}. <span class='reason'>The parameters of this scale have no experiment for it.</span>{published}</li>\n"
         )
     if not rows:
         return ""
@@ -139,8 +139,8 @@ def runs_section(grid: Grid, results: pd.DataFrame) -> str:
         '<section id="runs">\n<h2>Runs</h2>\n'
         f"<p>{len(cells)} distinct runs; {(cells['status'] == FINISHED).sum()} finished, {len(diverged)} diverged, "
         f"{(cells['status'] == NOT_RUN).sum()} not run. A run that several tables and figures show was trained once. Total "
-        f"{_duration(compute.sum())}: training {_duration(compute['training_s'])}, selection {_duration(compute['selection_s'])}, "
-        f"evaluation {_duration(compute['evaluation_s'])}.</p>\n"
+        f"{duration_text(compute.sum())}: training {duration_text(compute['training_s'])}, selection {duration_text(compute['selection_s'])}, "
+        f"evaluation {duration_text(compute['evaluation_s'])}.</p>\n"
         '<div class="sheet" tabindex="0"><table><thead><tr><th></th><th>Finished</th><th>Diverged</th><th>Not run</th><th class="text">Seeds</th></tr></thead>'
         f"<tbody>\n{''.join(rows)}</tbody></table></div>\n"
         + (
@@ -150,12 +150,6 @@ def runs_section(grid: Grid, results: pd.DataFrame) -> str:
         )
         + "</section>\n"
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def environment_section(runs: Runs, cells: list[str]) -> str:

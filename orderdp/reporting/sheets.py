@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LATEX = {
@@ -46,6 +46,16 @@ class Sheet:
     text: bool = False
 
 
+def muted(texts: Iterable[str]) -> tuple[Entry, ...]:
+    """A cell for each text, in the background: what the paper prints."""
+    return tuple(Entry(text, muted=True) for text in texts)
+
+
+def number(value: float, digits: int) -> str:
+    """`41.2`, or a dash for a value that is missing."""
+    return "–" if value != value else f"{value:.{digits}f}"
+
+
 def signed(value: float, digits: int) -> str:
     """A difference with its sign, and a true minus. Zero has none."""
     text = f"{abs(value):.{digits}f}"
@@ -56,9 +66,13 @@ def signed(value: float, digits: int) -> str:
 
 def with_error(value: float, error: float, digits: int) -> str:
     """`97.1 ± 0.3`; the value alone if its error is unknown; a dash if the value is."""
-    if value != value:
-        return "–"
-    return f"{value:.{digits}f}" + ("" if error != error else f" ± {error:.{digits}f}")
+    return number(value, digits) + ("" if value != value or error != error else f" ± {error:.{digits}f}")
+
+
+def duration_text(seconds: float) -> str:
+    """`3.1 s`, `12.0 min`, `21.1 h`."""
+    size, unit = (1, "s") if seconds < 120 else (60, "min") if seconds < 7200 else (3600, "h")
+    return "–" if seconds != seconds else f"{seconds / size:.1f} {unit}"
 
 
 def markdown(sheet: Sheet) -> str:

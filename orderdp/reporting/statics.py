@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from orderdp.reporting import style
-from orderdp.reporting.layouts import difference_text, published_entry, published_heading, published_workloads, runs_text
-from orderdp.reporting.paper import published_cells, workload_label
+from orderdp.reporting.layouts import difference_text, published_entry, published_heading, runs_text
+from orderdp.reporting.paper import published_cells, published_workloads, workload_label
 from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
 from orderdp.reporting.tables import FULL, competes, published_of, summarise
@@ -73,7 +73,7 @@ def table1_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 
 def _sheet(workload: str, table: pd.DataFrame) -> Sheet:
-    papers, ratios = published_workloads(table), sorted(table["prune_ratio"].unique())
+    papers, ratios = published_workloads(str(table.iloc[0]["stands_for"])), sorted(table["prune_ratio"].unique())
     blocks = []
     for heading, families in [("", [""]), *((title, [family]) for family, title in TITLES.items())]:
         part = table[table["family"].fillna("").isin(families)]

@@ -8,10 +8,15 @@ from typing import Any
 import pandas as pd
 
 from orderdp.reporting.measures import PHASES, in_phase, paired_difference, pooled, spread
-from orderdp.reporting.paper import PUBLISHED_ROWS, PUBLISHED_WORKLOADS, published_cells
+from orderdp.reporting.paper import PUBLISHED_ROWS, printed, published_cells, published_workloads
 from orderdp.reporting.results import DIVERGED, FINISHED, NOT_RUN
 
 FULL = "full"
+SUMMARY = (
+    "stands_for", "method", "label", "group", "planned", "seeds", "diverged", "status", "accuracy", "accuracy_std", "difference",
+    "difference_ci95", "pairs", "realised_prune_ratio", "time_s", "time_s_std", "time_ratio",
+)  # fmt: skip
+"""What `summarise` gives, in its order: the columns of a table that may have no rows."""
 
 
 def table2(results: pd.DataFrame) -> pd.DataFrame:
@@ -90,18 +95,21 @@ def competes(record: dict[str, Any]) -> bool:
     return record["group"] == "paper" and record["seeds"] == record["planned"]
 
 
-def published_of(
-    published: dict[tuple[str, str], tuple[float, float]], method: str, stands_for: str, ratio: float
-) -> dict[str, float]:
+def published_of(published: dict[tuple[str, str], tuple[float, float]], method: str, stands_for: str, ratio: float) -> dict[str, float]:
     """`published <workload>` and `published gap <workload>` of a method at a ratio, NaN where nothing is printed."""
-    row, missing = PUBLISHED_ROWS.get(method, ""), (float("nan"), float("nan"))
     found = {}
-    for paper in stands_for.split(","):
-        where = PUBLISHED_WORKLOADS[paper]
+    for where in published_workloads(stands_for):
         column = f"{where}/0" if method == FULL else f"{where}/{100 * ratio:.6g}"
-        found[f"published {where}"] = published.get((row, column), missing)[0]
-        found[f"published gap {where}"] = published.get((row, f"{column}/gap"), missing)[0]
+        found[f"published {where}"], _ = printed(published, method, column)
+        found[f"published gap {where}"], _ = printed(published, method, f"{column}/gap")
     return found
+
+
+def counts(runs: pd.DataFrame) -> dict[str, int]:
+    """How many runs of a method are `planned`, how many are finished (`runs`), and how many `diverged`."""
+    return {"planned": len(runs)} | {
+        name: int((runs["status"] == status).sum()) for name, status in (("runs", FINISHED), ("diverged", DIVERGED))
+    }
 
 
 def table9(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
@@ -128,18 +136,15 @@ def table9(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
             "method": method,
             "label": runs.iloc[0]["label"],
             "prune_ratio": ratio,
-            "planned": len(runs),
-            "runs": len(done),
-            "diverged": int((runs["status"] == DIVERGED).sum()),
+            **counts(runs),
             "realised_prune_ratio": spread(done["realised_prune_ratio"]).mean,
         }
-        where = PUBLISHED_WORKLOADS[base["stands_for"].split(",")[0]]
+        where = published_workloads(base["stands_for"])[0]
         for phase, values in _phase_statistics(mine):
             column = f"{where}/{0 if method == FULL else 61}/progress={phase}"
             column += {"accuracy": "", "gradient norm": "/gradient-norm"}.get(values["metric"], "/none")
-            printed = published.get((PUBLISHED_ROWS.get(method, ""), column), (float("nan"), float("nan")))
-            records.append(base | {"phase": phase} | values | dict(zip(("published", "published_std"), printed, strict=True)))
-            records[-1]["published_on"] = where
+            theirs = dict(zip(("published", "published_std"), printed(published, method, column), strict=True))
+            records.append(base | {"phase": phase} | values | theirs | {"published_on": where})
     return pd.DataFrame(records)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from orderdp.reporting.evidence.toy import orderdp_of
 from orderdp.reporting.published import load_published
-from orderdp.reporting.sheets import Block, Entry, Sheet
-from orderdp.theory import Outcome, expectations, infobatch_outcomes, orderdp_outcomes, random_outcomes
+from orderdp.reporting.sheets import Block, Entry, Sheet, muted
+from orderdp.theory import Outcome, expectations, infobatch_outcomes, random_outcomes
 
 LABELS = {"infobatch": "InfoBatch", "orderdp": "OrderDP", "random": "Dynamic Random"}
 
@@ -25,12 +26,10 @@ def table10(settings: Mapping[str, Any]) -> pd.DataFrame:
         `mean` over the kept, `per_sample` (sum over n), `prune_ratio`; `published` and `published_prune_ratio`, `published_probability`.
     """
     gradients, ratio = settings["gradients"], settings["prune_ratio"]
-    n = len(gradients)
-    q = round((1 - ratio) * n)
     methods = {
         "infobatch": infobatch_outcomes(gradients, ratio),
-        "orderdp": orderdp_outcomes(gradients, list(range(q, n + 1)), q),
-        "random": random_outcomes(gradients, q),
+        "orderdp": orderdp_of(gradients, ratio),
+        "random": random_outcomes(gradients, round((1 - ratio) * len(gradients))),
     }
     printed = _printed()
     return pd.DataFrame([record for method, outcomes in methods.items() for record in _records(method, outcomes, printed)])
@@ -89,4 +88,4 @@ def _row(row: dict[str, Any]) -> tuple[Entry, ...]:
     printed = (row["published_probability"], row["published"], row["published_prune_ratio"])
     name = Entry("Expectation" if last else "{" + str(row["kept"]).replace("+", ", ") + "}", best=last)
     texts = ("–" if last else ours[0], *("–" if text != text else str(text) for text in ours[1:]))
-    return (name, *(Entry(text, best=last) for text in texts), *(Entry("–" if v != v else f"{v:.4g}", muted=True) for v in printed))
+    return (name, *(Entry(text, best=last) for text in texts), *muted("–" if v != v else f"{v:.4g}" for v in printed))

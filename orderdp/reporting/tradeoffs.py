@@ -9,15 +9,13 @@ import pandas as pd
 from orderdp.reporting import style
 from orderdp.reporting.measures import LOSSLESS_TOLERANCE, lossless_ratio
 from orderdp.reporting.results import FINISHED
-from orderdp.reporting.tables import FULL, summarise
+from orderdp.reporting.tables import FULL, SUMMARY, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MEASURED = [
-    "accuracy", "accuracy_std", "difference", "difference_ci95", "pairs", "realised_prune_ratio", "time_s", "time_s_std", "time_ratio",
-]  # fmt: skip
+MEASURED = SUMMARY[SUMMARY.index("accuracy") :]
 
 
 def figure3(results: pd.DataFrame) -> pd.DataFrame:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orderdp.reporting import style
-from orderdp.reporting.layouts import difference_text, runs_text
+from orderdp.reporting.layouts import difference_text, runs_entry
 from orderdp.reporting.measures import spread
 from orderdp.reporting.results import FINISHED
-from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
+from orderdp.reporting.sheets import Block, Entry, Sheet, number, with_error
 from orderdp.reporting.tables import FULL, summarise
 
 if TYPE_CHECKING:
@@ -72,17 +72,15 @@ def _noise_name(noise: float) -> str:
 
 
 def _row(row: dict[str, Any]) -> tuple[Entry, ...]:
-    runs = Entry(runs_text(row["seeds"], row["planned"], row["diverged"]))
     if row["status"] != FINISHED:
-        return (Entry(str(row["label"])), Entry(str(row["status"])), *[Entry("–")] * 3, runs)
-    wrong = row["wrong_labels"]
+        return (Entry(str(row["label"])), Entry(str(row["status"])), *[Entry("–")] * 3, runs_entry(row))
     return (
         Entry(str(row["label"])),
         Entry(with_error(row["accuracy"], row["accuracy_std"], 2)),
         Entry(difference_text(row)),
-        Entry("–" if wrong != wrong else f"{100 * wrong:.1f}"),
-        Entry(f"{100 * row['realised_prune_ratio']:.1f}"),
-        runs,
+        Entry(number(100 * row["wrong_labels"], 1)),
+        Entry(number(100 * row["realised_prune_ratio"], 1)),
+        runs_entry(row),
     )
 
 

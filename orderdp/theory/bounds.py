@@ -93,13 +93,10 @@ def generalization_bound(
     slack: it bounds what a mini-batch estimate of a spectral risk would add.
 
     Args:
-        n: samples.
-        s: candidates; 1..n.
-        q: kept candidates; 1..s.
+        n, s, q, hardest: as in `rank_weights`.
         largest_loss: B = max_i |L_i(theta)|, at least 0.
         gap: Q_n(theta), as `surrogate_gap` gives it; its infimum over the iterates for a bound on all of them.
         optimization: as `convergence_bound` gives it, at least 0.
-        hardest: as in `rank_weights`.
 
     Raises:
         ValueError: an argument outside its range.

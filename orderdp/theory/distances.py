@@ -24,10 +24,7 @@ def sup_gap(n: int, s: int, q: int, *, hardest: int | None = None) -> float:
     and jumps to 0 at q = s. `total_variation` and `wasserstein` do shrink.
 
     Args:
-        n: samples.
-        s: candidates; 1..n.
-        q: kept candidates; 1..s.
-        hardest: as in `rank_weights`.
+        n, s, q, hardest: as in `rank_weights`.
 
     Raises:
         ValueError: an argument outside its range.
@@ -39,10 +36,7 @@ def total_variation(n: int, s: int, q: int, *, hardest: int | None = None) -> fl
     """Half the sum of |gamma_j/q - 1/n|, in [0, 1 - 1/n]: the share of the training that would have to move to other ranks.
 
     Args:
-        n: samples.
-        s: candidates; 1..n.
-        q: kept candidates; 1..s.
-        hardest: as in `rank_weights`.
+        n, s, q, hardest: as in `rank_weights`.
 
     Raises:
         ValueError: an argument outside its range.
@@ -56,10 +50,7 @@ def wasserstein(n: int, s: int, q: int, *, hardest: int | None = None) -> float:
     How far, in relative rank, the training moves on average. For the top q it is (n+1)(s-q) / (2n(s+1)).
 
     Args:
-        n: samples.
-        s: candidates; 1..n.
-        q: kept candidates; 1..s.
-        hardest: as in `rank_weights`.
+        n, s, q, hardest: as in `rank_weights`.
 
     Raises:
         ValueError: an argument outside its range.

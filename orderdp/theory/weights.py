@@ -90,9 +90,7 @@ def limit_weights(z: ArrayLike, s: int, q: int, *, hardest: int | None = None) -
 
     Args:
         z: relative ranks in [0, 1], 0 for the largest score; any shape.
-        s: candidates.
-        q: kept candidates; 1..s.
-        hardest: as in `rank_weights`.
+        s, q, hardest: as in `rank_weights`; s has no upper end.
 
     Returns:
         float64 of z's shape; integrates to q over (0, 1).
@@ -123,9 +121,7 @@ def selection_probabilities(scores: ArrayLike, s: int, q: int, *, hardest: int |
 
     Args:
         scores: (n,), larger is harder; infinite ones allowed (never seen), no NaN.
-        s: candidates; 1..n.
-        q: kept candidates; 1..s.
-        hardest: as in `rank_weights`.
+        s, q, hardest: as in `rank_weights`.
 
     Returns:
         float64 (n,), in the order of the scores; sums to q.
@@ -153,16 +149,12 @@ def surrogate_loss(losses: ArrayLike, s: int, q: int, *, hardest: int | None = N
 
     Args:
         losses: (n,), finite.
-        s: candidates; 1..n.
-        q: kept candidates; 1..s.
-        hardest: as in `rank_weights`.
+        s, q, hardest: as in `rank_weights`.
 
     Raises:
         ValueError: losses that are no vector or not finite; sizes outside their ranges.
     """
-    values = checks.vector("surrogate_loss", "losses", losses)
-    n, s, q, hardest = checks.sizes("surrogate_loss", len(values), s, q, hardest)
-    return float(rank_weights(n, s, q, hardest=hardest) @ np.sort(values)[::-1] / q)
+    return _weighed("surrogate_loss", checks.vector("surrogate_loss", "losses", losses), s, q, hardest)
 
 
 def surrogate_gap(losses: ArrayLike, s: int, q: int, *, hardest: int | None = None) -> float:
@@ -172,16 +164,17 @@ def surrogate_gap(losses: ArrayLike, s: int, q: int, *, hardest: int | None = No
     Q_n the gap between the two losses. For the top q it is never negative (Chebyshev's sum inequality).
 
     Args:
-        losses: (n,), finite.
-        s: candidates; 1..n.
-        q: kept candidates; 1..s.
-        hardest: as in `rank_weights`.
+        losses, s, q, hardest: as in `surrogate_loss`.
 
     Raises:
         ValueError: losses that are no vector or not finite; sizes outside their ranges.
     """
     values = checks.vector("surrogate_gap", "losses", losses)
-    n, s, q, hardest = checks.sizes("surrogate_gap", len(values), s, q, hardest)
-    mean = float(values.mean())
     # Centred first: a small gap of large losses keeps its digits.
-    return float((rank_weights(n, s, q, hardest=hardest) / q) @ (np.sort(values)[::-1] - mean))
+    return _weighed("surrogate_gap", values - values.mean(), s, q, hardest)
+
+
+def _weighed(owner: str, losses: Array, s: int, q: int, hardest: int | None) -> float:
+    """(1/q) sum_j gamma_j L_(j)."""
+    n, s, q, hardest = checks.sizes(owner, len(losses), s, q, hardest)
+    return float(rank_weights(n, s, q, hardest=hardest) @ np.sort(losses)[::-1] / q)

@@ -206,10 +206,10 @@ class Tags(HTMLParser):
 
 
 def test_html_is_balanced_and_has_every_claim(table):
-    tags = Tags()
-    tags.feed(scorecard_html(table, note="8 x 8 < 100 & more"))
+    table = table.assign(statement=table["statement"] + " 8 x 8 < 100 & more")
+    tags, text = Tags(), scorecard_html(table)
+    tags.feed(text)
     assert tags.open == [] and tags.ids == ["claims", *(f"claim-{name}" for name in table["id"])]
-    text = scorecard_html(table, note="8 x 8 < 100 & more")
     assert "8 x 8 &lt; 100 &amp; more" in text and "C<sub>s</sub>" in text and "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", text)
     assert "never claims to confirm a number measured on CIFAR" in text
     for verdict, count in tally(table).items():

@@ -5,6 +5,7 @@ import math
 from fractions import Fraction
 
 import pytest
+import yaml
 
 from orderdp.grid import load
 from orderdp.reporting import corrections, errata, ranks, theorems, toy_table
@@ -91,6 +92,9 @@ def test_every_row_of_the_errata_resolves(settings):
         ("truncated_size", {"truncated": 28_999, "rounded": 29_000}),
         ("memory", {"growth": 4.0}),
         ("wrong_gaps", {"count": 7}),
+        ("jaccard_order", {"static": 1 / 3, "explore": 0.5}),
+        ("nominal_ratio", {"nominal": 0.99, "clamped": 0.9, "real": 0.61, "below": 0.61 / 0.9}),
+        ("lossless_rows", {"full": 95.6, "ours": 95.5, "tolerance": 0.1}),
         ("method_count", {"count": 15}),
     ],
 )
@@ -111,6 +115,22 @@ def test_errata_follow_the_theory(settings, monkeypatch):
     monkeypatch.setattr(corrections, "sup_gap", lambda n, s, q: 0.25)
     after = errata.errata(settings["errata"]).set_index("id")["right"]
     assert set(before.index[before != after]) == {"squared-gap", "gap-does-not-vanish"}
+
+
+def test_errata_follow_the_published_numbers(settings, monkeypatch):
+    texts = ["printed", "right", "because"]
+    before = errata.errata(settings["errata"]).set_index("id")[texts]
+    monkeypatch.setattr(corrections, "value", lambda table, row, column: 0.25)
+    after = errata.errata(settings["errata"]).set_index("id")[texts]
+    changed = (before != after).any(axis=1)
+    assert set(changed.index[changed]) == {"fewest-hours", "jaccard-order", "nominal-ratio", "lossless-row"}
+
+
+def test_errata_have_the_settings_of_the_grid(settings):
+    gradients, ratio = corrections._toy()
+    assert {"gradients": gradients, "prune_ratio": ratio} == settings["table10"]
+    methods = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["methods"]
+    assert methods["infobatch_nominal"]["options"]["min_keep"] == corrections.MIN_KEEP
 
 
 def test_theorems_from_a_study():

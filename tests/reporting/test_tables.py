@@ -51,6 +51,11 @@ def test_accuracy_difference_and_time(table2):
     assert (line(table2, "orderdp")["difference"], line(table2, "orderdp")["difference_ci95"]) == (-1.0, 0.0)
 
 
+def test_columns_of_an_empty_table_are_those_of_a_summary():
+    runs = pd.DataFrame([run("full", None, 0, 96.0)])
+    assert tuple(tables.summarise(runs, runs)) == tables.SUMMARY
+
+
 def test_best_is_the_best_of_the_complete_methods_of_the_paper(table2):
     assert list(table2[table2["best"]]["method"]) == ["orderdp"]  # InfoBatch's 99 is that of two seeds of three
 

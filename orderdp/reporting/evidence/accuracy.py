@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 
 from orderdp.reporting.evidence.deciding import Context, Finding, NotRun, beyond
-from orderdp.reporting.evidence.intervals import Estimate, mean
+from orderdp.reporting.evidence.intervals import mean
 from orderdp.reporting.evidence.runs import (
     FULL,
     OURS,
     Frames,
     by_seed,
+    differences,
     name_of,
     opponents,
-    pairs,
     percent,
     pick,
     quotients,
@@ -43,12 +43,11 @@ def higher(
         any_ratio: compare runs whatever ratio each method was asked for.
     """
     if isinstance(rivals, str):
-        present = set(frames["results"]["method"]) - {ours, FULL}
-        rivals = sorted(present)
+        rivals = sorted(set(frames["results"]["method"]) - {ours, FULL})
         if not rivals:
             raise NotRun("no runs of other methods are asked for at this scale")
     rows = pick(frames, [ours, *rivals], ratios)
-    estimates = [_difference(label, mine, theirs) for label, mine, theirs in opponents(rows, ours, rivals, any_ratio)]
+    estimates = [mean(differences(mine, theirs, ACCURACY), label) for label, mine, theirs in opponents(rows, ours, rivals, any_ratio)]
     context = Context(
         f"accuracy of {name_of(rows, ours)} less that of {rival_name(rows, rivals)}",
         "points",
@@ -62,7 +61,7 @@ def higher(
 def not_worse(frames: Frames, *, margin: float, ours: str = OURS, ratios: float | Sequence[float] | None = None) -> Finding:
     """Final accuracy of `ours` less that of the full data, paired by seed, against -margin (points)."""
     rows = pick(frames, [ours, FULL], ratios)
-    estimates = [_difference(label, mine, full) for label, mine, full in opponents(rows, ours, [FULL])]
+    estimates = [mean(differences(mine, full, ACCURACY), label) for label, mine, full in opponents(rows, ours, [FULL])]
     context = Context(f"accuracy of {name_of(rows, ours)} less that of the full data", "points", runs=rows, favours=ours)
     return beyond(estimates, context, threshold=-margin)
 
@@ -71,7 +70,7 @@ def all_worse(frames: Frames, *, rivals: Sequence[str], margin: float, ratios: f
     """Final accuracy of each rival less that of the full data, paired by seed: whether all lie below -margin (points)."""
     rows = pick(frames, [*rivals, FULL], ratios)
     estimates = [
-        _difference(f"{name_of(mine, rival)} {label.removeprefix(f'against {name_of(rows, FULL)}')}".strip(), mine, full)
+        mean(differences(mine, full, ACCURACY), f"{name_of(mine, rival)} {label.removeprefix(f'against {name_of(rows, FULL)}')}".strip())
         for rival in rivals
         for label, mine, full in opponents(rows, rival, [FULL])
     ]
@@ -152,10 +151,6 @@ def shortfalls(rows: pd.DataFrame) -> str:
         if here["prune_ratio"] == here["prune_ratio"] and abs(realised - here["prune_ratio"]) > SAME_RATIO:
             missed.append(f"{runs.iloc[0]['label']} {100 * realised:.1f} % of {percent(here['prune_ratio'])}")
     return "really pruned: " + ", ".join(missed) if missed else ""
-
-
-def _difference(label: str, mine: pd.DataFrame, theirs: pd.DataFrame) -> Estimate:
-    return mean([a - b for a, b in pairs(by_seed(mine, ACCURACY), by_seed(theirs, ACCURACY))], label)
 
 
 def _leads(rows: pd.DataFrame, ours: str, rival: str) -> pd.DataFrame:

@@ -17,10 +17,10 @@ from orderdp.reporting.evidence.runs import (
     OURS,
     Frames,
     by_seed,
+    differences,
     measured,
     name_of,
     opponents,
-    pairs,
     percent,
     pick,
     place,
@@ -74,7 +74,7 @@ def same_across_splits(frames: Frames, *, what: str, margin: float, panel: str, 
             f" on {here['workload']}" if rows["workload"].nunique() > 1 else ""
         )
         if what == "accuracy":
-            estimates.append(mean([a - b for a, b in pairs(by_seed(mine, ACCURACY), by_seed(theirs, ACCURACY))], label))
+            estimates.append(mean(differences(mine, theirs, ACCURACY), label))
         else:
             estimates.append(geometric_mean(list(quotients(mine, theirs, "time_s").values()), label))
     if not estimates:

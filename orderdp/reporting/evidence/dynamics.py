@@ -10,11 +10,12 @@ import pandas as pd
 
 from orderdp.reporting.evidence.accuracy import ACCURACY
 from orderdp.reporting.evidence.deciding import FEWEST, INCONCLUSIVE, Context, Finding, beyond
-from orderdp.reporting.evidence.intervals import Estimate, correlation, geometric_mean, mean, share, spread_ratio
+from orderdp.reporting.evidence.intervals import correlation, fisher, geometric_mean, mean, share, spread_ratio
 from orderdp.reporting.evidence.runs import (
     FULL,
     Frames,
     by_seed,
+    differences,
     measured,
     name_of,
     opponents,
@@ -40,8 +41,8 @@ def norm_accuracy(frames: Frames, *, threshold: float, of: str = FULL) -> Findin
 
 def norm_accuracy_weaker(frames: Frames, *, ours: str, than: str = FULL) -> Finding:
     """|Fisher's z| of that correlation under `ours` less that under `than`, paired by seed: below 0 if the relation is weaker."""
-    rows = measured(pick(frames, [ours, than]), frames["histories"], _fisher)
-    estimates = [_difference(label, mine, theirs) for label, mine, theirs in opponents(rows, ours, [than])]
+    rows = measured(pick(frames, [ours, than]), frames["histories"], lambda history: abs(fisher(_pearson(history))))
+    estimates = [mean(differences(mine, theirs, "value"), label) for label, mine, theirs in opponents(rows, ours, [than])]
     statistic = f"|z| of the correlation, {name_of(rows, ours)} less {name_of(rows, than)}"
     return beyond(estimates, Context(statistic, "z", runs=rows, favours=ours), side=-1)
 
@@ -155,17 +156,8 @@ def _ratio(rows: pd.DataFrame, ours: str, than: str, what: str, above: bool, any
     return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours), threshold=1.0, side=1 if above else -1)
 
 
-def _difference(label: str, mine: pd.DataFrame, theirs: pd.DataFrame) -> Estimate:
-    return mean([a - b for a, b in pairs(by_seed(mine, "value"), by_seed(theirs, "value"))], label)
-
-
 def _pearson(history: pd.DataFrame) -> float:
     return pearson(history[ACCURACY], history["grad_norm_mean"])[0]
-
-
-def _fisher(history: pd.DataFrame) -> float:
-    """|artanh R|, with R = 1 as `correlation` takes it."""
-    return abs(math.atanh(max(-1 + 1e-12, min(1 - 1e-12, _pearson(history)))))
 
 
 def _mean_norm(norm: str) -> Callable[[pd.DataFrame], float]:

@@ -41,11 +41,13 @@ def geometric_mean(values: Sequence[float], label: str = "") -> Estimate:
 
 
 def correlation(values: Sequence[float], label: str = "") -> Estimate:
-    """Mean correlation: average and t interval after Fisher's z = artanh R, so that nothing leaves [-1, 1].
+    """Mean correlation: average and t interval of Fisher's z, so that nothing leaves [-1, 1]."""
+    return _student(values, label, fisher, math.tanh)
 
-    A correlation of exactly 1 counts as 1 - 1e-12, because its z is infinite.
-    """
-    return _student(values, label, lambda r: math.atanh(max(-1 + 1e-12, min(1 - 1e-12, r))), math.tanh)
+
+def fisher(r: float) -> float:
+    """Fisher's z = artanh R. A correlation of exactly 1 counts as 1 - 1e-12, because its z is infinite."""
+    return math.atanh(max(-1 + 1e-12, min(1 - 1e-12, r)))
 
 
 def normal(value: float, half_width: float, count: int, label: str = "") -> Estimate:

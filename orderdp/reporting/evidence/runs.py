@@ -96,6 +96,11 @@ def quotients(ours: pd.DataFrame, theirs: pd.DataFrame, column: str) -> dict[int
     return {seed: a[seed] / b[seed] for seed in sorted(set(a) & set(b))}
 
 
+def differences(ours: pd.DataFrame, theirs: pd.DataFrame, column: str) -> list[float]:
+    """Value of ours less that of theirs at the seeds that both have."""
+    return [a - b for a, b in pairs(by_seed(ours, column), by_seed(theirs, column))]
+
+
 def opponents(
     rows: pd.DataFrame, ours: str, rivals: Sequence[str], any_ratio: bool = False
 ) -> list[tuple[str, pd.DataFrame, pd.DataFrame]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
 from orderdp.reporting.evidence.deciding import Context, Finding, NotRun, beyond
 from orderdp.reporting.evidence.intervals import Estimate, mean
-from orderdp.reporting.evidence.runs import OURS, Frames, by_seed, measured, name_of, opponents, pairs, percent, pick, place, settings
-from orderdp.reporting.measures import FIFTHS, in_phase
+from orderdp.reporting.evidence.runs import OURS, Frames, by_seed, differences, measured, name_of, opponents, percent, pick, place, settings
+from orderdp.reporting.measures import FIFTHS, in_phase, taken_in_phase
 
 
 def never_used(frames: Frames, *, ratios: Sequence[float], ours: str = OURS) -> Finding:
@@ -51,9 +52,8 @@ def cosine_higher(frames: Frames, *, rival: str, ratio: float, ours: str = OURS)
         raise NotRun("the gradients have not been measured")
     taken = taken.drop_duplicates(["cell", "epoch"])
     measures = {}
-    for start, end in (*FIFTHS, (1.0, 2.0)):
-        # Taken before an epoch: what stands at progress 0.18 belongs to the fifth that it is in.
-        part = taken[(taken["progress"] >= start - 1e-9) & (taken["progress"] < end - 1e-9)].groupby("cell")["cosine"].mean()
+    for start, end in (*FIFTHS, (1.0, math.inf)):
+        part = taken[taken_in_phase(taken["progress"], start, end)].groupby("cell")["cosine"].mean()
         if len(part):
             name = "after the last epoch" if start == 1 else f"{100 * start:g}–{100 * end:g} %"
             measures[name] = rows.assign(value=rows["cell"].map(part))
@@ -73,7 +73,7 @@ def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str) -> li
             continue
         for _, mine, theirs in opponents(rows, ours, [rival]):
             where = f" on {mine.iloc[0]['workload']}" if rows["workload"].nunique() > 1 else ""
-            estimates.append(mean([a - b for a, b in pairs(by_seed(mine, "value"), by_seed(theirs, "value"))], f"{name}{where}"))
+            estimates.append(mean(differences(mine, theirs, "value"), f"{name}{where}"))
     if not estimates:
         raise NotRun("nothing was recorded in any phase of training")
     return estimates

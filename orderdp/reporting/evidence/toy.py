@@ -7,18 +7,22 @@ from fractions import Fraction
 
 from orderdp.reporting.evidence.deciding import Finding, exact
 from orderdp.reporting.evidence.runs import Frames
-from orderdp.theory.toy import Expectations, expectations, infobatch_outcomes, orderdp_outcomes
+from orderdp.theory.toy import Expectations, Outcome, expectations, infobatch_outcomes, orderdp_outcomes
 
 NAMES = {"infobatch": "InfoBatch", "orderdp": "OrderDP"}
 
 
-def _both(gradients: Sequence[int], prune_ratio: float) -> tuple[Expectations, Expectations, Fraction]:
-    """InfoBatch's and OrderDP's expectations (the top 1 of s = 1..n, each s as probable), and the full gradient."""
+def orderdp_of(gradients: Sequence[int], prune_ratio: float) -> list[Outcome]:
+    """OrderDP as E.1 sets it: the prune ratio fixes q, and s is any of q..n, each as probable."""
     n = len(gradients)
     kept = round((1 - prune_ratio) * n)
-    infobatch = expectations(infobatch_outcomes(gradients, prune_ratio))
-    orderdp = expectations(orderdp_outcomes(gradients, list(range(kept, n + 1)), kept))
-    return infobatch, orderdp, Fraction(sum(gradients), n)
+    return orderdp_outcomes(gradients, list(range(kept, n + 1)), kept)
+
+
+def _both(gradients: Sequence[int], prune_ratio: float) -> tuple[Expectations, Expectations, Fraction]:
+    """InfoBatch's and OrderDP's expectations, and the full gradient."""
+    infobatch, orderdp = expectations(infobatch_outcomes(gradients, prune_ratio)), expectations(orderdp_of(gradients, prune_ratio))
+    return infobatch, orderdp, Fraction(sum(gradients), len(gradients))
 
 
 def toy_value(frames: Frames, *, gradients: Sequence[int], prune_ratio: float, method: str, printed: float) -> Finding:
@@ -49,9 +53,7 @@ def toy_closer(frames: Frames, *, gradients: Sequence[int], prune_ratio: float) 
 
 def toy_ratio(frames: Frames, *, gradients: Sequence[int], prune_ratio: float) -> Finding:
     """Whether every outcome of OrderDP prunes exactly the ratio."""
-    n = len(gradients)
-    kept = round((1 - prune_ratio) * n)
-    found = {outcome.prune_ratio for outcome in orderdp_outcomes(gradients, list(range(kept, n + 1)), kept)}
+    found = {outcome.prune_ratio for outcome in orderdp_of(gradients, prune_ratio)}
     worst = max(abs(ratio - Fraction(str(prune_ratio))) for ratio in found)
     return exact(worst == 0, "largest deviation of an outcome's prune ratio", float(worst), "0")
 
