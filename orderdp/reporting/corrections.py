@@ -34,9 +34,6 @@ from orderdp.theory import (
 Settings = Mapping[str, Any]
 Values = dict[str, Any]
 
-MIN_KEEP = 0.1
-"""Share of the samples below the mean that InfoBatch's released code keeps at least: `min_keep` in `params.yaml`, a test compares them. The
-paper does not print it."""
 ROUNDING = 0.051
 """Points by which a printed gap may differ from the difference of two printed accuracies."""
 
@@ -279,7 +276,7 @@ def jaccard_order(settings: Settings) -> Values:
 def nominal_ratio(settings: Settings) -> Values:
     """The share of the samples that lay below the mean, if the released InfoBatch pruned them as far as it can."""
     nominal, real = (value("table9", "InfoBatch", f"CIFAR100/ResNet-50/61/{name}") for name in ("nominal-prune-ratio", "prune-ratio"))
-    clamped = min(nominal, 1 - MIN_KEEP)
+    clamped = min(nominal, 1 - settings["min_keep"])
     return {"nominal": nominal, "clamped": clamped, "real": real, "below": real / clamped}
 
 

@@ -130,7 +130,7 @@ def test_errata_have_the_settings_of_the_grid(settings):
     gradients, ratio = corrections._toy()
     assert {"gradients": gradients, "prune_ratio": ratio} == settings["table10"]
     methods = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["methods"]
-    assert methods["infobatch_nominal"]["options"]["min_keep"] == corrections.MIN_KEEP
+    assert methods["infobatch_nominal"]["options"]["min_keep"] == settings["errata"]["min_keep"]
 
 
 def test_theorems_from_a_study():
