@@ -94,7 +94,7 @@ def _sheet(workload: str, table: pd.DataFrame) -> Sheet:
         ),
         notes=(
             "Bold: highest mean at this ratio among the methods that the paper's table has, however small its lead.",
-            "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval. "
+            "Empty: a ratio at which this scale does not train the method. Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval. "
             "Choosing: seconds for the coresets of all ratios from evidence that is there; of OrderDP, all selections of a run. Proxy: seconds of "
             "training, and of DeepFool's search, for that evidence, as if no other method had shared it. "
             "Published: accuracy in %, in brackets the printed gap.",
@@ -106,15 +106,17 @@ def _row(rows: pd.DataFrame, ratios: list[float], papers: list[str]) -> tuple[En
     first, here = rows.iloc[0], {row["prune_ratio"]: row for row in rows.to_dict("records")}
     measured: list[Entry] = []
     for ratio in ratios:
-        row = here[ratio]
-        if row["status"] != FINISHED:
+        row = here.get(ratio)
+        if row is None:
+            measured += [Entry(""), Entry("")]
+        elif row["status"] != FINISHED:
             measured += [Entry(str(row["status"])), Entry("–")]
         else:
             measured.append(Entry(with_error(row["accuracy"], row["accuracy_std"], 2), best=bool(row["best"])))
             measured.append(Entry(difference_text(row)))
     once = rows.head(1) if first["method"] == FULL else rows
     runs = Entry(runs_text(*(int(once[column].sum()) for column in ("seeds", "planned", "diverged"))))
-    published = [published_entry(here[r].get(f"published {w}"), here[r].get(f"published gap {w}")) for w in papers for r in ratios]
+    published = [published_entry(row.get(f"published {w}"), row.get(f"published gap {w}")) for w in papers for row in (here.get(r, {}) for r in ratios)]
     cost = [Entry(_seconds(rows["select_s"].mean())), Entry(_seconds(first["proxy_s"]))]
     return (Entry(str(first["label"])), *measured, *cost, runs, *published)
 

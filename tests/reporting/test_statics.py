@@ -42,7 +42,9 @@ def table(results, costs):
 
 
 def test_one_row_per_method_and_ratio(table, results):
-    assert len(table) == 3 * (2 + len(FAMILIES))
+    alone = {method for method, rows in table.groupby("method") if rows["prune_ratio"].tolist() == [0.7]}
+    assert alone == {"static_random_plain", "prototypes_hard", "prototypes_easy", "facility_location", "entropy", "gradmatch"}
+    assert len(table) == 3 * (2 + len(FAMILIES) - len(alone)) + len(alone)
     herding = table[(table["method"] == "herding") & (table["prune_ratio"] == 0.5)].iloc[0]
     runs = results[(results["method"] == "herding") & (results["prune_ratio"] == 0.5)]
     assert herding["accuracy"] == pytest.approx(runs["test_accuracy"].mean())
@@ -74,6 +76,7 @@ def test_the_sheet_shows_families_costs_and_what_is_missing(table):
     rows = {row[0].text: [entry.text for entry in row] for block in sheet.blocks for row in block.rows}
     assert rows["Static Random"][8] == "0.00" and rows["Herding"][8] == "4.00"
     assert rows["Herding"][9] == "9" and rows["DP"][9] == "6 of 9" and rows["Whole Dataset"][9] == "3"
+    assert rows["Entropy"][1:5] == [""] * 4 and rows["Entropy"][5] and rows["Entropy"][9] == "3"  # at 70 % alone
 
 
 def test_figures_are_drawn_with_and_without_runs(table, results, costs):

@@ -29,7 +29,7 @@ def test_one_proxy_serves_all_methods_ratios_and_seeds():
     grid = grids.load()
     assert len(grid.proxies) == len(grid.coresets) == 1
     (coresets,) = grid.coresets.values()
-    assert len(coresets.wanted) == len(static_cells(grid)) == 21 * 3 * len({row.seed for row in grid.experiments["table1"].rows})
+    assert len(coresets.wanted) == len(static_cells(grid)) == (15 * 3 + 6) * len({row.seed for row in grid.experiments["table1"].rows})
     assert {grid.cells[name].coreset[0] for name in static_cells(grid)} == {coresets.name}
     assert {grid.cells[name].coreset[1] for name in static_cells(grid)} == set(coresets.wanted)
     assert grid.experiments["table1"].coresets == (coresets.name,)
@@ -70,7 +70,7 @@ def test_balance_renames_runs_but_trains_no_new_proxy(tmp_path, params):  # noqa
     put(params, "coresets/balance", False)
     after = load(tmp_path, params)
     # The unbalanced random subset and the protocol's would now be one run, shared by both rows.
-    assert len(set(before.cells) - set(after.cells)) == 20 * 9
+    assert len(set(before.cells) - set(after.cells)) == 15 * 9 + 5 * 3
     assert set(before.proxies) == set(after.proxies)
 
 

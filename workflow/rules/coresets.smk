@@ -14,6 +14,8 @@ rule proxy:
         summary="runs/{proxy}/summary.json",
     log:
         "logs/proxy/{proxy}.log",
+    # Many runs wait for it.
+    priority: 1
     conda:
         "../envs/orderdp.yaml"
     threads: 1
@@ -39,6 +41,7 @@ rule choose:
         summary="runs/{coresets}/summary.json",
     log:
         "logs/coresets/{coresets}.log",
+    priority: 1
     conda:
         "../envs/orderdp.yaml"
     threads: 1
