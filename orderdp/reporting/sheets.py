@@ -11,6 +11,8 @@ LATEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "ε": r"$\varepsilon$", "−": "$-$", "–": "--", "÷": r"$\div$",
     "×": r"$\times$", "Δ": r"$\Delta$", "≥": r"$\geq$", "≤": r"$\leq$", "→": r"$\rightarrow$", "<": r"\textless{}", ">": r"\textgreater{}",
 }  # fmt: skip
+WIDE = 12
+"""Columns beyond which a table is set smaller on paper: printers cut off what does not fit."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,9 @@ def to_html(sheet: Sheet) -> str:
         body += "".join(f"<tr>{_html_row(row)}</tr>" for row in block.rows) + "</tbody>\n"
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in sheet.notes)
     title = html.escape(sheet.title)
+    looks = " ".join(["sheet", *(["text"] if sheet.text else []), *(["wide"] if width > WIDE else [])])
     return (
-        f'<div class="sheet{" text" if sheet.text else ""}" role="region" aria-label="{title}" tabindex="0"><table><caption><span>{title}</span></caption>\n'
+        f'<div class="{looks}" role="region" aria-label="{title}" tabindex="0"><table><caption><span>{title}</span></caption>\n'
         f'<thead>{head}</thead>\n{body}</table></div>\n<div class="notes">{notes}</div>\n'
     )
 

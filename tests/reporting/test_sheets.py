@@ -62,6 +62,13 @@ def test_html_escapes():
     HTMLParser().feed(text)
 
 
+def test_a_table_of_many_columns_is_set_smaller_on_paper():
+    names = tuple(map(str, range(13)))
+    row = tuple(map(Entry, names))
+    wide, narrow = (to_html(Sheet("Many", names[:n], (Block("", (row[:n],)),))) for n in (13, 12))
+    assert wide.startswith('<div class="sheet wide"') and narrow.startswith('<div class="sheet"')
+
+
 def test_numbers():
     assert [signed(value, 1) for value in (-0.26, 0.26, 0.04, -0.04)] == ["−0.3", "+0.3", "0.0", "0.0"]
     nan = float("nan")
