@@ -73,8 +73,8 @@ def study(args: argparse.Namespace) -> int:
     """Check the theorems by experiment."""
     from orderdp.study import run_study
 
-    studies = {study.name: study for study in grids.load(args.params, args.scale).studies}
-    run_study(_named("--study", args.study, studies), data=DATA, runs=RUNS)
+    grid = grids.load(args.params, args.scale)
+    run_study(_named(grid, "--study", args.study, {study.name: study for study in grid.studies}), data=DATA, runs=RUNS)
     return 0
 
 
@@ -82,7 +82,8 @@ def diagnose(args: argparse.Namespace) -> int:
     """Measure a finished run at its checkpoints, from the weights that it kept."""
     from orderdp.diagnose import run_diagnosis
 
-    found = _named("--diagnosis", args.diagnosis, grids.load(args.params, args.scale).diagnoses)
+    grid = grids.load(args.params, args.scale)
+    found = _named(grid, "--diagnosis", args.diagnosis, grid.diagnoses)
     run_diagnosis(found, data=DATA, runs=RUNS, device=args.device, threads=args.threads)
     return 0
 
@@ -91,7 +92,8 @@ def proxy(args: argparse.Namespace) -> int:
     """Train the networks that coresets are chosen by, and note what the methods ask for."""
     from orderdp.coreset_jobs import run_proxy
 
-    found = _named("--proxy", args.proxy, grids.load(args.params, args.scale).proxies)
+    grid = grids.load(args.params, args.scale)
+    found = _named(grid, "--proxy", args.proxy, grid.proxies)
     run_proxy(found, data=DATA, runs=RUNS, device=args.device, threads=args.threads, say=_tell)
     return 0
 
@@ -100,14 +102,15 @@ def coresets(args: argparse.Namespace) -> int:
     """Choose all coresets that a proxy's evidence is wanted for."""
     from orderdp.coreset_jobs import run_coresets
 
-    found = _named("--coresets", args.coresets, grids.load(args.params, args.scale).coresets)
+    grid = grids.load(args.params, args.scale)
+    found = _named(grid, "--coresets", args.coresets, grid.coresets)
     run_coresets(found, runs=RUNS, threads=args.threads, say=_tell)
     return 0
 
 
-def _named(flag: str, name: str, known: Mapping[str, T]) -> T:
+def _named(grid: grids.Grid, flag: str, name: str, known: Mapping[str, T]) -> T:
     if name not in known:
-        raise SpecError(f"{flag}: {name!r} is not in the grid of the scale. Known: {', '.join(known) or 'none'}.")
+        raise SpecError(f"{flag}: {name!r} is not in the grid of scale {grid.scale!r}. Known: {', '.join(known) or 'none'}.")
     return known[name]
 
 

@@ -76,4 +76,4 @@ def test_verify_notices_other_measurements(project):
 def test_an_unknown_name_is_one_clear_error(table11):
     done = table11.run("python", "-m", "orderdp", "diagnose", "--diagnosis", "other", check=False)
     assert done.returncode == 2
-    assert "--diagnosis: 'other' is not in the grid of the scale. Known: diagnosis-digits-resnet8w4" in done.stderr
+    assert "--diagnosis: 'other' is not in the grid of scale 'quick'. Known: diagnosis-digits-resnet8w4" in done.stderr
