@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from orderdp.spec import CoresetSpec, ProxySpec, RunSpec, SpecError, StudySpec
+from orderdp.spec import CoresetSpec, ProxySpec, RunSpec, SpecError, Strict, StudySpec
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,28 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Cell(Folder):
+class Specified(Folder):
+    """Results that a spec decides, and the sources that carry it out."""
+
+    spec: Strict
+    sources: Mapping[str, str]
+
+    def decided_by(self) -> dict[str, Any]:
+        return {"spec": self.spec.plain(), "sources": dict(self.sources)}
+
+
+@dataclass(frozen=True)
+class Cell(Specified):
     """One training run."""
 
     kind: ClassVar[str] = "cell"
     spec: RunSpec
-    sources: Mapping[str, str]
     experiments: tuple[str, ...]
     gpus: int = 1
     starts_from: str | None = None
     """The run whose final weights it starts from."""
     coreset: tuple[str, str] | None = None
     """Where a static run's samples stand: folder under `runs/`, and their name in its `coresets.npz`."""
-
-    def decided_by(self) -> dict[str, Any]:
-        return {"spec": self.spec.plain(), "sources": dict(self.sources)}
 
 
 class Cells(dict[str, Cell]):
@@ -88,27 +95,19 @@ class Diagnosis(Folder):
 
 
 @dataclass(frozen=True)
-class Study(Folder):
+class Study(Specified):
     """Theorems checked by experiment."""
 
     kind: ClassVar[str] = "study"
     spec: StudySpec
-    sources: Mapping[str, str]
-
-    def decided_by(self) -> dict[str, Any]:
-        return {"spec": self.spec.plain(), "sources": dict(self.sources)}
 
 
 @dataclass(frozen=True)
-class Proxy(Folder):
+class Proxy(Specified):
     """Networks trained before a static selection, and their evidence."""
 
     kind: ClassVar[str] = "proxy"
     spec: ProxySpec
-    sources: Mapping[str, str]
-
-    def decided_by(self) -> dict[str, Any]:
-        return {"spec": self.spec.plain(), "sources": dict(self.sources)}
 
 
 @dataclass(frozen=True)
