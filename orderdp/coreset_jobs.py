@@ -18,9 +18,9 @@ from orderdp.coresets.choosing import choose, holds_out
 from orderdp.datasets import load
 from orderdp.files import write, write_json, write_rows
 from orderdp.grid import Coreset, Coresets, Proxy
-from orderdp.training.allocator import keep_freed_memory
 from orderdp.training.device import choose_device
 from orderdp.training.engine import peak_memory_mb
+from orderdp.training.process import set_up
 from orderdp.training.proxy import gather_evidence
 
 COSTS = ("method", "function", "family", "seed", "select_s", "proxy_s")
@@ -40,12 +40,7 @@ def run_proxy(
         threads: CPU threads; torch's own choice when None.
         say: receives a line for each network.
     """
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    keep_freed_memory()
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    set_up(threads)
     started, on = time.time(), choose_device(device)
     name = proxy.spec.dataset.name
     arrays, networks = gather_evidence(proxy.spec, load(name, data / name), on, say)

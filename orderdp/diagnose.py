@@ -10,8 +10,8 @@ import numpy as np
 from orderdp.datasets import load
 from orderdp.files import write, write_json, write_rows
 from orderdp.grid import Diagnosis
-from orderdp.training.allocator import keep_freed_memory
 from orderdp.training.device import choose_device
+from orderdp.training.process import set_up
 
 COLUMNS = (
     "epoch", "progress", "kept", "cosine", "norm_full", "norm_pruned", "norm_normalized", "loss_all", "loss_kept", "loss_dropped",
@@ -38,10 +38,7 @@ def run_diagnosis(diagnosis: Diagnosis, *, data: Path, runs: Path, device: str |
     from orderdp.training import diagnosis as measuring
     from orderdp.training.snapshot import saved
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    keep_freed_memory()
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    set_up(threads)
     started, spec = time.time(), diagnosis.cell.spec
     found = measuring.Diagnosis(spec, load(spec.dataset.name, data / spec.dataset.name), choose_device(device))
     for snapshot in saved(runs / diagnosis.cell.name):

@@ -23,11 +23,11 @@ import torch
 from orderdp.datasets import load
 from orderdp.files import write, write_json, write_rows
 from orderdp.spec import RunSpec
-from orderdp.training.allocator import keep_freed_memory
 from orderdp.training.device import allow_tf32, choose_device, memory_named
 from orderdp.training.distributed import Ranks, joined, local_device
 from orderdp.training.engine import Coreset, Diverged, Training, checkpoint_epochs
 from orderdp.training.owner import owned
+from orderdp.training.process import set_up
 from orderdp.training.snapshot import Snapshot, save
 
 COLUMNS = (
@@ -99,11 +99,7 @@ def train_cell(
         RankLost: another rank ended before its time; the last saved state stays.
         ValueError: the device is not there, or the data set's files are not as they should be.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
-    keep_freed_memory()
-    # A resumed run must repeat an unbroken one to the bit, on GPUs too.
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    set_up(threads)
     allow_tf32(cell.spec.recipe.precision)
     chosen = choose_device(local_device(device))
     with joined(chosen) as ranks, contextlib.ExitStack() as stack:

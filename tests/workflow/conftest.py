@@ -46,6 +46,10 @@ class Project:
         assert ("Nothing to be done" in output) == (not cells and not rules), output[-2000:]
         return cells, rules
 
+    def copy(self, folder: Path) -> Project:
+        """The project with all that it has made, in a folder of its own, free to change."""
+        return Project(shutil.copytree(self.folder, folder / "project", symlinks=True))
+
     def params(self) -> dict[str, Any]:
         """The content of params.yaml."""
         return yaml.safe_load((self.folder / "params.yaml").read_text())
@@ -110,5 +114,4 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def project(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished project, free to change."""
-    shutil.copytree(finished.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return finished.copy(tmp_path)

@@ -31,8 +31,7 @@ def table1(tmp_path_factory) -> Project:
 
 @pytest.fixture
 def project(table1, tmp_path) -> Project:
-    shutil.copytree(table1.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return table1.copy(tmp_path)
 
 
 def folder(project, kind):

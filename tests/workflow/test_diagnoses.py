@@ -29,8 +29,7 @@ def table11(tmp_path_factory) -> Project:
 
 @pytest.fixture
 def project(table11, tmp_path) -> Project:
-    shutil.copytree(table11.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return table11.copy(tmp_path)
 
 
 def diagnoses(project) -> set[str]:
