@@ -23,6 +23,7 @@ from orderdp.diagnostics.selection import forgotten, kept_by_label, kept_by_loss
 from orderdp.spec import RunSpec
 from orderdp.training.augment import Images
 from orderdp.training.engine import build_model
+from orderdp.training.memory_format import arrange
 from orderdp.training.snapshot import Snapshot
 
 
@@ -37,7 +38,7 @@ class Diagnosis:
 
     def __init__(self, spec: RunSpec, data: ImageData, device: torch.device) -> None:
         data, _ = with_label_noise(data, spec.dataset.label_noise)
-        self.model = build_model(spec, data).to(device, memory_format=torch.channels_last).eval()
+        self.model = arrange(build_model(spec, data), device).eval()
         self.images = Images(data.train_images.to(device), data.mean, data.std)
         self.labels, self.classes = data.train_labels.to(device), data.classes
         self.label_smoothing = spec.recipe.label_smoothing

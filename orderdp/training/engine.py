@@ -30,6 +30,7 @@ from orderdp.spec import RunSpec
 from orderdp.training.clock import Stopwatch
 from orderdp.training.distributed import Part, Ranks
 from orderdp.training.feeds import Resident, build_feed
+from orderdp.training.memory_format import arrange
 from orderdp.training.mixes import Mixer, Targets
 from orderdp.training.objectives import build_objective
 from orderdp.training.optim import build_optimizer, clip
@@ -121,7 +122,7 @@ class Training:
         self.precision = Precision(spec.recipe.precision, device)
         self.objective = build_objective(spec)
         self.mixer = Mixer(spec.recipe.mix, spec.seed)
-        self.model = build_model(spec, data).to(device, memory_format=torch.channels_last)
+        self.model = arrange(build_model(spec, data), device)
         self.optimizer = build_optimizer(self.model, spec.recipe.optimizer)
         self.pruner = build_pruner(spec, self.n, coreset)
         self.pruner.shard(0, 1)  # every rank sees the whole batches and takes its part of each

@@ -79,7 +79,7 @@ def test_published_parameter_counts():
     "memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"]
 )
 def test_every_model_trains_on_every_image_shape(name, shape, memory_format):
-    model = build(name, 7, shape[0], width=4).to(memory_format=memory_format)
+    model = build(name, 7, shape[0], width=8).to(memory_format=memory_format)
     images = torch.rand(3, *shape).to(memory_format=memory_format)
     features = model.features(images)
     assert features.shape == (3, model.head.in_features)
