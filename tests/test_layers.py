@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "plan": {"grid", "costs"},
     "progress": set(),
     "gpu_slot": set(),
+    "explain_failure": set(),
     "launch": {"gpu_slot"},
     "training": {"spec", "files", "datasets", "models", "pruning", "coresets", "diagnostics"},
     "tracking": {"spec", "grid", "stamps"},

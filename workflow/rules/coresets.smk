@@ -26,7 +26,8 @@ rule proxy:
         scale=SCALE,
     shell:
         "python -m orderdp.launch --gpus {resources.gpu} -- proxy --scale {params.scale} --proxy {wildcards.proxy} "
-        "--threads {threads} > {log} 2>&1"
+        "--threads {threads} > {log} 2>&1 "
+        "|| python -m orderdp.explain_failure $? {wildcards.proxy} {log}"
 
 
 rule choose:
@@ -52,4 +53,5 @@ rule choose:
         scale=SCALE,
     shell:
         "python -m orderdp coresets --scale {params.scale} --coresets {wildcards.coresets} "
-        "--threads {threads} > {log} 2>&1"
+        "--threads {threads} > {log} 2>&1 "
+        "|| python -m orderdp.explain_failure $? {wildcards.coresets} {log}"

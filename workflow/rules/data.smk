@@ -17,4 +17,5 @@ rule prepare:
     conda:
         "../envs/orderdp.yaml"
     shell:
-        "python -m orderdp prepare --dataset {wildcards.dataset} > {log} 2>&1"
+        "python -m orderdp prepare --dataset {wildcards.dataset} > {log} 2>&1 "
+        "|| python -m orderdp.explain_failure $? data/{wildcards.dataset} {log}"

@@ -32,4 +32,5 @@ rule diagnose:
         scale=SCALE,
     shell:
         "python -m orderdp.launch --gpus {resources.gpu} -- diagnose --scale {params.scale} --diagnosis {wildcards.diagnosis} "
-        "--threads {threads} > {log} 2>&1"
+        "--threads {threads} > {log} 2>&1 "
+        "|| python -m orderdp.explain_failure $? {wildcards.diagnosis} {log}"

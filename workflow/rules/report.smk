@@ -37,7 +37,8 @@ for name, record in RECORD.items():
             experiment=name,
             scale=SCALE,
         shell:
-            "python -m orderdp.warm -- report --scale {params.scale} --only {params.experiment} > {log} 2>&1"
+            "python -m orderdp.warm -- report --scale {params.scale} --only {params.experiment} > {log} 2>&1 "
+            "|| python -m orderdp.explain_failure $? {params.experiment} {log}"
 
 
 rule page:
@@ -55,4 +56,5 @@ rule page:
     params:
         scale=SCALE,
     shell:
-        "python -m orderdp.warm -- report --scale {params.scale} --page > {log} 2>&1"
+        "python -m orderdp.warm -- report --scale {params.scale} --page > {log} 2>&1 "
+        "|| python -m orderdp.explain_failure $? page {log}"

@@ -22,4 +22,5 @@ rule study:
     params:
         scale=SCALE,
     shell:
-        "python -m orderdp study --scale {params.scale} --study {wildcards.study} > {log} 2>&1"
+        "python -m orderdp study --scale {params.scale} --study {wildcards.study} > {log} 2>&1 "
+        "|| python -m orderdp.explain_failure $? {wildcards.study} {log}"

@@ -29,4 +29,5 @@ rule train:
         scale=SCALE,
     shell:
         "python -m orderdp.launch --gpus {resources.gpu} -- train --scale {params.scale} --cell {wildcards.cell} "
-        "--threads {threads} > {log} 2>&1"
+        "--threads {threads} > {log} 2>&1 "
+        "|| python -m orderdp.explain_failure $? {wildcards.cell} {log}"

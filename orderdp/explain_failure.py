@@ -1,0 +1,46 @@
+"""`python -m orderdp.explain_failure STATUS JOB LOG`: says on stderr how a job of the workflow ended, and ends with the same status.
+
+Snakemake itself says only that a command returned a status that is not zero. A process that a signal ended could say nothing more itself.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+
+
+def explanation(status: int, job: str, log: str) -> str:
+    """One sentence or two for the person at the terminal.
+
+    Args:
+        status: as a shell gives it: 128 + n for a process that signal n ended.
+        job: the folder of the job in `runs/`, or the experiment whose report it makes.
+        log: the file that holds its output.
+    """
+    see = f"Its output is in {log}."
+    try:
+        ended_by = signal.Signals(status - 128)
+    except ValueError:
+        return f"{job} failed with exit status {status}. {see}"
+    name = f"{job} was ended by {ended_by.name} ({(signal.strsignal(ended_by) or '').lower()})"
+    if ended_by in CRASHES:
+        return (
+            f"{name}: compiled code of a library crashed. {see} The last lines there say what Python was doing. The same command tries "
+            "again; if it crashes again, report it with that log and the output of `python -m torch.utils.collect_env`."
+        )
+    if ended_by == signal.SIGKILL:
+        return f"{name}, mostly because memory ran out. {see} Fewer jobs at once (--cores) need less memory. The same command goes on."
+    return f"{name}. {see} The same command goes on."
+
+
+def main() -> int:
+    """Prints the explanation; returns the status of the job."""
+    status, job, log = sys.argv[1:]
+    print(f"orderdp: {explanation(int(status), job, log)}", file=sys.stderr)
+    return int(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
