@@ -31,7 +31,7 @@ def test_five_files_and_no_rests(digits):
     assert [path.name for path in digits.parent.iterdir()] == ["digits"]
     manifest = json.loads((digits / "manifest.json").read_text())
     assert (manifest["name"], manifest["classes"], manifest["source"]) == ("digits", 10, "scikit-learn")
-    assert manifest["files"]["train_images.npy"]["shape"] == [1437, 1, 8, 8]
+    assert manifest["files"]["train_images.npy"]["shape"] == [1197, 1, 8, 8]
 
 
 def test_preparing_again_gives_the_same_bytes(digits):
@@ -135,7 +135,7 @@ def test_labels_out_of_range_are_refused(tmp_path, monkeypatch):
         prepared, "find", lambda *_: (arrays._replace(train_labels=arrays.train_labels[1:]), "test")
     )
     with pytest.raises(
-        DatasetError, match=r"train_labels of 'digits' must have shape \(1437,\). Got \(1436,\)"
+        DatasetError, match=r"train_labels of 'digits' must have shape \(1197,\). Got \(1196,\)"
     ):
         prepare("digits", tmp_path / "digits")
 

@@ -62,7 +62,7 @@ class Project:
 def tiny_params() -> dict[str, Any]:
     """The real parameters, with one experiment of five runs on a narrow network, and a table that is computed."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["workloads"]["digits-resnet8"] |= {"model_options": {"width": 4}}
+    params["workloads"]["digits-resnet8"] |= {"model_options": {"width": 8}}
     params["workloads"]["digits-resnet8"]["overrides"]["epochs"] = 2
     params["experiments"] = {
         "table2": {
