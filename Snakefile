@@ -1,6 +1,7 @@
 """params.yaml -> data -> runs -> tables and figures -> report. How to run: profiles/. What to run: params.yaml."""
 
 
+include: "workflow/rules/rate_limit.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/coresets.smk"

@@ -101,6 +101,12 @@ def workflow(frame: pd.DataFrame) -> Figure:
     return style.finish(figure, [[left, right]], footer(frame))
 
 
+def scheduler(frame: pd.DataFrame) -> Figure:
+    """Snakemake's main process with and without our start hook."""
+    labels = [f"{row.jobs} jobs of {row.job_s:g} s" for row in frame.itertuples()]
+    return dots(frame, labels, "Snakemake's main process, without its default rate limit over with it", "Ratio of processor times")
+
+
 def tuning(frame: pd.DataFrame) -> Figure:
     """Each choice over what it stands instead of."""
     labels = [f"{row.choice}\nover {row.instead_of}" for row in frame.itertuples()]
@@ -177,4 +183,5 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "memory": memory,
     "tuning": tuning,
     "workflow": workflow,
+    "scheduler": scheduler,
 }

@@ -59,9 +59,7 @@ def most_at_once(spans: list[tuple[float, float]]) -> int:
 def workflow(folder: Path, threads: int) -> Path:
     """A small workflow with our profile and our start hook."""
     shutil.copytree(ROOT / "profiles", folder / "profiles", dirs_exist_ok=True)
-    common = (ROOT / "workflow/rules/common.smk").read_text()
-    hook = common[common.index("def drop_default_rate_limit") : common.index("onstart:")]
-    start = f"{hook}\n\nonstart:\n    drop_default_rate_limit()\n"
+    start = f"include: '{ROOT / 'workflow/rules/rate_limit.smk'}'\nonstart:\n    drop_default_rate_limit()\n"
     (folder / "Snakefile").write_text(start + RULES.replace("THREADS", str(threads)))
     (folder / "job.py").write_text(JOB)
     (folder / "tried").mkdir()
