@@ -55,8 +55,8 @@ class Strict(BaseModel):
         """First 12 hex digits of sha256 over the spec and the digests of the sources that decide its result.
 
         Args:
-            sources: file (relative to the project) -> digest, from :func:`orderdp.sources.digests`. The data set's pinned
-                digests are part of its source file.
+            sources: piece of source -> digest, from :func:`orderdp.sources.digests`. The data set's pinned digests are
+                part of its source file.
         """
         text = self.canonical() + json.dumps(sources, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -98,7 +98,7 @@ def test_an_edit_renames_the_coresets_that_it_decides(copy, file, renamed):  # n
 
     before = cells()
     path = copy / "orderdp" / file
-    path.write_text(path.read_text() + "\n# edited\n")
+    path.write_text(path.read_text() + "\nEDITED = True\n")
     gone = set(before) - set(cells())
     assert {before[name] for name in gone} == renamed
 

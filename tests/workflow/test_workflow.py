@@ -75,7 +75,7 @@ def test_a_hyper_parameter_of_one_method_retrains_that_method(project):
 def test_editing_a_source_retrains_what_it_decides(project, file, methods):
     path = project.folder / "orderdp" / file
     before = path.read_bytes()
-    path.write_bytes(before + b"\n# edited\n")
+    path.write_bytes(before + b"\nEDITED = True\n")
     cells, _ = project.planned()
     assert {cell.split("-")[2] for cell in cells} == methods
     path.write_bytes(before)
