@@ -6,7 +6,6 @@ import ast
 import functools
 import itertools
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,42 +15,13 @@ import yaml
 
 from orderdp import grid as grids
 from orderdp import sources
-from orderdp.sources import deciding, registered, text
+from orderdp.sources import deciding, text
+from tests.spec.conftest import ROOT, add_pruner, edit, forget
 
-ROOT = Path(__file__).parents[2]
 LIST = (
     "import json; from orderdp import grid; "
     "print(json.dumps({c.name: (c.spec.pretraining or c.spec).method.name for c in grid.load().cells.values()}))"
 )
-KEPT = (text._parsed, text._digest)
-"""Caches that depend on nothing but the texts of files."""
-
-
-def forget():
-    """Nothing that was read of the package's files is remembered, nor a grid that came of it."""
-    for module in (text, registered, deciding):
-        for value in vars(module).values():
-            if isinstance(value, functools._lru_cache_wrapper) and value not in KEPT:
-                value.cache_clear()
-    grids._LOADED.clear()
-
-
-@pytest.fixture
-def copy(tmp_path):
-    """A folder with a copy of the package and of the parameters."""
-    shutil.copytree(ROOT / "orderdp", tmp_path / "orderdp", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def read_here(copy, monkeypatch):
-    """The copy, from which fingerprints are taken in this process."""
-    monkeypatch.setattr(text, "PACKAGE", copy / "orderdp")
-    forget()
-    yield copy
-    monkeypatch.undo()
-    forget()
 
 
 def cells(folder: Path) -> dict[str, str]:
@@ -60,12 +30,6 @@ def cells(folder: Path) -> dict[str, str]:
     forget()
     grid = grids.load(folder / "params.yaml")
     return {cell.name: (cell.spec.pretraining or cell.spec).method.name for cell in grid.cells.values()}
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    content = path.read_text()
-    assert content.count(old) == 1, f"{old!r} is there {content.count(old)} times"
-    path.write_text(content.replace(old, new))
 
 
 def small_grid(folder: Path) -> grids.Grid:
@@ -270,19 +234,6 @@ def test_another_entry_under_a_registered_name_renames_its_runs(read_here, file,
     renamed = set(before) - set(small_grid(read_here).cells)
     assert renamed == {name for name, cell in before.items() if entry in cell.sources}
     assert renamed
-
-
-def add_pruner(folder: Path, content: str) -> set[str]:
-    """Registers a pruner of this text as `mine`; the pieces of source that decide a run with it."""
-    (folder / "orderdp/pruning/mine.py").write_text(content)
-    init = folder / "orderdp/pruning/__init__.py"
-    edit(
-        init,
-        "PRUNERS: dict[str, type[Pruner]] = {\n",
-        'from orderdp.pruning.mine import Mine\nPRUNERS = {\n    "mine": Mine,\n',
-    )
-    forget()
-    return set(sources.digests(("pruning", "PRUNERS", "mine")))
 
 
 @pytest.mark.parametrize(
