@@ -85,6 +85,7 @@ def grid_with(folder, options):
     params = yaml.safe_load((folder / "params.yaml").read_text())
     params["methods"]["mine"] = {"label": "Mine", "name": "mine", "options": options, "ratio_sets": "prune_ratio"}
     params["experiments"]["table2"]["grid"] = [{"methods": ["mine"], "prune_ratios": [0.7]}]
+    params["scales"]["quick"]["experiments"].pop("table2", None)
     path = folder / "mine.yaml"
     path.write_text(yaml.safe_dump(params, allow_unicode=True, sort_keys=False))
     forget()

@@ -90,6 +90,21 @@ def test_editing_reports_retrains_nothing(project):
     assert rules == {"artifact_table2", "artifact_table10", "page"}
 
 
+def test_an_experiment_of_ones_own_trains_without_a_table(project):
+    """On a workload that this scale alone has, with no entry in the report's registry and no caption."""
+    params = project.params()
+    params["workloads"]["mine"] = params["workloads"]["digits-resnet8"]
+    params["scales"]["quick"]["workloads"]["mine"] = "mine"
+    grid = [{"methods": ["random"], "prune_ratios": [0.5]}]
+    params["experiments"]["mine"] = {"title": "Mine", "reproduces": "Mine", "workloads": ["mine"], "grid": grid}
+    project.write_params(params)
+    project.snakemake()
+    assert project.planned() == (set(), set())
+    assert "no table or figure is made of them" in project.run("python", "-m", "orderdp", "plan").stdout
+    assert "Reports and runs agree" in project.run("python", "-m", "orderdp", "verify").stdout
+    assert len([cell for cell in names(project) if "-random-" in cell]) == 1
+
+
 def test_lost_runs_are_trained_again_and_their_tables_remade(project):
     """Though the tables are there, as they are in a fresh clone: they were made from other runs."""
     shutil.rmtree(project.folder / "runs" / names(project)[0])
