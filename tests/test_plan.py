@@ -101,7 +101,7 @@ def test_garbage_is_collected_with_a_workload_of_one_scale(params, tmp_path, mon
     add_mine(params)
     written(params, tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert command_line.main(["gc"]) == 0
+    assert command_line.gc(command_line.parser().parse_args(["gc"])) == 0
     assert "Every run belongs to a grid." in capsys.readouterr().out
 
 

@@ -219,8 +219,8 @@ class Layout:
                 continue
             for index, part in enumerate(entry.grid):
                 key = f"experiments.{name}.grid.{index}"
-                paper = tuple(one for one in papers if part.workloads is None or one in part.workloads)
-                if not paper:
+                stands_for = tuple(one for one in papers if part.workloads is None or one in part.workloads)
+                if not stands_for:
                     continue
                 for method in part.methods:
                     if not self.known(f"{key}.methods", method, self.params.methods):
@@ -235,7 +235,7 @@ class Layout:
                                 self.wanted.setdefault(needed, set())
                             self.wanted[cell].update(entry.diagnostics)
                             label = self.params.methods[method].label
-                            yield Row(name, cell, ours, paper, method, label, ratio, explored, part.panel, seed, noise)
+                            yield Row(name, cell, ours, stands_for, method, label, ratio, explored, part.panel, seed, noise)
 
     def points(self, key: str, part: GridEntry, method: str) -> Iterator[tuple[float | None, float | None, float]]:
         takes_ratio = self.params.methods[method].ratio_sets is not None

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from orderdp.sources import text
+from orderdp.sources.code import digest
 from orderdp.sources.registered import registry
 
 Entry = tuple[str, str, str]
@@ -92,7 +93,7 @@ def _digests(starts: Iterable[str], entries: Iterable[Entry]) -> dict[str, str]:
     for package, variable, name in entries:
         used[f"{variable}[{name}]"] = entry = ".".join(registry(package, variable)[name])
         found = found.union(*map(closure, text.pieces(entry)))
-    return {piece: text.digest(piece) for piece in sorted(found)} | used
+    return {piece: digest(piece) for piece in sorted(found)} | used
 
 
 @cache

@@ -34,7 +34,7 @@ def registry(package: str, variable: str) -> dict[str, tuple[str, str]]:
     for key, value in _literal(init, variable):
         where = _meant(init, value)
         if where is None:
-            raise LookupError(f"{source(init)}: the entry {key!r} of {variable} must be a name, such as that of a class")
+            raise LookupError(f"{source(init)}: the entry {key!r} of {variable} must be a plain name")
         found[key] = where
     return found
 
@@ -109,7 +109,7 @@ def _bases(module: str, node: ast.ClassDef) -> list[tuple[str, ast.ClassDef]]:
 def _meant(module: str, node: ast.expr) -> tuple[str, str] | None:
     """Where that is defined which a name, or an attribute of a name, means in a module; None for other expressions."""
     if isinstance(node, ast.Name):
-        if node.id == "orderdp":  # of `import orderdp.pruning`, which names a module of the package, but binds the package
+        if node.id == "orderdp":  # `import orderdp.pruning` names a module of the package, but binds the package
             return "", node.id
         return origin(imported(module).get(node.id, f"{module}.{node.id}"))
     outer = _meant(module, node.value) if isinstance(node, ast.Attribute) else None

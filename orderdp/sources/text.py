@@ -7,8 +7,7 @@ that as a whole decides nothing, such as a package's `__init__.py` (`orderdp.dat
 from __future__ import annotations
 
 import ast
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -175,7 +174,7 @@ def _is_registry(node: ast.stmt) -> bool:
     return isinstance(value, ast.Dict) and all(isinstance(entry, ast.Name | ast.Attribute) for entry in value.values)
 
 
-def _body(piece: str) -> tuple[str, Sequence[ast.stmt]]:
+def body(piece: str) -> tuple[str, Sequence[ast.stmt]]:
     """The file of a piece, as a module's or a package's name, and its statements."""
     if source(piece) is not None:
         return piece, statements(piece)
@@ -186,7 +185,7 @@ def _body(piece: str) -> tuple[str, Sequence[ast.stmt]]:
 @cache
 def uses(piece: str) -> frozenset[str]:
     """The pieces that a piece imports, anywhere in it, and the definitions beside it that it names."""
-    module, nodes = _body(piece)
+    module, nodes = body(piece)
     found = [target for _, target in _imports(module, nodes)]
     beside: frozenset[str] = frozenset()
     if module != piece:
@@ -194,64 +193,3 @@ def uses(piece: str) -> frozenset[str]:
         found += [target for name, target in imported(module).items() if name in names]
         beside = _definitions(module, names & set(bound(module)))
     return frozenset(beside.union(*map(pieces, found))) - {piece}
-
-
-@cache
-def digest(piece: str) -> str:
-    """First 16 hex digits of a sha256 over what a piece says to the interpreter.
-
-    Comments, docstrings, blank lines, line breaks, quotes and redundant parentheses do not count. The same under every
-    version of Python that reads the text: `ast.dump` and `ast.unparse` are not, as fields come and go.
-    """
-    return _digest(tuple(_body(piece)[1]))
-
-
-@cache
-def _digest(nodes: tuple[ast.stmt, ...]) -> str:
-    words: list[str] = []
-    _write(list(nodes), words.append)
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
-
-
-def _write(node: object, say: Callable[[str], object]) -> None:
-    if isinstance(node, ast.AST):
-        say(node.__class__.__name__)
-        values = node.__dict__
-        for field in node._fields:
-            value = values.get(field)
-            # What is absent is not written, so that a field which only newer versions know changes nothing. `kind` is
-            # the u of u"", and not every version keeps the empty format of f"{x:}".
-            if value is None or value == [] or field == "kind" or (field == "format_spec" and not value.values):
-                continue
-            say(field)
-            if field == "values" and isinstance(node, ast.JoinedStr):
-                value = _joined(value)
-            _write(value, say)
-        say(".")
-    elif node.__class__ is list:
-        say("[")
-        for item in node:  # type: ignore[attr-defined]
-            if not _is_text(item):
-                _write(item, say)
-        say("]")
-    else:
-        say(ascii(node))
-
-
-def _joined(parts: Sequence[ast.expr]) -> list[object]:
-    """The parts of an f-string, its constant texts joined: versions differ in where they cut them, and in whether they
-    keep empty ones."""
-    found: list[object] = []
-    for part in parts:
-        if not isinstance(part, ast.Constant):
-            found.append(part)
-        elif found and isinstance(found[-1], str):
-            found[-1] += str(part.value)
-        elif part.value:
-            found.append(part.value)
-    return found
-
-
-def _is_text(node: object) -> bool:
-    """A statement that is nothing but a text: the docstring of a module, a class, a function or an attribute."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

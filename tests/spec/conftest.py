@@ -10,16 +10,16 @@ import pytest
 
 from orderdp import grid as grids
 from orderdp import sources
-from orderdp.sources import deciding, registered, text
+from orderdp.sources import code, deciding, registered, text
 
 ROOT = Path(__file__).parents[2]
-KEPT = (text._parsed, text._digest)
+KEPT = (text._parsed, code._digest)
 """Caches that depend on nothing but the texts of files."""
 
 
 def forget():
     """Nothing that was read of the package's files is remembered, nor a grid that came of it."""
-    for module in (text, registered, deciding):
+    for module in (text, code, registered, deciding):
         for value in vars(module).values():
             if isinstance(value, functools._lru_cache_wrapper) and value not in KEPT:
                 value.cache_clear()

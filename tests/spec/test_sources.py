@@ -15,7 +15,7 @@ import yaml
 
 from orderdp import grid as grids
 from orderdp import sources
-from orderdp.sources import deciding, text
+from orderdp.sources import code, deciding, text
 from tests.spec.conftest import ROOT, add_pruner, edit, forget
 
 LIST = (
@@ -330,7 +330,7 @@ async def run(x):
 
 
 def digest_of(content: str) -> str:
-    return text._digest(tuple(ast.parse(content).body))
+    return code._digest(tuple(ast.parse(content).body))
 
 
 def test_golden_digest():
@@ -352,7 +352,7 @@ def test_what_newer_versions_of_python_parse_otherwise_changes_no_digest():
                 for part in node.values
             ]
             node.values = [ast.Constant(""), *itertools.chain(*letters), ast.Constant("")]
-    assert text._digest(tuple(tree.body)) == digest_of(SAMPLE)
+    assert code._digest(tuple(tree.body)) == digest_of(SAMPLE)
 
 
 @pytest.mark.parametrize(
