@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from orderdp import sources
 from orderdp.spec import RunSpec
 
 CALIBRATION = Path(".work/calibration.json")
+DATA = Path("data")
+"""Where data sets are prepared."""
 
 
 class Size(NamedTuple):
@@ -86,8 +89,21 @@ def calibration(path: Path = CALIBRATION, device: str | None = None) -> Calibrat
 
 
 def facts(dataset: str) -> dict[str, Any]:
-    """n_train, n_test and shape of a data set, read from the text of its entry."""
-    return IMAGENET | sources.facts(*sources.registry("datasets", "DATASETS")[dataset])
+    """n_train, n_test and shape of a data set, read from the text of its entry. Numbers that it leaves open (None) are those
+    of the prepared data set, and of ImageNet as long as it is not prepared."""
+    stated = sources.facts(*sources.registry("datasets", "DATASETS")[dataset])
+    known = {key: value for key, value in stated.items() if value is not None}
+    return IMAGENET | (_counted(dataset) if len(known) < len(stated) else {}) | known
+
+
+@cache
+def _counted(dataset: str) -> dict[str, int]:
+    """Samples of a prepared data set of photographs, from its manifest; empty if it is not prepared."""
+    try:
+        samples = json.loads((DATA / dataset / "manifest.json").read_text(encoding="utf-8"))["samples"]
+        return {"n_train": samples["train"], "n_test": samples["test"]}
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def key(spec: RunSpec) -> str:

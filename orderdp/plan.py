@@ -17,6 +17,8 @@ from typing import Any
 from orderdp.costs import Calibration, data_mb, facts, key, run_mb, seconds
 from orderdp.grid import Cell, Grid
 
+UNSHOWN = "orderdp/reporting/registry.py has no entry for it"
+
 
 def finished(runs: Path, cell: str) -> bool:
     """Whether a run's last file is there."""
@@ -138,6 +140,14 @@ def describe(grid: Grid, runs: Path, measured: Calibration | None = None) -> str
             f"  {experiment.name:<14} {experiment.reproduces:<24} {len(experiment.cells):>4} runs, {len(todo):>4} to train"
             + (f", {_hours(sum(found.seconds[cell] for cell in todo))}" if todo else "")
         )
+        if experiment.left_out:
+            lines.append(
+                f"  {'':<14} without {', '.join(experiment.left_out)}, for which scales.{grid.scale}.workloads names nothing"
+            )
+        if not experiment.shown:
+            lines.append(f"  {'':<14} its runs are trained, but no table or figure is made of them: {UNSHOWN}")
+    for section, keys in grid.replaced.items():
+        lines.append(f"Not used at this scale, as {section} states other values: {', '.join(keys)}.")
     for why, count in Counter(earlier.reason(cell) for cell in missing).most_common():
         lines.append(f"Because of {why}: {count}")
     if missing:

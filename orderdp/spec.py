@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -55,8 +56,8 @@ class Strict(BaseModel):
         """First 12 hex digits of sha256 over the spec and the digests of the sources that decide its result.
 
         Args:
-            sources: file (relative to the project) -> digest, from :func:`orderdp.sources.digests`. The data set's pinned
-                digests are part of its source file.
+            sources: piece of source -> digest, from :func:`orderdp.sources.digests`. The data set's pinned digests are
+                part of its source file.
         """
         text = self.canonical() + json.dumps(sources, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -465,12 +466,33 @@ def percent(share: object) -> str:
 
 def explain(error: ValidationError, where: str = "") -> list[str]:
     """One line per problem of a pydantic error: dotted key, what is wrong, what was given."""
-    lines = []
+    return [f"{'.'.join(filter(None, (where, *map(str, path))))}: {text}" for path, text in problems(error)]
+
+
+def problems(error: ValidationError, given: Any = None) -> list[tuple[tuple[int | str, ...], str]]:
+    """(keys down to it, what is wrong and what was given) for each problem of a pydantic error.
+
+    Args:
+        error: of a validation.
+        given: what was validated. With it, the keys are those that stand in it: pydantic puts the names of alternatives,
+            such as "photos", among them.
+    """
+    found = []
     for item in error.errors():
-        key = ".".join(str(part) for part in (where, *item["loc"]) if part != "")
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            message = "Unknown key"
-        given = item["input"] if not isinstance(item["input"], dict | BaseModel) else None
-        lines.append(f"{key}: {message}" + ("" if given is None else f". Got {given!r}"))
-    return lines
+        text = "Unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
+        shown = item["input"] if not isinstance(item["input"], dict | BaseModel) else None
+        path = item["loc"] if given is None else _keys(item["loc"], item["type"] == "missing", given)
+        found.append((path, text + ("" if shown is None else f". Got {shown!r}")))
+    return found
+
+
+def _keys(path: tuple[int | str, ...], missing: bool, given: Any) -> tuple[int | str, ...]:
+    keys: list[int | str] = []
+    for place, part in enumerate(path):
+        if isinstance(given, Mapping) and part not in given:
+            if missing and place == len(path) - 1:
+                keys.append(part)
+            continue
+        keys.append(part)
+        given = given[part] if isinstance(given, Mapping) or isinstance(part, int) else None
+    return tuple(keys)

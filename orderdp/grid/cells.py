@@ -151,7 +151,9 @@ class Experiment:
     diagnoses: tuple[str, ...] = ()
     """Folders of the measurements of its runs, if it asks for any."""
     left_out: tuple[str, ...] = ()
-    """The paper's workloads that this scale has nothing for."""
+    """Its workloads that this scale has nothing for."""
+    shown: bool = True
+    """Whether a table or a figure is made of it."""
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -179,6 +181,9 @@ class Grid:
     proxies: Mapping[str, Proxy] = field(default_factory=dict)
     coresets: Mapping[str, Coresets] = field(default_factory=dict)
     diagnoses: Mapping[str, Diagnosis] = field(default_factory=dict)
+    replaced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Section of the scale, for example `scales.quick.experiments` -> the keys outside of it that are not used, because it
+    states other values."""
 
     @property
     def folders(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from orderdp import sources
 from orderdp.grid.cells import Cell, Cells, Diagnosis, Experiment, Grid, Row, Study
 from orderdp.grid.params import ExperimentEntry, GridEntry, Params, Protocol
+from orderdp.grid.recipes import Recipes, merge
 from orderdp.grid.statics import REGISTRY, coreset_sources, coreset_values, gathered, proxy_values
 from orderdp.spec import CoresetSpec, Diagnostic, ProxySpec, RecipeSpec, RunSpec, SpecError, StudySpec, explain
 
@@ -25,17 +26,6 @@ def report(path: Path, problems: Sequence[str]) -> str:
     """All problems of a parameter file as one message."""
     count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
     return f"{count} in {path}:\n" + "\n".join(f"  {line}" for line in problems)
-
-
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings are merged; anything else is replaced, as is a mapping that changes its `name`: it is another thing."""
-    if changes.get("name", base.get("name")) != base.get("name"):
-        return dict(changes)
-    merged = dict(base)
-    for key, value in changes.items():
-        old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
 
 
 class Layout:
@@ -56,7 +46,7 @@ class Layout:
         self.before: dict[str, str] = {}
         """Key of a run -> key of its pre-training."""
         self.gpus: dict[str, int] = {}
-        self.recipes: dict[tuple[str, float | None, int | None], RecipeSpec] = {}
+        self.recipes = Recipes(params)
 
     def problem(self, key: str, message: str) -> None:
         self.problems[f"{key}: {message}"] = None
@@ -97,7 +87,29 @@ class Layout:
             proxies=proxies,
             coresets=coresets,
             diagnoses={diagnosis.name: diagnosis for diagnosis in diagnoses.values()},
+            replaced=self.replaced(),
         )
+
+    def replaced(self) -> dict[str, tuple[str, ...]]:
+        """Section of the scale -> the keys outside of it that it puts out of use."""
+        params, here = self.params, f"scales.{self.scale_name}"
+        found = {
+            f"{here}.experiments": [
+                f"experiments.{name}.{key}"
+                for name, changes in self.scale.experiments.items()
+                for key, value in changes.items()
+                if key in params.experiments[name].model_fields_set and not isinstance(value, Mapping)
+            ],
+            f"{here}.methods": [
+                f"methods.{name}.options.{key}"
+                for name, options in self.scale.methods.items()
+                for key in options
+                if key in params.methods[name].options
+            ],
+            f"{here}.coresets": [".".join(["coresets", *keys]) for keys in _leaves(self.scale.coresets)],
+            f"{here}.early_epochs": [f"methods.{name}.coreset.epoch" for name in self.scale.early_epochs],
+        }
+        return {section: tuple(keys) for section, keys in found.items() if keys}
 
     def merged_protocol(self) -> Protocol:
         """The protocol of coresets at this scale."""
@@ -111,6 +123,7 @@ class Layout:
     def check_names(self) -> None:
         """Names in every section, also those that this scale does not use: a misspelling is wrong at any scale."""
         registered = {kind: sources.registry(*where) for kind, where in REGISTRIES.items()}
+        self.problems |= dict.fromkeys(self.recipes.problems)
         for key, workload in self.params.workloads.items():
             self.known(f"workloads.{key}.dataset", workload.dataset, registered["dataset"])
             if self.known(f"workloads.{key}.model", workload.model, registered["model"]):
@@ -163,13 +176,14 @@ class Layout:
                 self.problems[line] = None
             return Experiment(name, entry.title, entry.reproduces, ())
         rows = tuple(self.rows(name, entry))
-        left_out = tuple(paper for paper in entry.workloads if self.scale.workloads.get(paper, "") is None)
+        left_out = tuple(paper for paper in entry.workloads if self.scale.workloads.get(paper) is None)
         if entry.grid and not rows and len(left_out) < len(entry.workloads) and not self.problems:
             self.problem(f"experiments.{name}.grid", "empty: no method, workload or seed is left at this scale")
         if entry.diagnostics:
             self.diagnosing.add(name)
         study = None if entry.study is None else self.study(name, entry.study)
-        return Experiment(name, entry.title, entry.reproduces, rows, entry.settings, study, left_out=left_out)
+        shown = name in sources.reported()
+        return Experiment(name, entry.title, entry.reproduces, rows, entry.settings, study, left_out=left_out, shown=shown)
 
     def study(self, name: str, spec: StudySpec) -> Study | None:
         if not self.known(f"experiments.{name}.study.dataset", spec.dataset, sources.registry(*REGISTRIES["dataset"])):
@@ -179,13 +193,20 @@ class Layout:
         return Study(f"{name}-{spec.dataset}-{fingerprint}", fingerprint, spec, found)
 
     def stand_ins(self, name: str, entry: ExperimentEntry) -> dict[str, tuple[str, ...]]:
-        """Our workload -> the paper's workloads that it stands for."""
+        """Our workload -> the experiment's workloads that it stands for. Those that only other scales have are left out."""
         found: dict[str, tuple[str, ...]] = {}
         for paper in entry.workloads:
-            if self.known(f"experiments.{name}.workloads", paper, self.scale.workloads):
-                ours = self.scale.workloads[paper]
-                if ours is not None:
-                    found[ours] = (*found.get(ours, ()), paper)
+            ours = self.scale.workloads.get(paper)
+            if ours is not None:
+                found[ours] = (*found.get(ours, ()), paper)
+            elif not any(paper in scale.workloads for scale in self.params.scales.values()):
+                here = f"scales.{self.scale_name}.workloads"
+                example = paper if paper in self.params.workloads else "NAME"
+                self.problem(
+                    f"experiments.{name}.workloads",
+                    f"{paper!r} has no entry under {here}, nor at any other scale. Add `{paper}: {example}` there, with the "
+                    f"name of an entry of `workloads`, or correct it. Known there: {', '.join(self.scale.workloads)}",
+                )
         return found
 
     def rows(self, name: str, entry: ExperimentEntry) -> Iterator[Row]:
@@ -198,8 +219,8 @@ class Layout:
                 continue
             for index, part in enumerate(entry.grid):
                 key = f"experiments.{name}.grid.{index}"
-                paper = tuple(one for one in papers if part.workloads is None or one in part.workloads)
-                if not paper:
+                stands_for = tuple(one for one in papers if part.workloads is None or one in part.workloads)
+                if not stands_for:
                     continue
                 for method in part.methods:
                     if not self.known(f"{key}.methods", method, self.params.methods):
@@ -214,7 +235,7 @@ class Layout:
                                 self.wanted.setdefault(needed, set())
                             self.wanted[cell].update(entry.diagnostics)
                             label = self.params.methods[method].label
-                            yield Row(name, cell, ours, paper, method, label, ratio, explored, part.panel, seed, noise)
+                            yield Row(name, cell, ours, stands_for, method, label, ratio, explored, part.panel, seed, noise)
 
     def points(self, key: str, part: GridEntry, method: str) -> Iterator[tuple[float | None, float | None, float]]:
         takes_ratio = self.params.methods[method].ratio_sets is not None
@@ -251,7 +272,10 @@ class Layout:
                 return None, None
             trained_by = {"name": "full", "options": {}}
         try:
-            recipe = self.recipe(ours, ratio if entry.ratio_sets == "match_steps_at" else None, part.epochs)
+            recipe = self.recipes.of(ours, ratio if entry.ratio_sets == "match_steps_at" else None, part.epochs)
+            if recipe is None:
+                self.problems |= dict.fromkeys(self.recipes.problems)
+                return None, None
             coreset = None if entry.coreset is None or before is not None else self.coreset(method, ours, recipe, ratio, noise)
             spec = RunSpec.model_validate(
                 {
@@ -268,13 +292,14 @@ class Layout:
             )
         except ValidationError as error:
             where = {
-                "RecipeSpec": f"workloads.{ours}",
                 "RunSpec": key,
                 "ProxySpec": "coresets.proxy",
                 "CoresetSpec": f"methods.{method}.coreset",
             }[error.title]
-            for line in explain(error, where):
-                self.problems[line] = None
+            lines = explain(error, where)
+            if error.title == "ProxySpec":  # its recipe is the workload's, which is in order, with the protocol's changes
+                lines = [line.replace(f"{where}.recipe.", f"{where}.overrides.") for line in lines]
+            self.problems |= dict.fromkeys(lines)
             return None, None
         if any(name not in sources.registry(*REGISTRIES[kind]) for kind, name in _names(spec).items()):
             return None, None
@@ -296,16 +321,6 @@ class Layout:
         proxy = ProxySpec.model_validate(proxy_values(self.protocol, changed, dataset, model))
         return CoresetSpec.model_validate(coreset_values(entry, self.protocol, proxy, ratio, self.scale.early_epochs.get(method)))
 
-    def recipe(self, ours: str, match_steps_at: float | None, epochs: int | None) -> RecipeSpec:
-        """A workload's recipe; checked once, since thousands of runs share a few."""
-        point = (ours, match_steps_at, epochs)
-        if point not in self.recipes:
-            workload = self.params.workloads[ours]
-            recipe = merge(self.params.recipes.get(workload.recipe, {}), workload.overrides)
-            changes = {"match_steps_at": match_steps_at} | ({} if epochs is None else {"epochs": epochs})
-            self.recipes[point] = RecipeSpec.model_validate(recipe | changes)
-        return self.recipes[point]
-
     def named(self, key: str, spec: RunSpec) -> Cell:
         """The run with all that is asked of it, under its final name."""
         spec = spec.model_copy(update={"diagnostics": tuple(sorted(self.wanted[key]))})
@@ -321,6 +336,12 @@ class Layout:
         found = sources.diagnosis_digests(*((*REGISTRIES[kind], name) for kind, name in _names(cell.spec).items()))
         fingerprint = hashlib.sha256(json.dumps([cell.name, found]).encode()).hexdigest()[:12]
         return Diagnosis(f"diagnosis-{cell.name}-{fingerprint}", fingerprint, cell, found)
+
+
+def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The keys down to each value that is no mapping."""
+    for key, value in tree.items():
+        yield from ((key, *rest) for rest in _leaves(value)) if isinstance(value, Mapping) else ((key,),)
 
 
 def _names(spec: RunSpec) -> dict[str, str]:

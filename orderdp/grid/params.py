@@ -132,7 +132,7 @@ class GridEntry(Strict):
     """Shares of the training labels that are wrong on purpose."""
     options: dict[Name, Scalar] = {}
     """Options of the pruner for this entry only."""
-    epochs: int | None = None
+    epochs: Count | None = None
     """Epochs instead of the workload's."""
     panel: str = ""
     """Which part of a figure these cells are for."""

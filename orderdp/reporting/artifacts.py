@@ -39,8 +39,6 @@ def report(
     if only is not None and only not in grid.experiments:
         raise KeyError(f"The scale {grid.scale!r} has no experiment {only!r}. Known: {', '.join(grid.experiments)}.")
     names = [only] if only is not None else [] if page else list(grid.experiments)
-    for name in names:
-        artifacts_of(name)  # a name without tables or figures is an error before anything is written
     made = []
     for name in names:
         made.append(make(grid, name, runs, reports, artifact_stamp(grid, name)))
@@ -56,7 +54,7 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, stamp: str) -> 
 
     Args:
         grid: of the scale.
-        experiment: a name in the grid and in ARTIFACTS.
+        experiment: a name in the grid. One that ARTIFACTS lacks gets a record of its runs and nothing else.
         runs: folder of runs; what is not there is shown as not run.
         reports: folder of all reports; files go to `<reports>/<scale>/{tables,figures,provenance}/`.
         stamp: ends the record's name, from `orderdp.stamps.artifact_stamp`.

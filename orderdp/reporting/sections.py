@@ -43,7 +43,10 @@ def caption(experiment: str) -> str:
 def experiment_section(grid: Grid, experiment: Experiment, out: Path) -> str:
     """Heading, caption, tables and figures, and how they were made."""
     parts = [f'<section id="{experiment.name}">\n<h2>{escape(heading(experiment))}</h2>\n']
-    parts.append(f'<div class="caption">{caption(experiment.name)}</div>\n')
+    if artifacts_of(experiment.name):
+        parts.append(f'<div class="caption">{caption(experiment.name)}</div>\n')
+    else:
+        parts.append('<p class="missing">No table or figure is made of these runs.</p>\n')
     for artifact in artifacts_of(experiment.name):
         files = {kind: out / path for kind, path in paths(artifact).items()}
         if not all(path.is_file() for path in files.values()):

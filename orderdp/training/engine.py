@@ -6,6 +6,7 @@ are `run.py`'s business.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import resource
@@ -59,6 +60,8 @@ class Coreset(NamedTuple):
 def build_pruner(spec: RunSpec, n: int, coreset: Coreset | None = None) -> Pruner:
     """The pruner of a run over n samples; options that hold a `prune_ratio` go through `at_ratio`.
 
+    A constructor that takes `epochs`, itself or through `**options`, is given the epochs of the recipe.
+
     Raises:
         ValueError: the run trains on a coreset, and none is given.
     """
@@ -68,11 +71,23 @@ def build_pruner(spec: RunSpec, n: int, coreset: Coreset | None = None) -> Prune
         if coreset is None:
             raise ValueError(f"A run on a coreset by '{spec.coreset.method}' needs its samples.")
         return cls(n, seed=spec.seed, indices=coreset.indices, weights=coreset.weights, **options)  # type: ignore[call-arg]
-    if options.get("annealing") is not None or "schedule" in options:
+    if _takes(cls, "epochs"):
         options["epochs"] = spec.recipe.epochs
     if "prune_ratio" in options:
         return cls.at_ratio(n, options.pop("prune_ratio"), seed=spec.seed, **options)
     return cls(n, seed=spec.seed, **options)
+
+
+def _takes(cls: type[Pruner], option: str) -> bool:
+    """Whether a pruner's constructor takes an option: it names it, or hands `**options` on to a base that does."""
+    for owner in cls.__mro__:
+        if "__init__" in vars(owner):
+            parameters = inspect.signature(vars(owner)["__init__"]).parameters
+            if option in parameters:
+                return True
+            if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
+                return False
+    return False
 
 
 def build_model(spec: RunSpec, data: ImageData | FolderData) -> nn.Module:

@@ -39,7 +39,7 @@ def put(params, where, value):
 @pytest.mark.parametrize(
     ("where", "value", "message"),
     [
-        ("recipes/paper/bacth_size", 3, r"workloads\..*bacth_size: Unknown key"),
+        ("recipes/paper/bacth_size", 3, r"1 problem in .*\n  recipes\.paper\.bacth_size: Unknown key\. Got 3$"),
         ("workloads/imagenet-vit-mae/pretraining", "imagenet-mea", r"imagenet-vit-mae\.pretraining: unknown name 'imagenet-mea'"),
         ("workloads/imagenet-mae/pretraining", "imagenet-vit-mae", r"imagenet-vit-mae' must not have a pre-training itself"),
         ("experiments/table2/sedes", [1], r"experiments\.table2\.sedes: Unknown key"),

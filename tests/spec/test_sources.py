@@ -1,36 +1,157 @@
-"""Which edits of the package rename which cells."""
+"""Which edits of the package rename which runs, proxies, coresets, diagnoses and studies."""
 
 from __future__ import annotations
 
+import ast
+import functools
+import itertools
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-ROOT = Path(__file__).parents[2]
-LIST = "import json; from orderdp import grid; print(json.dumps({c.name: (c.spec.pretraining or c.spec).method.name for c in grid.load().cells.values()}))"
+from orderdp import grid as grids
+from orderdp import sources
+from orderdp.sources import code, deciding, text
+from tests.spec.conftest import ROOT, add_pruner, edit, forget
 
-
-@pytest.fixture
-def copy(tmp_path):
-    shutil.copytree(ROOT / "orderdp", tmp_path / "orderdp", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    return tmp_path
+LIST = (
+    "import json; from orderdp import grid; "
+    "print(json.dumps({c.name: (c.spec.pretraining or c.spec).method.name for c in grid.load().cells.values()}))"
+)
 
 
 def cells(folder: Path) -> dict[str, str]:
-    """Name -> method of every cell that the package in this folder lays out; after a pre-training, its method."""
-    return json.loads(subprocess.run([sys.executable, "-c", LIST], cwd=folder, capture_output=True, text=True, check=True).stdout)
+    """Name -> method of every cell of a folder's grid, by the sources that lie there; after a pre-training, its
+    method."""
+    forget()
+    grid = grids.load(folder / "params.yaml")
+    return {cell.name: (cell.spec.pretraining or cell.spec).method.name for cell in grid.cells.values()}
+
+
+def small_grid(folder: Path) -> grids.Grid:
+    """A grid of few runs that between them use every data set, network and method, with every kind of job."""
+    forget()
+    path = folder / "small.yaml"
+    path.write_text(small_params())
+    return grids.load(path)
+
+
+@functools.cache
+def small_params() -> str:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    scale = params["scales"]["quick"]
+    scale |= {"seeds": [0], "experiments": {}}
+    params["scales"] = {"quick": scale}
+    scale["workloads"] |= {
+        name: name
+        for name in (
+            "cifar10-resnet50",
+            "imagenet-resnet50",
+            "imagenet-resnet50-timm",
+            "imagenet-swin",
+            "imagenet-vit-mae",
+        )
+    }
+    scale["workloads"] |= {"cifar100-resnet18": "fashion-resnet8", "imagenet-resnet18": "imagenet-resnet18"}
+    kept = ("table1", "table2", "table3", "table5", "table11", "theory", "beyond")
+    params["experiments"] = {name: entry for name, entry in params["experiments"].items() if name in kept}
+    for entry in params["experiments"].values():
+        entry.pop("seeds", None)
+        for part in entry.get("grid", ()):
+            if "prune_ratios" in part:
+                part["prune_ratios"] = part["prune_ratios"][-1:]
+    return yaml.safe_dump(params, allow_unicode=True, sort_keys=False)
+
+
+def jobs(grid: grids.Grid) -> list[grids.cells.Folder]:
+    """Every job of a grid, in an order that does not depend on its names."""
+    return [
+        *grid.cells.values(),
+        *grid.diagnoses.values(),
+        *grid.studies,
+        *grid.proxies.values(),
+        *grid.coresets.values(),
+    ]
+
+
+def decided_by(job: grids.cells.Folder) -> set[str]:
+    """The pieces of source that a job's record names, those of the run that it measures among them."""
+    found = set(job.record()["sources"]) | (set(job.cell.sources) if isinstance(job, grids.Diagnosis) else set())
+    return {piece for piece in found if "[" not in piece}
+
+
+def mutate(path: Path, module: str, piece: str) -> None:
+    """Changes what one statement of a piece returns or binds."""
+    content = path.read_bytes()
+    starts = [0]
+    for line in content.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    tops = ast.parse(content).body if piece == module else text.bound(module)[piece.rpartition(".")[2]]
+    nodes = [
+        node
+        for top in tops
+        for node in ast.walk(top)
+        if isinstance(node, ast.Return | ast.Assign | ast.AnnAssign) and node.value
+    ]
+    value = nodes[-1].value
+    first = starts[value.lineno - 1] + value.col_offset
+    last = starts[value.end_lineno - 1] + value.end_col_offset
+    path.write_bytes(content[:first] + b"(None, " + content[first:last] + b")" + content[last:])
+    compile(path.read_text(), str(path), "exec")
+
+
+def where(piece: str) -> str:
+    """The module or package whose file holds a piece."""
+    return piece if text.source(piece) is not None else piece.rpartition(".")[0]
+
+
+def test_a_line_of_any_source_renames_the_jobs_that_it_decides_and_no_other(read_here):
+    before = jobs(small_grid(read_here))
+    pieces = sorted(set().union(*map(decided_by, before)))
+    assert len(pieces) > 75
+    for piece in pieces:
+        module = where(piece)
+        path = text.source(module)
+        original = path.read_bytes()
+        mutate(path, module, piece)
+        after = jobs(small_grid(read_here))
+        path.write_bytes(original)
+        renamed = {old.name for old, new in zip(before, after, strict=True) if old.name != new.name}
+        assert renamed == {job.name for job in before if piece in decided_by(job)}, piece
+        assert renamed, piece
+
+
+def test_comments_docstrings_and_formatting_rename_nothing(read_here):
+    before = [job.name for job in jobs(small_grid(read_here))]
+    for path in (read_here / "orderdp").rglob("*.py"):
+        content = path.read_text()
+        tree = ast.parse(content)
+        lines = content.splitlines(keepends=True)
+        if ast.get_docstring(tree) is not None:
+            lines[tree.body[0].lineno - 1 : tree.body[0].end_lineno] = ['"""Other words."""  # and why\n']
+        path.write_text("\n# A comment.\n" + "".join(lines) + "\n\n# Another.\n")
+    style = ["--isolated", "--line-length", "60", "--config", "format.quote-style='single'"]
+    subprocess.run([sys.executable, "-m", "ruff", "format", "-q", *style, str(read_here / "orderdp")], check=True)
+    assert (read_here / "orderdp/training/engine.py").read_text().count("\n") > 500  # it was 371 lines long
+    assert [job.name for job in jobs(small_grid(read_here))] == before
 
 
 def test_line_ends_rename_nothing(copy):
-    before = cells(copy)
+    """In a process of its own, which imports the copy."""
+
+    def listed() -> dict[str, str]:
+        return json.loads(
+            subprocess.run([sys.executable, "-c", LIST], cwd=copy, capture_output=True, text=True, check=True).stdout
+        )
+
+    before = listed()
     for path in [*copy.rglob("*.py"), copy / "params.yaml"]:
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    assert cells(copy) == before
+    assert listed() == before
 
 
 @pytest.mark.parametrize(
@@ -41,6 +162,7 @@ def test_line_ends_rename_nothing(copy):
         ("pruning/infobatch.py", {"infobatch"}),
         ("pruning/orderdp.py", {"orderdp"}),
         ("datasets/cifar.py", set()),
+        ("datasets/search.py", set()),
         ("models/imagenet_resnet.py", set()),
         ("spec.py", set()),
         ("training/run.py", set()),
@@ -48,19 +170,227 @@ def test_line_ends_rename_nothing(copy):
         ("reporting/tables.py", set()),
     ],
 )
-def test_an_edit_renames_the_cells_that_it_decides(copy, file, renamed):
-    before = cells(copy)
-    path = copy / "orderdp" / file
-    path.write_text(path.read_text() + "\n# edited\n")
-    after = cells(copy)
+def test_an_edit_renames_the_cells_that_it_decides(read_here, file, renamed):
+    before = cells(read_here)
+    path = read_here / "orderdp" / file
+    path.write_text(path.read_text() + "\nEDITED = True\n")
+    after = cells(read_here)
     assert len(after) == len(before)
     assert {before[name] for name in set(before) - set(after)} == renamed
     kept = {method for name, method in after.items() if name in before}
     assert kept == set(before.values()) - renamed
 
 
-def test_the_engine_decides_every_cell(copy):
-    before = cells(copy)
-    path = copy / "orderdp/training/engine.py"
-    path.write_text(path.read_text() + "\n# edited\n")
-    assert not set(cells(copy)) & set(before)
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("training/engine.py", "fork_rng(devices=[])", "fork_rng()"),
+        (
+            "training/process.py",
+            "torch.backends.cudnn.benchmark = True, False",
+            "torch.backends.cudnn.benchmark = False, True",
+        ),
+        (
+            "datasets/indexing.py",
+            "in enumerate(_used(dataset, classes, folder))",
+            "in enumerate(reversed(_used(dataset, classes, folder)))",
+        ),
+        (
+            "datasets/__init__.py",
+            "return read_index(dataset, folder) if",
+            "return read_index(dataset, folder.parent) if",
+        ),
+    ],
+)
+def test_what_every_run_passes_through_decides_every_run(read_here, file, old, new):
+    before = cells(read_here)
+    edit(read_here / "orderdp" / file, old, new)
+    assert not set(cells(read_here)) & set(before)
+
+
+def test_a_new_line_in_a_registry_renames_nothing(read_here):
+    before = cells(read_here)
+    edit(read_here / "orderdp/pruning/__init__.py", '    "ucb": UCB,\n', '    "ucb": UCB,\n    "ucb_too": UCB,\n')
+    edit(
+        read_here / "orderdp/datasets/__init__.py",
+        '    "digits": DIGITS,\n',
+        '    "digits": DIGITS,\n    "digits_too": DIGITS,\n',
+    )
+    assert cells(read_here) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "entry", "old", "new"),
+    [
+        ("coresets", "CORESETS[entropy]", '"entropy": entropy,', '"entropy": least_confidence,'),
+        ("datasets", "DATASETS[imagenet]", '"imagenet": IMAGENET,', '"imagenet": IMAGENET10,'),
+        ("models", "MODELS[resnet50]", '"resnet50": resnet50,', '"resnet50": resnet18,'),
+    ],
+)
+def test_another_entry_under_a_registered_name_renames_its_runs(read_here, file, entry, old, new):
+    """Also where both lie in one module, whose text is the same."""
+    before = small_grid(read_here).cells
+    edit(read_here / "orderdp" / file / "__init__.py", old, new)
+    renamed = set(before) - set(small_grid(read_here).cells)
+    assert renamed == {name for name, cell in before.items() if entry in cell.sources}
+    assert renamed
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "from orderdp.pruning import OrderDP\nclass Mine(OrderDP): pass\n",
+        "from orderdp import OrderDP as Base\nclass Mine(Base): pass\n",
+        "from .orderdp import OrderDP\nclass Mine(OrderDP): pass\n",
+        "from . import OrderDP\nclass Mine(OrderDP): pass\n",
+        "import orderdp.pruning.orderdp as base\nclass Mine(base.OrderDP): pass\n",
+        "import importlib\nbase = importlib.import_module('orderdp.pruning.orderdp')\nclass Mine(base.OrderDP): pass\n",
+        "class Mine:\n    def choose(self):\n        from orderdp.pruning import OrderDP\n        return OrderDP\n",
+        "try:\n    from orderdp import OrderDP\nexcept ImportError:\n    raise\nclass Mine(OrderDP): pass\n",
+    ],
+)
+def test_an_import_is_followed_however_it_is_written(read_here, content):
+    found = add_pruner(read_here, content)
+    assert {"orderdp.pruning.mine", "orderdp.pruning.orderdp", "orderdp.pruning.ranking"} <= found
+    assert "orderdp.pruning.ucb" not in found, "a name of a package stands for its own module, not for all others"
+
+
+@pytest.mark.parametrize(
+    "line", ["import orderdp.pruning as p", "from orderdp import pruning", "from orderdp.pruning import *"]
+)
+def test_a_package_imported_as_a_whole_brings_in_all_that_it_exports(read_here, line):
+    found = add_pruner(read_here, f"{line}\nclass Mine: pass\n")
+    assert {"orderdp.pruning.orderdp", "orderdp.pruning.ucb", "orderdp.pruning.infobatch"} <= found
+
+
+def test_negated_scores_rename_a_pruner_built_on_orderdp(read_here):
+    add_pruner(read_here, "from orderdp.pruning import OrderDP\nclass Mine(OrderDP): pass\n")
+    before = sources.digests(("pruning", "PRUNERS", "mine"))
+    edit(read_here / "orderdp/pruning/orderdp.py", "top(self._scores, self.kept", "top(-self._scores, self.kept")
+    forget()
+    after = sources.digests(("pruning", "PRUNERS", "mine"))
+    assert {piece for piece in before if before[piece] != after[piece]} == {"orderdp.pruning.orderdp"}
+
+
+OUTSIDE = {
+    "orderdp.coresets.command": "the command `select`, for users' own arrays",
+    "orderdp.datasets.search": "see NOT_DECIDING",
+    "orderdp.pruning.indexed": "for users' own loops; the engine yields indices itself",
+    "orderdp.pruning.streaming": "for users' own streams; it is not registered",
+    "orderdp.theory.command": "a command's text",
+    "orderdp.theory.coverage": "computed while a report is made, which has a digest of its own",
+    "orderdp.theory.picture": "likewise",
+    "orderdp.theory.screen": "a command's text",
+    "orderdp.theory.toy": "computed while a report is made",
+    "orderdp.training.owner": "a lock on a run's folder",
+    "orderdp.training.run": "files of a run, see RUN; of it only `read_coreset` decides",
+}
+"""Modules beside the jobs whose text is in no fingerprint -> why."""
+
+
+def test_every_module_is_in_a_fingerprint_or_has_a_reason_not_to_be():
+    every = {"dataset": sources.registry("datasets", "DATASETS"), "model": sources.registry("models", "MODELS")}
+    entries = [("datasets", "DATASETS", name) for name in every["dataset"]] + [
+        ("models", "MODELS", name) for name in every["model"]
+    ]
+    found = set(
+        sources.digests(*entries, *(("pruning", "PRUNERS", name) for name in sources.registry("pruning", "PRUNERS")))
+    )
+    found |= set(sources.proxy_digests()) | set(sources.diagnosis_digests()) | set(sources.study_digests(entries[0]))
+    for name in sources.registry("coresets", "CORESETS"):
+        found |= set(sources.coreset_digests(("coresets", "CORESETS", name)))
+    folders = ("coresets", "datasets", "diagnostics", "models", "pruning", "theory", "training")
+    files = [
+        path for folder in folders for path in (ROOT / "orderdp" / folder).glob("*.py") if path.name != "__init__.py"
+    ]
+    assert {f"orderdp.{path.parent.name}.{path.stem}" for path in files} - found == set(OUTSIDE)
+    assert not found & deciding.NOT_DECIDING
+    assert all(text.source(name) is not None for name in deciding.NOT_DECIDING)
+
+
+SAMPLE = '''
+"""Of a module."""
+from __future__ import annotations
+import math  # why
+
+class A(dict[str, int]):
+    """Of a class."""
+    size: int = 3
+    """Of an attribute."""
+
+    @property
+    def text(self, *rest, key=None, **more) -> str:
+        """Of a function."""
+        return f"a{self.size:>{4}}b" "c" f"{key!r}{math.pi=}" if rest else u"d\\u00e9"
+
+async def run(x):
+    async with x as y:
+        return [z async for z in y if z] or {**x, 1: ...}
+'''
+
+
+def digest_of(content: str) -> str:
+    return code._digest(tuple(ast.parse(content).body))
+
+
+def test_golden_digest():
+    """The same under every version of Python. A changed value here means that every run in the world is renamed: say so
+    in the changelog."""
+    assert digest_of(SAMPLE) == "cf9ed7156daf8056"
+
+
+def test_what_newer_versions_of_python_parse_otherwise_changes_no_digest():
+    """PEP 695 adds a field to functions and classes; PEP 701 may cut the constant parts of an f-string elsewhere."""
+    tree = ast.parse(SAMPLE)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            node._fields = (*[field for field in node._fields if field != "type_params"], "type_params")
+            node.type_params = []
+        if isinstance(node, ast.JoinedStr):
+            letters = [
+                [ast.Constant(c) for c in part.value] if isinstance(part, ast.Constant) else [part]
+                for part in node.values
+            ]
+            node.values = [ast.Constant(""), *itertools.chain(*letters), ast.Constant("")]
+    assert code._digest(tuple(tree.body)) == digest_of(SAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x = 'a'", 'x = "a"  # why'),
+        ("x = (1 +\n  2)", "x = 1 + 2"),
+        ("def f():\n    '''Old.'''\n    return 1", "def f():\n\n    return 1"),
+        ("x: int\n'of x'", "x: int"),
+        ("x = 'ab'", "x = 'a' 'b'"),
+        ("x = f'{y:}'", "x = f'{y}'"),
+        ("f(a, b)", "f(\n    a,\n    b,\n)"),
+    ],
+)
+def test_the_same_code_has_one_digest(one, other):
+    assert digest_of(one) == digest_of(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("def f():\n    return", "def f():\n    return None"),
+        ("def f():\n    return f''", "def f():\n    return"),
+        ("x = 1", "x = 1.0"),
+        ("x = 1", "x = True"),
+        ("x = 'a'", "x = b'a'"),
+        ("x = 'a '", "x = 'a'"),
+        ("x = f'{y}a'", "x = f'a{y}'"),
+        ("x = f'{y!r}'", "x = f'{y}'"),
+        ("x = f'{y:>3}'", "x = f'{y}'"),
+        ("f(a, b=c)", "f(a, c=b)"),
+        ("{**a, 1: b}", "{1: b, **a}"),
+        ("if a:\n    b()\n    c()", "if a:\n    b()\nc()"),
+        ("def f(*, a, b=None): pass", "def f(*, a=None, b): pass"),
+        ("def f(a, b): pass", "def f(a, *, b): pass"),
+        ("x = -y", "x = y"),
+        ("a and (b or c)", "(a and b) or c"),
+    ],
+)
+def test_other_code_has_another_digest(one, other):
+    assert digest_of(one) != digest_of(other)

@@ -13,7 +13,6 @@ from orderdp.coresets import CORESETS
 from orderdp.reporting.style import FAMILIES, SHADES, look
 from orderdp.spec import SpecError
 from tests.spec.test_grid import load, params, put  # noqa: F401
-from tests.spec.test_sources import copy  # noqa: F401
 
 LIST = (
     "import json; from orderdp import grid; "
@@ -92,13 +91,13 @@ def test_an_option_renames_its_method_only(tmp_path, params):  # noqa: F811
         ("coresets/command.py", set()),
     ],
 )
-def test_an_edit_renames_the_coresets_that_it_decides(copy, file, renamed):  # noqa: F811
+def test_an_edit_renames_the_coresets_that_it_decides(copy, file, renamed):
     def cells():
         return json.loads(subprocess.run([sys.executable, "-c", LIST], cwd=copy, capture_output=True, text=True, check=True).stdout)
 
     before = cells()
     path = copy / "orderdp" / file
-    path.write_text(path.read_text() + "\n# edited\n")
+    path.write_text(path.read_text() + "\nEDITED = True\n")
     gone = set(before) - set(cells())
     assert {before[name] for name in gone} == renamed
 

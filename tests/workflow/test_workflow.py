@@ -75,7 +75,7 @@ def test_a_hyper_parameter_of_one_method_retrains_that_method(project):
 def test_editing_a_source_retrains_what_it_decides(project, file, methods):
     path = project.folder / "orderdp" / file
     before = path.read_bytes()
-    path.write_bytes(before + b"\n# edited\n")
+    path.write_bytes(before + b"\nEDITED = True\n")
     cells, _ = project.planned()
     assert {cell.split("-")[2] for cell in cells} == methods
     path.write_bytes(before)
@@ -88,6 +88,21 @@ def test_editing_reports_retrains_nothing(project):
     cells, rules = project.planned()
     assert cells == set()
     assert rules == {"artifact_table2", "artifact_table10", "page"}
+
+
+def test_an_experiment_of_ones_own_trains_without_a_table(project):
+    """On a workload that this scale alone has, with no entry in the report's registry and no caption."""
+    params = project.params()
+    params["workloads"]["mine"] = params["workloads"]["digits-resnet8"]
+    params["scales"]["quick"]["workloads"]["mine"] = "mine"
+    grid = [{"methods": ["random"], "prune_ratios": [0.5]}]
+    params["experiments"]["mine"] = {"title": "Mine", "reproduces": "Mine", "workloads": ["mine"], "grid": grid}
+    project.write_params(params)
+    project.snakemake()
+    assert project.planned() == (set(), set())
+    assert "no table or figure is made of them" in project.run("python", "-m", "orderdp", "plan").stdout
+    assert "Reports and runs agree" in project.run("python", "-m", "orderdp", "verify").stdout
+    assert len([cell for cell in names(project) if "-random-" in cell]) == 1
 
 
 def test_lost_runs_are_trained_again_and_their_tables_remade(project):
