@@ -241,7 +241,7 @@ def scale_of(text: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; a mistake of the user's is one message and exit code 2."""
-    faulthandler.enable()  # a crash of compiled code leaves a traceback on stderr, hence in the job's log
+    faulthandler.enable(sys.__stderr__)  # a crash of compiled code leaves a traceback on stderr, hence in the job's log
     words = sys.argv[1:] if argv is None else argv
     args = parser(words[0] if words else None).parse_args(words)
     try:
