@@ -69,7 +69,8 @@ def test_balance_renames_runs_but_trains_no_new_proxy(tmp_path, params):  # noqa
     put(params, "coresets/balance", False)
     after = load(tmp_path, params)
     # The unbalanced random subset and the protocol's would now be one run, shared by both rows.
-    assert len(set(before.cells) - set(after.cells)) == 15 * 9 + 5 * 3
+    seeds = len(params["scales"]["quick"]["seeds"])
+    assert len(set(before.cells) - set(after.cells)) == (15 * 3 + 5) * seeds
     assert set(before.proxies) == set(after.proxies)
 
 
@@ -78,7 +79,7 @@ def test_an_option_renames_its_method_only(tmp_path, params):  # noqa: F811
     put(params, "methods/glister/coreset/options/rounds", 3)
     gone = set(before.cells) - set(load(tmp_path, params).cells)
     assert {before.cells[name].spec.coreset.method for name in gone} == {"glister"}
-    assert len(gone) == 9
+    assert len(gone) == 3 * len(params["scales"]["quick"]["seeds"])
 
 
 @pytest.mark.parametrize(
