@@ -38,7 +38,7 @@ def run(n: int, methods: Sequence[str]) -> Iterator[dict[str, Any]]:
 def moments(method: str, n: int) -> dict[str, int]:
     """Bytes at each moment, in the second epoch: every score is known by then."""
     pruner = build(method, n)
-    pruner.observe(torch.arange(n), torch.rand(n, generator=torch.Generator().manual_seed(0)))
+    pruner.prime(torch.arange(n), torch.rand(n, generator=torch.Generator().manual_seed(0)))
     selection = pruner.begin_epoch(1)
     found = {"state": size(pruner.state_dict()), "between epochs": size(vars(pruner))}
     for indices in selection.indices.split(128):

@@ -39,7 +39,7 @@ class Epochs:
     def __init__(self, pruner: Pruner, losses: Tensor) -> None:
         self.pruner, self.losses = pruner, losses
         self.epoch = 0
-        pruner.observe(torch.arange(pruner.n), losses)  # every score is known
+        pruner.prime(torch.arange(pruner.n), losses)  # every score is known
 
     def __call__(self) -> Took:
         """Begins the next epoch and trains on it, so to speak."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from orderdp.pruning.batching import SHORTEST, PrunedBatches, batch_sizes
 from orderdp.pruning.checks import as_indices, per_sample, whole
 from orderdp.pruning.exchange import gather, placement
 from orderdp.pruning.observations import joined, without_repetition
@@ -59,6 +61,8 @@ class Pruner(Stateful, Sampler[Any]):
         self._samples_begun = 0
         self._turn = 0
         self._ahead: list[int] = []
+        self._tail_unchecked = False
+        self._warned: set[str] = set()
 
     @classmethod
     def at_ratio(cls, n: int, prune_ratio: float, **options: Any) -> Self:
@@ -120,9 +124,23 @@ class Pruner(Stateful, Sampler[Any]):
         return self._begin(self._epoch)
 
     def batches(self, epoch: int, batch_size: int) -> tuple[Iterator[Tensor], int]:
-        """Begins an epoch; its batches of indices on this rank, and their number."""
-        parts = self._share(self.begin_epoch(epoch).indices).split(batch_size)
+        """Begins an epoch; its batches of indices on this rank, as `batch_sizes` cuts them, and their number."""
+        indices = self._share(self.begin_epoch(epoch).indices)
+        parts = indices.split(batch_sizes(len(indices), batch_size))
         return iter(parts), len(parts)
+
+    def batch_sampler(self, batch_size: int) -> PrunedBatches:
+        """For `DataLoader(Indexed(data), batch_sampler=pruner.batch_sampler(64))`: a remainder of one or two joins the batch before it.
+
+        Everything else is as with `sampler=pruner, batch_size=64`: epochs, order, ranks, `update`. See `batch_sizes`.
+
+        Args:
+            batch_size: samples of a batch on this rank, at least 1.
+
+        Raises:
+            ValueError: no such batch size.
+        """
+        return PrunedBatches(self, batch_size)
 
     def observe(self, indices: Tensor | Sequence[int], losses: Tensor) -> None:
         """Takes in the losses of samples just trained. Nothing waits for the device: they are read when a selection needs them.
@@ -135,10 +153,42 @@ class Pruner(Stateful, Sampler[Any]):
         Raises:
             ValueError: losses that are not per sample, indices that are not integers.
             IndexError: an index outside of 0..n-1 (for indices on a device: raised by the next selection).
+            RuntimeError: no epoch has begun, so that the samples were not drawn by this pruner.
         """
         indices = as_indices(indices, self.n)
         per_sample(losses, len(indices))
+        if self._begun is None:
+            raise RuntimeError(
+                f"No epoch of this {type(self).__name__} has begun, so the batch was not drawn by it and nothing is pruned. Give the loader "
+                "sampler=pruner (OrderDPBatches: batch_sampler=pruner), or call begin_epoch(epoch) in a loop without a loader. "
+                "For losses measured before training, call prime(indices, losses)."
+            )
         self._observed = True
+        if self._tail_unchecked:
+            self._check_tail(len(indices))
+        self._take_in(indices, losses)
+
+    def prime(self, indices: Tensor | Sequence[int], losses: Tensor) -> None:
+        """Takes in losses that were measured outside of training, for example by a pass over all data before the first epoch.
+
+        Unlike `observe` it may come before any epoch, and it does not count as training: an epoch that has begun goes on.
+
+        Args:
+            indices: integers (b,), places in the data set.
+            losses: float (b,), as for `observe`.
+
+        Raises:
+            ValueError: losses that are not per sample, indices that are not integers.
+            IndexError: an index outside of 0..n-1.
+
+        Example:
+            >>> pruner.prime(torch.arange(len(data)), losses_of_a_pretrained_network)
+        """
+        indices = as_indices(indices, self.n)
+        per_sample(losses, len(indices))
+        self._take_in(indices, losses)
+
+    def _take_in(self, indices: Tensor, losses: Tensor) -> None:
         if type(self).learn is not Pruner.learn:
             # Copies, because the caller may go on to change either in place.
             self._pending.append((indices.detach().clone(), losses.detach().to(torch.float32, copy=True)))
@@ -205,6 +255,7 @@ class Pruner(Stateful, Sampler[Any]):
     def __iter__(self) -> Iterator[Any]:
         """A fresh iterator over this rank's share of the epoch, as Python integers."""
         self._epoch = self._upcoming()
+        self._tail_unchecked = True
         return self._walk(self._share(self._begin(self._epoch).indices), self._epoch, self._take_turn())
 
     def _walk(self, indices: Tensor, epoch: int, turn: int) -> Iterator[int]:
@@ -247,10 +298,43 @@ class Pruner(Stateful, Sampler[Any]):
         return self._begun[1]
 
     def _start(self, epoch: int, selection: Selection, samples: int) -> None:
+        self._warn_unobserved()
         self._begun, self._preview, self._tables = (epoch, selection), None, {}
         self._walked = self._observed = False
         self._samples_offered += self.n
         self._samples_begun += samples
+
+    def _warn_unobserved(self) -> None:
+        """Says once that an epoch was walked to its end without a loss, by a method that ranks by losses."""
+        if self._walked and not self._observed and type(self).learn is not Pruner.learn:
+            self._warn(
+                "unobserved",
+                f"{type(self).__name__} saw no loss in the whole of its last epoch, so it cannot rank the samples. Call "
+                "pruner.update(index, losses), or observe(index, losses), in every training step.",
+            )
+
+    def tail_is_safe(self) -> None:
+        """Says that whoever iterates leaves no batch of one sample, so that no warning is due."""
+        self._tail_unchecked = False
+
+    def _check_tail(self, batch_size: int) -> None:
+        """Warns once if batches of this size leave one sample over at the epoch's end."""
+        self._tail_unchecked = False
+        if placement()[1] not in (1, self._ranks()[1]):
+            return  # a library deals out the batches among processes: their sizes are not to be told from here
+        count = len(self)
+        if batch_size > SHORTEST and count > batch_size and count % batch_size == 1:
+            self._warn(
+                "tail",
+                f"This epoch of {type(self).__name__} has {count} samples: batches of {batch_size} leave 1 over, and batch norm cannot train "
+                "on one sample. Give the DataLoader drop_last=True (if it has that already, nothing will fail), or "
+                f"batch_sampler=pruner.batch_sampler({batch_size}) in place of sampler and batch_size.",
+            )
+
+    def _warn(self, kind: str, message: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(message, UserWarning, stacklevel=4)
 
     def _finish(self, epoch: int) -> None:
         if self._begun is not None and self._begun[0] == epoch:

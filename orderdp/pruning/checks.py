@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_UNINDEXED = "If these are images or labels, the loader lacks the wrapper: DataLoader(Indexed(dataset), ...) yields (index, sample)."
+
 
 def whole(owner: object, name: str, value: Any, least: int) -> int:
     """An integer of at least `least`."""
@@ -43,12 +45,16 @@ def initial(owner: object, score: Any) -> float:
 
 def as_indices(indices: Tensor | Sequence[int], n: int) -> Tensor:
     """Sample numbers as a 1-d int64 tensor; those on the CPU are checked against n (on a device the check would wait for it)."""
-    tensor = torch.as_tensor(indices)
+    try:
+        tensor = torch.as_tensor(indices)
+    except (TypeError, ValueError, RuntimeError) as error:  # texts, dictionaries, samples of different shapes
+        raise ValueError(f"Indices must be integers, one per sample. Got {type(indices).__name__}. {_UNINDEXED}") from error
     if tensor.numel() == 0:
         tensor = tensor.long()  # an empty list comes as floats
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool or tensor.dim() != 1:
         raise ValueError(
-            f"Indices must be a 1-d tensor of integers, as Indexed(dataset) yields them. Got {tensor.dtype} of shape {tuple(tensor.shape)}."
+            f"Indices must be a 1-d tensor of integers, as Indexed(dataset) yields them. Got {tensor.dtype} of shape {tuple(tensor.shape)}. "
+            + _UNINDEXED
         )
     tensor = tensor.long()
     if tensor.device.type == "cpu" and len(tensor):

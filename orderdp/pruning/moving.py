@@ -30,7 +30,7 @@ class MovingAverage(Pruner):
     """Base of methods that choose anew every `period` epochs, from moving averages of the losses seen in training.
 
     A sample never seen ranks first. Every epoch after the warm-up keeps exactly round((1 - prune_ratio) n) samples. For scores from a
-    pass over all data rather than from training, hand that pass's losses to `observe` before the epoch begins.
+    pass over all data rather than from training, hand that pass's losses to `prime` before the epoch begins.
 
     Source: Raju et al. 2021, with the constants of the public re-implementations.
 

@@ -28,8 +28,9 @@ class OrderDP(Pruner):
 
     Args:
         n: number of samples.
-        explore: share of the samples drawn as candidates, s/n, in (0, 1].
-        exploit: share of the candidates trained on, q/s, in (0, 1].
+        explore: share of the samples drawn as candidates, s/n, in (0, 1]; None for 0.5, or for what `prune_ratio` implies.
+        exploit: share of the candidates trained on, q/s, in (0, 1]; None for 0.6, or for what `prune_ratio` implies.
+        prune_ratio: share left out of every epoch, in (0, 1), in place of one share or both; see `at_ratio`.
         seed: decides candidates, ties and order.
         initial_score: of samples never seen. Infinite: they come first, in random order. The released code takes 3 or 1; a number below
             the losses of trained samples leaves a part of the data untrained for good.
@@ -42,15 +43,21 @@ class OrderDP(Pruner):
 
     Raises:
         ValueError: a share outside its range, or so small that no sample is left; a `trim` that leaves fewer candidates than are kept, or
-            that cannot tell unseen samples because `initial_score` is finite.
+            that cannot tell unseen samples because `initial_score` is finite; a `prune_ratio` with both shares.
+
+    Example:
+        >>> pruner = OrderDP(50_000, prune_ratio=0.7)
+        >>> len(pruner)
+        15000
     """
 
     def __init__(
         self,
         n: int,
         *,
-        explore: float = 0.5,
-        exploit: float = 0.6,
+        explore: float | None = None,
+        exploit: float | None = None,
+        prune_ratio: float | None = None,
         seed: int = 0,
         initial_score: float = math.inf,
         hardest: float = 1.0,
@@ -58,8 +65,11 @@ class OrderDP(Pruner):
         smoothing: float = 1.0,
     ) -> None:
         super().__init__(n, seed=seed)
-        self.explore = fraction(self, "explore", explore, one=True)
-        self.exploit = fraction(self, "exploit", exploit, one=True)
+        if prune_ratio is not None:
+            explore, exploit = shares(self, self.n, prune_ratio, explore, exploit)
+        self.target_ratio = None if prune_ratio is None else float(prune_ratio)
+        self.explore = fraction(self, "explore", 0.5 if explore is None else explore, one=True)
+        self.exploit = fraction(self, "exploit", 0.6 if exploit is None else exploit, one=True)
         self.candidates = round(self.explore * self.n)
         self.kept = round(self.exploit * self.candidates)
         if self.kept < 1:
@@ -75,28 +85,21 @@ class OrderDP(Pruner):
         self._scores = unseen(self.n, self.initial_score)
 
     @classmethod
-    def at_ratio(cls, n: int, prune_ratio: float, *, explore: float | None = None, **options: Any) -> Self:
+    def at_ratio(cls, n: int, prune_ratio: float, *, explore: float | None = None, exploit: float | None = None, **options: Any) -> Self:
         """OrderDP that leaves out exactly 1 - q/n, q = round((1 - prune_ratio) n), of every epoch.
 
         Args:
             n: number of samples.
             prune_ratio: share left out of every epoch, in (0, 1).
-            explore: s/n, at least 1 - prune_ratio; None splits evenly between exploring and exploiting, sqrt(1 - prune_ratio) each.
+            explore: s/n, at least 1 - prune_ratio.
+            exploit: q/s, at least 1 - prune_ratio, instead of `explore`. Without either, both are sqrt(1 - prune_ratio): an even split.
             options: `seed`, `initial_score`, `hardest`, `trim`, `smoothing`.
 
         Raises:
-            ValueError: q > s, fewer candidates than samples to keep.
+            ValueError: q > s, fewer candidates than samples to keep; both shares, which leave no ratio to choose.
         """
-        kept = budget(cls, n, prune_ratio)
-        explore = math.sqrt(1 - prune_ratio) if explore is None else fraction(cls, "explore", explore, one=True)
-        candidates = round(explore * n)
-        if kept > candidates:
-            raise ValueError(
-                f"q > s: OrderDP with 'explore' = {explore:g} draws {candidates} candidates, fewer than the {kept} samples "
-                f"that 'prune_ratio' = {prune_ratio:g} keeps. Raise 'explore' to at least {kept / n:g}."
-            )
-        # The rounded shares: multiplied back, they give s and q exactly.
-        return cls(n, explore=candidates / n, exploit=kept / candidates, **options)
+        explore, exploit = shares(cls, n, prune_ratio, explore, exploit)
+        return cls(n, explore=explore, exploit=exploit, **options)
 
     def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
         """The top q by score of s uniform candidates; of a variant, what is left at the two ends."""
@@ -127,3 +130,34 @@ class OrderDP(Pruner):
             raise ValueError(
                 f"OrderDP with 'trim' needs an infinite 'initial_score': {self.initial_score:g} could be taken for a known loss and trimmed."
             )
+
+
+def shares(owner: object, n: int, prune_ratio: float, explore: float | None, exploit: float | None) -> tuple[float, float]:
+    """(explore, exploit) = (s/n, q/s) that leave out 1 - q/n with q = round((1 - prune_ratio) n).
+
+    Raises:
+        ValueError: a share outside its range, both shares, or q > s.
+    """
+    kept = budget(owner, n, prune_ratio)
+    if explore is not None and exploit is not None:
+        raise ValueError(
+            f"'prune_ratio' = {prune_ratio:g} of OrderDP contradicts 'explore' = {explore!r} with 'exploit' = {exploit!r}, which fix the ratio "
+            "already. Leave out one of the three."
+        )
+    if exploit is not None:
+        candidates = round(kept / fraction(owner, "exploit", exploit, one=True))
+        if candidates > n:
+            raise ValueError(
+                f"s > n: OrderDP with 'exploit' = {exploit:g} needs {candidates} candidates for the {kept} samples that 'prune_ratio' = "
+                f"{prune_ratio:g} keeps, more than n = {n}. Raise 'exploit' to at least {kept / n:g}."
+            )
+    else:
+        explore = math.sqrt(1 - prune_ratio) if explore is None else fraction(owner, "explore", explore, one=True)
+        candidates = round(explore * n)
+        if kept > candidates:
+            raise ValueError(
+                f"q > s: OrderDP with 'explore' = {explore:g} draws {candidates} candidates, fewer than the {kept} samples "
+                f"that 'prune_ratio' = {prune_ratio:g} keeps. Raise 'explore' to at least {kept / n:g}."
+            )
+    # The rounded shares: multiplied back, they give s and q exactly.
+    return candidates / n, kept / candidates

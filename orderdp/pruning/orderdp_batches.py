@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from orderdp.pruning.base import Pruner, Selection
+from orderdp.pruning.batching import PrunedBatches
 from orderdp.pruning.checks import budget, initial, whole
 from orderdp.pruning.exchange import placement
 from orderdp.pruning.ranking import largest, unseen
@@ -31,9 +32,11 @@ class OrderDPBatches(Pruner):
 
     Args:
         n: number of samples.
-        candidates: s, drawn at every step, at most n.
-        batch_size: q, trained at every step, at most s.
-        steps: steps per epoch; None for n // s (at least 1), so that an epoch considers each sample about once.
+        candidates: s, drawn at every step, at most n; with `prune_ratio` it may be left out, for 256.
+        batch_size: q, trained at every step, at most s; not with `prune_ratio`, which decides it.
+        prune_ratio: share of an epoch's n samples that is not trained, in (0, 1), in place of `batch_size`; see `at_ratio`.
+        steps: steps per epoch; None for n // s (at least 1), so that an epoch considers each sample about once, or, with `prune_ratio`,
+            for the number that comes nearest to it.
         seed: decides the candidates.
         initial_score: of samples never seen; see `OrderDP`.
     """
@@ -42,13 +45,21 @@ class OrderDPBatches(Pruner):
         self,
         n: int,
         *,
-        candidates: int,
-        batch_size: int,
+        candidates: int | None = None,
+        batch_size: int | None = None,
+        prune_ratio: float | None = None,
         steps: int | None = None,
         seed: int = 0,
         initial_score: float = math.inf,
     ) -> None:
         super().__init__(n, seed=seed)
+        self.target_ratio = None if prune_ratio is None else float(prune_ratio)
+        if prune_ratio is not None:
+            if batch_size is not None:
+                raise ValueError(f"OrderDPBatches takes 'batch_size' = {batch_size} or 'prune_ratio' = {prune_ratio:g}, not both.")
+            candidates, batch_size, steps = sizes(self, self.n, prune_ratio, 256 if candidates is None else candidates, steps)
+        if candidates is None or batch_size is None:
+            raise ValueError("OrderDPBatches needs 'candidates' and 'batch_size', or a 'prune_ratio'.")
         self.candidates = whole(self, "candidates", candidates, 1)
         self.batch_size = whole(self, "batch_size", batch_size, 1)
         self.steps = None if steps is None else whole(self, "steps", steps, 1)
@@ -63,9 +74,7 @@ class OrderDPBatches(Pruner):
     @classmethod
     def at_ratio(cls, n: int, prune_ratio: float, *, candidates: int = 256, steps: int | None = None, **options: Any) -> Self:
         """q = round((1 - prune_ratio) s); None for `steps` comes nearest to round((1 - prune_ratio) n) samples an epoch."""
-        kept, candidates = budget(cls, n, prune_ratio), min(candidates, n)
-        batch_size = budget(cls, candidates, prune_ratio)
-        steps = max(1, round(kept / batch_size)) if steps is None else steps
+        candidates, batch_size, steps = sizes(cls, n, prune_ratio, candidates, steps)
         return cls(n, candidates=candidates, batch_size=batch_size, steps=steps, **options)
 
     @property
@@ -104,6 +113,14 @@ class OrderDPBatches(Pruner):
         """
         super().begin_epoch(epoch)
         return self._walk_steps(epoch), self.steps_per_epoch
+
+    def batch_sampler(self, batch_size: int) -> PrunedBatches:
+        """Refused: the pruner is a batch sampler itself.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("OrderDPBatches is a batch sampler itself: DataLoader(Indexed(data), batch_sampler=pruner).")
 
     def learn(self, indices: Tensor, losses: Tensor) -> None:
         """A sample's score is its newest loss (Eq. 2)."""
@@ -154,3 +171,10 @@ class OrderDPBatches(Pruner):
         candidates = draw.choice(self.n, self.candidates, replace=False)  # O(s), in random order: a place breaks ties
         kept = largest(self._scores.numpy()[candidates], self.batch_size, np.arange(self.candidates))
         return torch.from_numpy(candidates[kept])
+
+
+def sizes(owner: object, n: int, prune_ratio: float, candidates: int, steps: int | None) -> tuple[int, int, int]:
+    """(candidates, batch_size, steps) of a ratio, with at most n candidates."""
+    kept, candidates = budget(owner, n, prune_ratio), min(candidates, n)
+    batch_size = budget(owner, candidates, prune_ratio)
+    return candidates, batch_size, max(1, round(kept / batch_size)) if steps is None else steps

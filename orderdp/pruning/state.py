@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -40,6 +40,15 @@ class Stateful:
     _samples_begun: int
     _turn: int
     _ahead: list[int]
+    _tail_unchecked: bool
+    _warned: set[str]
+    _given: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        # Kept as given: the signature of a subclass with **options does not name what it passes on.
+        self = super().__new__(cls)
+        self._given = (args, options)
+        return self
 
     def memory(self) -> dict[str, Any]:
         """See `Pruner`."""
@@ -95,15 +104,25 @@ class Stateful:
 
     def __repr__(self) -> str:
         """The call that builds an equal pruner; options at their default are left out."""
-        parameters = inspect.signature(type(self)).parameters
-        given = {name: value for name, value in self._options().items() if value != parameters[name].default}
+        defaults = {name: parameter.default for name, parameter in inspect.signature(type(self)).parameters.items()}
+        given = {name: value for name, value in self._options().items() if name not in defaults or value != defaults[name]}
         return f"{type(self).__name__}({self.n}{''.join(f', {name}={value!r}' for name, value in given.items())})"
 
     def _options(self) -> dict[str, Any]:
-        """The constructor's arguments beside n."""
-        names = list(inspect.signature(type(self)).parameters)[1:]
+        """The arguments that the constructor was given beside n, as the attributes of their names hold them now."""
+        args, options = self._given
+        bound = inspect.signature(type(self)).bind(*args, **options)
+        given: dict[str, Any] = {}
+        for name, value in bound.arguments.items():
+            kind = bound.signature.parameters[name].kind
+            if kind is inspect.Parameter.VAR_KEYWORD:
+                given |= value
+            elif kind is not inspect.Parameter.VAR_POSITIONAL:
+                given[name] = value
+        given.pop("n", None)
         # `prune_ratio` is what was realised; the one asked for is kept as `target_ratio`.
-        return {name: getattr(self, "target_ratio" if name == "prune_ratio" else name) for name in names}
+        now = {name: getattr(self, "target_ratio" if name == "prune_ratio" else name, value) for name, value in given.items()}
+        return {name: None if given[name] is None else value for name, value in now.items()}  # None stays what it was: to be derived
 
     def grow(self, n: int) -> None:
         """The data set has n samples from now on: those appended to it count as never seen, the others keep what is known of them.
@@ -122,7 +141,8 @@ class Stateful:
         state["n"], state["usage"] = n, extended(self.usage, larger.usage, n)
         state["memory"] = {name: extended(value, getattr(larger, name), n) for name, value in state["memory"].items()}
         larger.load_state_dict(state)
-        larger._placement, larger._turn, larger._ahead = self._placement, self._turn, self._ahead
+        for name in ("_placement", "_turn", "_ahead", "_tail_unchecked", "_warned"):
+            setattr(larger, name, getattr(self, name))
         vars(self).update(vars(larger))
 
 

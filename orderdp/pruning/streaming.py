@@ -129,9 +129,18 @@ class StreamingOrderDP:
         return torch.from_numpy(numbers), self.collate_fn([self._samples[place] for place in (numbers % self.pool).tolist()])
 
     def observe(self, numbers: Tensor | Sequence[int], losses: Tensor) -> None:
-        """Takes in the losses of a batch: numbers as it came with, float (b,). One that is not finite counts as infinite."""
+        """Takes in the losses of a batch: numbers as it came with, float (b,). One that is not finite counts as infinite.
+
+        Raises:
+            RuntimeError: no iteration has begun, so that the batch did not come from this pool.
+        """
         numbers = torch.as_tensor(numbers).long()
         per_sample(losses, len(numbers))
+        if self._epoch < 0:
+            raise RuntimeError(
+                "No iteration over this StreamingOrderDP has begun, so the batch did not come from it. Train on what it yields: "
+                "for numbers, batch in pool."
+            )
         # Copies, because the caller may go on to change either in place.
         self._pending.append((numbers.detach().clone(), losses.detach().to(torch.float32, copy=True)))
 

@@ -37,7 +37,7 @@ class Part(NamedTuple):
     """int64 (b,); never empty, because every rank must take part in every step."""
     scale: float
     """By which the mean loss over `indices` is multiplied, so that the mean over ranks is that of the batch. 0 where the batch has too few
-    samples for this rank: then `indices` is another rank's sample, trained without effect."""
+    samples for this rank: then `indices` are samples of another rank, trained without effect."""
 
 
 class Ranks:
@@ -63,11 +63,14 @@ class Ranks:
         """This rank's part of each batch; the batches themselves are appended to `whole`."""
         for batch in batches:
             whole.append(batch)
-            mine = batch[self.rank :: self.world] if self.world > 1 else batch
-            if len(mine):
+            # Two samples a rank at least, where the batch has two: batch norm cannot train on one. So the batches themselves need not
+            # depend on the number of ranks, and a run can go on with another.
+            active = max(1, min(self.world, len(batch) // 2))
+            if self.rank < active:
+                mine = batch[self.rank :: active]
                 yield Part(mine, len(mine) * self.world / len(batch))
             else:
-                yield Part(batch[:1], 0.0)
+                yield Part(batch[:2], 0.0)
 
     def merge(self, record: Steps) -> None:
         """Turns what this rank's steps recorded into what they were over all ranks; once an epoch."""

@@ -26,6 +26,7 @@ from orderdp.models import MODELS
 from orderdp.models.pretrained import start_from
 from orderdp.pruning import PRUNERS
 from orderdp.pruning.base import Pruner
+from orderdp.pruning.batching import batch_sizes
 from orderdp.pruning.streams import stream_seed
 from orderdp.spec import RunSpec
 from orderdp.training.clock import Stopwatch
@@ -333,7 +334,7 @@ class Training:
         if recipe.match_steps_at is None:
             return None
         kept = round((1 - recipe.match_steps_at) * self.n)
-        return recipe.epochs * math.ceil(kept / recipe.batch_size)
+        return recipe.epochs * len(batch_sizes(kept, recipe.batch_size))
 
     def _record_kept(self, indices: Tensor) -> dict[str, float | int | None]:
         """Counts this epoch's samples; keeps its set if it, or the next epoch, is a checkpoint: neighbours can then be compared."""

@@ -178,7 +178,7 @@ def test_accumulated_gradients_are_those_of_the_large_batch(name):
     gradients = []
     for size in (8, 16):
         pruner = make(name)
-        pruner.observe(torch.arange(N), LOSSES[0])
+        pruner.prime(torch.arange(N), LOSSES[0])
         model.zero_grad()
         loader = DataLoader(Indexed(data), batch_size=size, sampler=pruner)
         for step, (index, (x, y)) in enumerate(loader):
@@ -250,8 +250,8 @@ def test_growing_keeps_what_is_known_and_equals_a_larger_pruner(name):
     losses = loss_table(8, more)
     pruner = make(name)
     larger = type(pruner)(more, **pruner._options())
-    pruner.observe(torch.arange(N), losses[0, :N])
-    larger.observe(torch.arange(N), losses[0, :N])
+    pruner.prime(torch.arange(N), losses[0, :N])
+    larger.prime(torch.arange(N), losses[0, :N])
     before = pruner.usage.clone()
     pruner.grow(more)
     assert pruner.n == more and torch.equal(pruner.usage[:N], before) and int(pruner.usage[N:].sum()) == 0

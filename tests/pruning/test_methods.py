@@ -18,7 +18,7 @@ from tests.pruning.conftest import LOSSES, SAMPLERS, N, loss_table, make, scores
 
 def observed(pruner, losses):
     """The pruner after it has seen all samples once."""
-    pruner.observe(torch.arange(pruner.n), torch.as_tensor(losses))
+    pruner.prime(torch.arange(pruner.n), torch.as_tensor(losses))
     return pruner
 
 
@@ -118,10 +118,10 @@ def test_orderdp_breaks_ties_at_random():
 
 def test_orderdp_takes_unseen_samples_first_whatever_the_losses():
     pruner = OrderDP(10, explore=1.0, exploit=0.5)
-    pruner.observe(list(range(6)), torch.full((6,), 1e30))
+    pruner.prime(list(range(6)), torch.full((6,), 1e30))
     assert kept(pruner) >= {6, 7, 8, 9}
-    pruner.observe([6, 7, 8], torch.full((3,), 1e30))
-    pruner.observe([0], torch.tensor([float("nan")]))
+    pruner.prime([6, 7, 8], torch.full((3,), 1e30))
+    pruner.prime([0], torch.tensor([float("nan")]))
     assert kept(pruner) >= {9, 0}
 
 
@@ -277,7 +277,7 @@ def test_infobatch_uses_everything_before_any_loss_and_whenever_all_are_equal():
 
 def test_infobatch_keeps_samples_never_seen():
     pruner = InfoBatch(10, prune_ratio=0.9)
-    pruner.observe(list(range(8)), torch.tensor([0.0] * 6 + [9.0, float("inf")]))
+    pruner.prime(list(range(8)), torch.tensor([0.0] * 6 + [9.0, float("inf")]))
     assert all(kept(pruner, epoch) >= {6, 7, 8, 9} for epoch in range(20))
     assert pruner.select(0).weights.isfinite().all()
 
@@ -346,7 +346,7 @@ def test_moving_averages_equal_those_of_a_loop(alpha):
     observations = []
     for _ in range(15):
         part = [(draw.randrange(10), draw.uniform(0, 5)) for _ in range(7)]  # with repetitions; 10 and 11 never
-        pruner.observe([index for index, _ in part], torch.tensor([loss for _, loss in part]))
+        pruner.prime([index for index, _ in part], torch.tensor([loss for _, loss in part]))
         observations += part
         if draw.random() < 0.5:
             pruner.select(1)  # learned in parts or at once: no difference
@@ -358,10 +358,10 @@ def test_moving_averages_equal_those_of_a_loop(alpha):
 
 def test_a_loss_that_is_not_finite_is_forgotten_at_the_next_one():
     pruner = UCB(4, prune_ratio=0.5, warmup_epochs=0, period=1)
-    pruner.observe([0, 1, 2, 3], torch.tensor([1.0, 2.0, 3.0, 4.0]))
-    pruner.observe([0], torch.tensor([float("nan")]))
+    pruner.prime([0, 1, 2, 3], torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    pruner.prime([0], torch.tensor([float("nan")]))
     assert kept(pruner) == {0, 3}
-    pruner.observe([0], torch.tensor([1.0]))
+    pruner.prime([0], torch.tensor([1.0]))
     assert kept(pruner) == {2, 3}
 
 

@@ -96,7 +96,7 @@ def ranked_twin(pruner: OrderDP, known: list[float], epoch: int) -> set[int]:
 def test_selection_against_its_literal_twin_with_stale_scores(variant):
     pruner = build(variant)
     twin = LOSSES[29].tolist()
-    pruner.observe(torch.arange(N), LOSSES[29])
+    pruner.prime(torch.arange(N), LOSSES[29])
     for epoch in range(10):
         expected = ranked_twin(pruner, twin, epoch)
         assert set(pruner.select(epoch).indices.tolist()) == expected
@@ -133,7 +133,7 @@ def refuted(counts: np.ndarray, trials: int, gamma: np.ndarray, alarm: float = 1
 def test_ranks_are_kept_as_often_as_the_theory_says(variant, n, s, q):
     losses = torch.linspace(0, 3, n)[torch.randperm(n, generator=torch.Generator().manual_seed(1))]
     pruner = OrderDP(n, explore=s / n, exploit=q / s, **VARIANTS[variant])
-    pruner.observe(torch.arange(n), losses)
+    pruner.prime(torch.arange(n), losses)
     trials = 4000
     usage = sum(torch.bincount(pruner.select(epoch).indices, minlength=n) for epoch in range(trials))
     counts = usage[losses.argsort(descending=True)].numpy()
@@ -149,7 +149,7 @@ def test_ranks_are_kept_as_often_as_the_theory_says(variant, n, s, q):
 @each
 def test_samples_never_seen_come_first(variant):
     pruner = build(variant)
-    pruner.observe(torch.arange(60), torch.full((60,), 1e30))
+    pruner.prime(torch.arange(60), torch.full((60,), 1e30))
     unseen = set(range(60, N))  # 37 of the 48 to keep
     candidates = set(OrderDP(N, explore=pruner.explore, exploit=1.0).select(0).indices.tolist())
     assert set(pruner.select(0).indices.tolist()) >= unseen & candidates
@@ -162,18 +162,18 @@ def test_samples_never_seen_come_first(variant):
 
 def test_trimming_takes_the_highest_known_scores_only():
     pruner = OrderDP(20, explore=1.0, exploit=0.5, trim=0.25)
-    pruner.observe(torch.arange(12), torch.arange(12.0))
+    pruner.prime(torch.arange(12), torch.arange(12.0))
     # 8 unseen stay; of 12 known, round(0.25 * 12) = 3 go: 11, 10, 9. The next two highest fill up.
     assert set(pruner.select(0).indices.tolist()) == {*range(12, 20), 8, 7}
     # A loss that is not finite tells nothing: it counts as never seen.
-    pruner.observe([11], torch.tensor([math.nan]))
+    pruner.prime([11], torch.tensor([math.nan]))
     assert 11 in pruner.select(0).indices.tolist()
 
 
 def test_moving_average_of_the_scores():
     pruner = OrderDP(4, explore=1.0, exploit=1.0, smoothing=0.25)
     for losses in ([1.0, 2.0, math.inf], [3.0, math.nan, 5.0], [5.0, 4.0, 7.0]):
-        pruner.observe([0, 1, 2], torch.tensor(losses))
+        pruner.prime([0, 1, 2], torch.tensor(losses))
     # 1 -> 1.5 -> 2.375; 2 -> lost -> starts anew; lost -> 5 -> 5.5; never seen.
     assert scores(pruner).tolist() == [2.375, 4.0, 5.5, math.inf]
 

@@ -41,10 +41,10 @@ def pruned_sets(explore, exploit, start):
     pruner, rng = OrderDP(N, explore=explore, exploit=exploit, seed=3), np.random.default_rng(2)
     fixed = torch.from_numpy(rng.random(N))
     if start == "fixed_ranking":
-        pruner.observe(torch.arange(N), fixed)
+        pruner.prime(torch.arange(N), fixed)
     for epoch in range(EPOCHS):
         if start == "random":
-            pruner.observe(torch.arange(N), torch.from_numpy(rng.random(N)))
+            pruner.prime(torch.arange(N), torch.from_numpy(rng.random(N)))
         kept = pruner.begin_epoch(epoch).indices
         yield kept.numpy()
         pruner.observe(kept, fixed[kept])
@@ -87,7 +87,7 @@ def test_models_of_similarity(sets, explore, exploit):
 def test_no_course_of_the_scores_gives_more_similar_sets():
     # What was kept gets the highest scores: the pruner keeps it again whenever it is a candidate.
     pruner = OrderDP(N, explore=0.5, exploit=0.6, seed=0)
-    pruner.observe(torch.arange(N), torch.zeros(N))
+    pruner.prime(torch.arange(N), torch.zeros(N))
     before = pruner.begin_epoch(0).indices
     for epoch in range(1, 5):
         pruner.observe(before, torch.full((len(before),), float(epoch)))
