@@ -334,7 +334,7 @@ class Pruner(Stateful, Sampler[Any]):
     def _warn(self, kind: str, message: str) -> None:
         if kind not in self._warned:
             self._warned.add(kind)
-            warnings.warn(message, UserWarning, stacklevel=4)
+            warnings.warn(message, UserWarning, stacklevel=5)
 
     def _finish(self, epoch: int) -> None:
         if self._begun is not None and self._begun[0] == epoch:

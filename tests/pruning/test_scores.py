@@ -49,6 +49,7 @@ def test_larger_is_harder_and_nothing_overflows(name):
 
 def test_update_ranks_by_the_scores_and_averages_the_losses():
     pruner = OrderDP(4, explore=1.0, exploit=0.5)
+    pruner.begin_epoch(0)
     losses = torch.tensor([4.0, 3.0, 2.0, 1.0], requires_grad=True)
     loss = pruner.update(torch.arange(4), losses, scores=torch.tensor([-1.0, 0.5, 0.2, 0.9]))
     assert float(loss.detach()) == 2.5 and loss.requires_grad
@@ -60,8 +61,10 @@ def test_update_ranks_by_the_scores_and_averages_the_losses():
     [(torch.rand(4), torch.rand(3)), (torch.rand(4), torch.tensor(1.0)), (torch.tensor(1.0), torch.rand(4)), (torch.rand(4), [1.0] * 4)],
 )
 def test_scores_and_losses_are_both_per_sample(losses, scores):
+    pruner = OrderDP(4)
+    pruner.begin_epoch(0)
     with pytest.raises(ValueError, match=r"one per sample|per sample: shape"):
-        OrderDP(4).update(torch.arange(4), losses, scores)
+        pruner.update(torch.arange(4), losses, scores)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -166,3 +166,26 @@ def test_the_engine_hands_over_the_score_that_the_method_names(digits):
     training.fit(lambda training: None)
     got = training.pruner.state_dict()["memory"]["_scores"][indices]
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("batch_size", "rest"), [(92, 1), (65, 27), (299, 1), (239, 2), (398, 3)])
+def test_a_remainder_of_one_or_two_joins_the_batch_before(batch_size, rest, digits):
+    """A batch of one ended batch norm with an error."""
+    n = len(digits.train_labels)
+    assert n % batch_size == rest
+    training = Training(spec("full", {}, batch_size=batch_size, epochs=1), digits, torch.device("cpu"))
+    training.fit(lambda training: None)
+    (row,) = training.history
+    assert row["kept"] == n
+    assert row["steps"] == n // batch_size + (rest > 2)
+    assert row["progress"] == 1
+
+
+def test_infobatch_trains_whatever_its_epochs_leave_over(digits):
+    """Met at a small ResNet-18, 50 % and the third seed: an epoch whose last batch held one sample."""
+    training = Training(spec("infobatch", {"prune_ratio": 0.5}, batch_size=4, epochs=3), digits, torch.device("cpu"))
+    sizes = []
+    parts = training.ranks.parts
+    training.ranks.parts = lambda batches, whole: (sizes.append(len(p.indices)) or p for p in parts(batches, whole))
+    training.fit(lambda training: None)
+    assert min(sizes) > 2

@@ -195,6 +195,15 @@ def test_parts_cover_a_batch_and_weigh_its_mean(monkeypatch):
         torch.testing.assert_close(means, torch.stack([losses[batch].mean() for batch in batches]))
 
 
+def test_no_rank_trains_on_one_sample_of_a_batch_that_has_two(monkeypatch):
+    for world in (1, 2, 3, 8):
+        for size in range(2, 40):
+            for rank in range(world):
+                monkeypatch.setattr("orderdp.training.distributed.placement", lambda rank=rank, world=world: (rank, world))
+                (part,) = Ranks().parts([torch.arange(size)], [])
+                assert len(part.indices) >= 2
+
+
 def test_a_rank_without_gpu_is_named(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "4")
     assert local_device("cpu") == "cpu"
