@@ -42,12 +42,12 @@ class Stateful:
     _ahead: list[int]
     _tail_unchecked: bool
     _warned: set[str]
-    _given: tuple[tuple[Any, ...], dict[str, Any]]
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         # Kept as given: the signature of a subclass with **options does not name what it passes on.
         self = super().__new__(cls)
-        self._given = (args, options)
+        self._arguments = (args, options)
         return self
 
     def memory(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class Stateful:
 
     def _options(self) -> dict[str, Any]:
         """The arguments that the constructor was given beside n, as the attributes of their names hold them now."""
-        args, options = self._given
+        args, options = self._arguments
         bound = inspect.signature(type(self)).bind(*args, **options)
         given: dict[str, Any] = {}
         for name, value in bound.arguments.items():

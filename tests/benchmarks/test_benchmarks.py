@@ -17,8 +17,8 @@ from benchmarks.overhead import side_by_side
 from benchmarks.selection import SortedOrderDP
 from benchmarks.summary import goal
 from benchmarks.workload import one_epoch, spec, training
-from orderdp.pruning.batching import batch_sizes
 from orderdp.pruning import PRUNERS, OrderDP
+from orderdp.pruning.batching import batch_sizes
 from orderdp.pruning.streams import numpy_generator
 from orderdp.spec import AugmentSpec
 from orderdp.training.augment import Images, draw

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from orderdp.pruning import PRUNERS, Indexed, OrderDP, OrderDPBatches, RandomPruning, StaticSubset, StreamingOrderDP
+from orderdp.pruning import PRUNERS, Indexed, InfoBatch, OrderDP, OrderDPBatches, RandomPruning, StaticSubset, StreamingOrderDP
 from orderdp.pruning.scheduled import ScheduledOrderDP
 
 DATA = TensorDataset(torch.arange(40.0))
@@ -124,6 +124,7 @@ class Gentle(OrderDP):
         ScheduledOrderDP(100, prune_ratio=0.5, rise=0.2, epochs=4),
         Gentle(100, floor=0.2, explore=0.9, seed=2),
         Gentle.at_ratio(100, 0.6, floor=0.3),
+        InfoBatch(100, prune_ratio=0.5),
     ],
     ids=repr,
 )
