@@ -138,8 +138,14 @@ def select(args: argparse.Namespace) -> int:
 def report(args: argparse.Namespace) -> int:
     """Make tables, figures and the page from the runs."""
     from orderdp.reporting.artifacts import report as make_report
+    from orderdp.reporting.artifacts import report_after_failures
 
-    make_report(grids.load(args.params, args.scale), runs=RUNS, reports=REPORTS, only=args.only, page=args.page)
+    grid = grids.load(args.params, args.scale)
+    if args.partial:
+        report_after_failures(grid, runs=RUNS, reports=REPORTS)
+        _tell(f"Jobs failed: {REPORTS / grid.scale / 'index.html'} was made from what there is, and says what is missing.")
+    else:
+        make_report(grid, runs=RUNS, reports=REPORTS, only=args.only, page=args.page)
     return 0
 
 
@@ -223,6 +229,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         sub[name].add_argument("--threads", type=int, help="CPU threads")
     sub["study"].add_argument("--study", required=True, help="a name that `snakemake -n` shows")
     sub["report"].add_argument("--only", help="one experiment; all of them and the page unless given")
+    sub["report"].add_argument("--partial", action="store_true", help="after jobs have failed: what they left out, from what there is")
     sub["report"].add_argument("--page", action="store_true", help="the page alone, from tables and figures made before")
     sub["track"].add_argument("--watch", action="store_true", help="follow the files until the parent ends")
     sub["track"].add_argument("--parent", type=int, help="process to watch with; this one's parent unless given")

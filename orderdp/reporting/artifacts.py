@@ -8,13 +8,13 @@ from pathlib import Path
 from orderdp.grid import Grid
 from orderdp.reporting import style
 from orderdp.reporting.page import write_page
-from orderdp.reporting.provenance import PAGE, discard, qualified, record
+from orderdp.reporting.provenance import PAGE, PARTIAL, discard, qualified, record, records
 from orderdp.reporting.registry import ARTIFACTS, READERS, artifacts_of, paths
 from orderdp.reporting.results import Runs
 from orderdp.reporting.verify import verify
 from orderdp.stamps import artifact_stamp, page_stamp
 
-__all__ = ["ARTIFACTS", "make", "report", "verify"]
+__all__ = ["ARTIFACTS", "make", "report", "report_after_failures", "verify"]
 
 
 def report(
@@ -46,6 +46,30 @@ def report(
     if page or only is None:
         made.append(write_page(grid, runs, reports, page_stamp(grid)))
         say(f"{PAGE}: {reports / grid.scale / 'index.html'}")
+    return made
+
+
+def report_after_failures(grid: Grid, runs: Path, reports: Path) -> list[str]:
+    """Makes what the workflow could not make because jobs failed, from the runs that there are, and a page that says what is missing.
+
+    Its records do not have the names that the workflow looks for, so that the next call of it makes these files again.
+
+    Args:
+        grid: of the scale.
+        runs: folder of runs.
+        reports: folder of all reports.
+
+    Returns:
+        The experiments that were made.
+    """
+    made = []
+    for name, experiment in grid.experiments.items():
+        stamp = artifact_stamp(grid, name)
+        up_to_date = f"{name}-{stamp}.json" in {path.name for path in records(reports / grid.scale, name)}
+        if not up_to_date and any((runs / folder / "summary.json").is_file() for folder in experiment.folders):
+            make(grid, name, runs, reports, PARTIAL)
+            made.append(name)
+    write_page(grid, runs, reports, PARTIAL)
     return made
 
 

@@ -13,6 +13,9 @@ from orderdp.reporting.results import STUDY_TABLES
 PAGE = "page"
 """Takes the place of an experiment's name in the record of the page."""
 
+PARTIAL = "partial"
+"""Takes the place of the stamp in the records of what was made after jobs had failed."""
+
 RUN_FILES = (
     "summary.json", "history.csv", "selection.npz", "diagnostics.csv", "profile.npz", *(f"{table}.csv" for table in STUDY_TABLES), "costs.csv",
     "coresets.npz",

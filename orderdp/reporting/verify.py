@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orderdp.grid import Grid
 from orderdp.reporting.files import sha256_of
-from orderdp.reporting.provenance import PAGE, RUN_FILES, command, records
+from orderdp.reporting.provenance import PAGE, PARTIAL, RUN_FILES, command, records
 
 
 def verify(grid: Grid, runs: Path, reports: Path) -> list[str]:
@@ -50,7 +50,14 @@ def _page(grid: Grid, out: Path) -> list[str]:
     record = json.loads(found[0].read_text(encoding="utf-8"))
     now = {path.name: sha256_of(path) for experiment in grid.experiments for path in records(out, experiment)}
     stale = [] if record["shows"] == now else [f"The page shows older tables or figures. Make it again: {command(grid, PAGE)}"]
+    if record["stamp"] == PARTIAL:
+        stale.append(f"The page was made after jobs had failed. Finish the workflow: {go_on(grid)}")
     return stale + _files(PAGE, record["files"], out)
+
+
+def go_on(grid: Grid) -> str:
+    """The command that makes what is missing."""
+    return f"snakemake --cores all --config scale={grid.scale}"
 
 
 def _cells(

@@ -9,6 +9,7 @@ def test_a_run_that_crashes_is_named_with_its_signal_and_log(project):
     """Compiled code crashes in one run; the others are not touched by it, and the next call makes what is missing."""
     (ucb,) = project.folder.glob("runs/*-ucb-*")
     shutil.rmtree(ucb)
+    shutil.rmtree(project.folder / "reports")
     module = project.folder / "orderdp/training/run.py"
     sound = module.read_text()
     broken = sound.replace(
@@ -23,6 +24,17 @@ def test_a_run_that_crashes_is_named_with_its_signal_and_log(project):
     assert f"logs/train/{log.name}" in done.stderr
     assert "Fatal Python error: Segmentation fault" in log.read_text()
     assert 'training/run.py", line' in log.read_text()
+    page = project.folder / "reports/quick/index.html"
+    assert "This report is not complete: jobs of the workflow failed, and 1 result is missing." in page.read_text()
+    assert "made from the others" in page.read_text() and ucb.name in page.read_text()
+    assert "index.html was made from what there is, and says what is missing" in done.stderr
+    verified = project.run("python", "-m", "orderdp", "verify", check=False)
+    assert verified.returncode == 1
+    assert "The page was made after jobs had failed. Finish the workflow: snakemake --cores all" in verified.stdout
+    assert f"table2: the run {ucb.name} is missing" in verified.stdout
     module.write_text(sound)
     project.snakemake()
     assert (ucb / "summary.json").exists()
+    assert "not complete" not in page.read_text()
+    assert project.run("python", "-m", "orderdp", "verify").stdout == "Reports and runs agree.\n"
+    assert not list(project.folder.glob("reports/quick/provenance/*-partial.json"))

@@ -138,4 +138,8 @@ onsuccess:
 
 
 onerror:
+    # Not after an interruption, which leaves no failed job and should be quick. Snakemake gives one log file or several.
+    logs = [log] if isinstance(log, str) else log
+    if any("Error in rule" in Path(path).read_text() for path in logs):
+        beside("orderdp", "report", "--scale", SCALE, "--partial", wait=True)
     run_tracker("--best-effort", wait=True)
