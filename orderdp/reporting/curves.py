@@ -9,6 +9,7 @@ import pandas as pd
 
 from orderdp.reporting import style
 from orderdp.reporting.measures import pearson, rolling_window, spread
+from orderdp.reporting.ratios import at_place
 from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import signed
 
@@ -151,8 +152,8 @@ def _draw_joint(ax: Axes, part: pd.DataFrame) -> None:
         limit(values.min() - margin, values.max() + margin)
 
 
-def time_to_accuracy(ratio: float) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
-    """The data function of the figure at one prune ratio."""
+def time_to_accuracy(place: int, last: bool = False) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
+    """The data function of the figure at one prune ratio, chosen as `ratios.at_place` says."""
 
     def data(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
         """Accuracy against time: one row per method and epoch, over the finished runs.
@@ -161,11 +162,9 @@ def time_to_accuracy(ratio: float) -> Callable[[pd.DataFrame, pd.DataFrame], pd.
             workload, method, legend, `epoch`, `time_s` (selection and training since the start, mean over seeds), `test_accuracy` (mean
             over seeds, %) with `test_accuracy_std`, `seeds`. Methods without a finished run have one row with their `legend`.
         """
-        chosen = results[results["prune_ratio"].isna() | ((results["prune_ratio"] - ratio).abs() < 1e-9)]
-        if chosen["prune_ratio"].isna().all():
-            chosen = chosen.iloc[:0]
         records: list[dict[str, Any]] = []
-        for legend, cells, first in _methods(chosen):
+        shown = [(ratio, *method) for ratio, rows in at_place(results, place, last) for method in _methods(rows)]
+        for ratio, legend, cells, first in shown:
             base = first | {"legend": legend, "prune_ratio": ratio}
             del base["seed"]
             epochs = histories[histories["cell"].isin(cells)].dropna(subset=["test_accuracy"] if cells else [])
@@ -184,11 +183,10 @@ def time_to_accuracy(ratio: float) -> Callable[[pd.DataFrame, pd.DataFrame], pd.
 
 
 def draw_time_to_accuracy(data: pd.DataFrame, footer: str) -> Figure:
-    """One panel per workload: the whole training at the left, its upper end enlarged at the right."""
-    workloads = list(dict.fromkeys(data["workload"])) or [""]
-    figure, axes = style.panels(len(workloads), 2, 3.7 * len(workloads))
-    for row, workload in zip(axes, workloads, strict=True):
-        part = data[data["workload"] == workload]
+    """One row per workload and prune ratio: the whole training at the left, its upper end enlarged at the right."""
+    parts = [part for _, part in data.groupby(["workload", "prune_ratio"], sort=False)] or [data]
+    figure, axes = style.panels(len(parts), 2, 3.7 * len(parts))
+    for row, part in zip(axes, parts, strict=True):
         if part["test_accuracy"].notna().sum() == 0:
             for ax in row:
                 style.nothing(ax)
@@ -202,7 +200,7 @@ def draw_time_to_accuracy(data: pd.DataFrame, footer: str) -> Figure:
         low = part.groupby("method")["test_accuracy"].apply(lambda a: a.iloc[len(a) // 2 :].min()).min()
         row[1].set_ylim(low - 0.05 * (best - low) - 0.1, min(best + 0.15 * (best - low) + 0.1, 100.4))
         title = f"Prune ratio {100 * float(part.iloc[0]['prune_ratio']):.6g} %"
-        title += f", {workload}" if len(workloads) > 1 else ""
+        title += f", {part.iloc[0]['workload']}" if data["workload"].nunique() > 1 else ""
         _label(row[0], title, f"Selection and training time ({unit})", "Test accuracy (%)")
         _label(row[1], "Upper end, enlarged", f"Selection and training time ({unit})", "Test accuracy (%)")
     return style.finish(figure, axes, footer)

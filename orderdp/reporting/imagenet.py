@@ -9,9 +9,10 @@ import pandas as pd
 from orderdp.reporting.layouts import NOT_COMPARABLE, OURS, measured, published_entry, published_heading, published_sheet, runs_entry
 from orderdp.reporting.measures import spread
 from orderdp.reporting.paper import is_comparable, printed, published_cells, published_workloads, workload_label
+from orderdp.reporting.ratios import percent
 from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, duration_text, muted, number, with_error
-from orderdp.reporting.tables import FULL, SUMMARY, competes, summarise
+from orderdp.reporting.tables import FULL, SUMMARY, mark_best, summarise
 
 PRINTED = {"accuracy": "", "gap": "/gap", "time_h": "/time", "node_hours": "/node-hours"}
 """Column `published <name>` -> the quantity in `published.csv`."""
@@ -32,8 +33,7 @@ def table3(results: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per workload, method and prune ratio (NaN for the full data): see `tables.summarise`; `node_hours` (GPUs times hours of
-        selection and training, mean over seeds; NaN without a GPU); `best` (highest mean of the ratio among several pruning methods all of
-        whose runs finished); `published_on` and the printed `published accuracy`, `gap` (points below full data), `time_h`, `node_hours`
+        selection and training, mean over seeds; NaN without a GPU); `best` (see `tables.mark_best`); `published_on` and the printed `published accuracy`, `gap` (points below full data), `time_h`, `node_hours`
         and `std`. No rows where the scale leaves the workloads out.
     """
     return _beside_full(results, "table3")
@@ -73,9 +73,8 @@ def _beside_full(results: pd.DataFrame, table: str) -> pd.DataFrame:
                 done = runs[runs["status"] == FINISHED]
                 hours = spread(done["gpus"] * done["time_s"] / 3600).mean
                 block.append({"workload": workload, "prune_ratio": ratio} | summarise(runs, full) | {"node_hours": hours})
-            rivals = [record["accuracy"] for record in block if competes(record)]
+            mark_best(block)
             for record in block:
-                record["best"] = competes(record) and len(rivals) > 1 and record["accuracy"] == max(rivals)
                 records.append(record | _printed(published, record, float(ratio)))
     return pd.DataFrame(records, columns=list(COLUMNS))
 
@@ -137,10 +136,14 @@ def table5_sheets(table: pd.DataFrame) -> list[Sheet]:
         return [left_out("table5", "Table 5")]
     blocks = []
     for workload, part in table.groupby("workload", sort=False):
-        asked = part["prune_ratio"].max()
+        asked = sorted(part["prune_ratio"].dropna().unique())
         heading = workload_label(part.iloc[0]["published_on"])
         heading += "" if is_comparable(str(workload), part.iloc[0]["stands_for"]) else f"; here {workload}"
-        blocks.append(Block(f"{heading}; {100 * asked:.6g} % asked for", tuple(_short(row) for row in part.to_dict("records"))))
+        rows = part.to_dict("records")
+        if len(asked) > 1:
+            rows = [row if row["method"] == FULL else row | {"label": f"{row['label']}, {percent(row['prune_ratio'])}"} for row in rows]
+        heading += f"; {' and '.join(map(percent, asked))} asked for"
+        blocks.append(Block(heading, tuple(map(_short, rows))))
     heading = "Published" if all(map(is_comparable, table["workload"], table["stands_for"])) else NOT_COMPARABLE
     return [
         Sheet(

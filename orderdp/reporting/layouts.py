@@ -8,6 +8,7 @@ import pandas as pd
 
 from orderdp.reporting.measures import PHASES
 from orderdp.reporting.paper import is_comparable, load_published, published_workloads, workload_label
+from orderdp.reporting.ratios import is_other, percent
 from orderdp.reporting.results import DIVERGED, FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, muted, number, signed, with_error
 
@@ -25,7 +26,7 @@ def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
     papers = published_workloads(str(table.iloc[0]["stands_for"]))
     blocks = []
     for ratio, block in table.groupby("prune_ratio"):
-        for group, heading in (("paper", f"Prune ratio {100 * float(ratio):.6g} %"), ("added", "Baselines that the paper does not have")):
+        for group, heading in (("paper", f"Prune ratio {100 * float(ratio):.6g} %"), ("added", "Rows that the paper does not have")):
             chosen = block[block["group"].isin(["full", "paper"] if group == "paper" else [group])]
             if len(chosen):
                 blocks.append(Block(heading, tuple(_table2_row(row, papers) for row in chosen.to_dict("records"))))
@@ -35,7 +36,7 @@ def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
         blocks=tuple(blocks),
         spans=(("", 1), ("Here", len(OURS) + 1), (published_heading(workload, table), len(papers))),
         notes=(
-            "Bold: highest mean at this ratio among the paper's pruning methods, however small its lead.",
+            "Bold: highest mean at this ratio among the paper's pruning methods, however small its lead; methods of equal mean are bold together.",
             "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval "
             "(runs of one seed share initial weights, order and augmentation). Published: accuracy in %, in brackets the printed gap.",
         ),
@@ -92,7 +93,7 @@ def published_entry(value: object, gap: object) -> Entry:
     return Entry(f"{value:.1f}" + ("" if gap is None or gap != gap else f" ({signed(-gap, 1)})"), muted=True)
 
 
-def published_line(label: str, lines: pd.DataFrame, digits: int, blanks: int = 0) -> list[tuple[Entry, ...]]:
+def published_line(label: str, lines: pd.DataFrame, digits: int, blanks: int = 0, at: str = "") -> list[tuple[Entry, ...]]:
     """The line below ours with what the paper prints, if it prints anything.
 
     Args:
@@ -100,11 +101,12 @@ def published_line(label: str, lines: pd.DataFrame, digits: int, blanks: int = 0
         lines: the rows of our line's phases, with `published` and `published_std`.
         digits: after the point.
         blanks: empty cells at the end.
+        at: the ratio that the printed values belong to, if it is another than ours.
     """
     if lines["published"].isna().all():
         return []
     texts = [with_error(mean, std, digits) for mean, std in zip(lines["published"], lines["published_std"], strict=True)]
-    return [muted((f"{label}, published", *texts, *[""] * blanks))]
+    return [muted((f"{label}, published" + (f" at {at}" if at else ""), *texts, *[""] * blanks))]
 
 
 METRICS = {"accuracy": ("Accuracy (%)", 2), "gradient norm": ("Gradient norm", 3), "gradient norm / mean weight": ("Norm ÷ mean weight", 3)}
@@ -122,6 +124,8 @@ def _table9_sheet(workload: str, table: pd.DataFrame) -> Sheet:
     for _, part in table.groupby(["method", "prune_ratio"], sort=False, dropna=False):
         first = part.iloc[0]
         heading = f"{first['label']} (runs: {runs_text(first['runs'], first['planned'], first['diverged'])}"
+        if first["prune_ratio"] == first["prune_ratio"]:
+            heading += f"; asked for: {percent(first['prune_ratio'])}"
         if first["realised_prune_ratio"] == first["realised_prune_ratio"]:
             heading += f"; really pruned: {100 * first['realised_prune_ratio']:.1f} %"
         blocks.append(Block(heading + ")", tuple(_table9_rows(part))))
@@ -138,7 +142,8 @@ def _table9_sheet(workload: str, table: pd.DataFrame) -> Sheet:
 
 def _table9_rows(part: pd.DataFrame) -> list[tuple[Entry, ...]]:
     rows = []
-    norms = part[part["metric"] == "gradient norm"]["mean"].to_numpy()
+    norms, first = part[part["metric"] == "gradient norm"]["mean"].to_numpy(), part.iloc[0]
+    at = percent(first["published_at"]) if is_other(first["published_at"], first["realised_prune_ratio"]) else ""
     for metric, (label, digits) in METRICS.items():
         lines = part[part["metric"] == metric]
         # Weights are all 1 but for methods that rescale: the third line would repeat the second.
@@ -149,7 +154,7 @@ def _table9_rows(part: pd.DataFrame) -> list[tuple[Entry, ...]]:
         if not first_is_empty or metric in ("accuracy", "gradient norm"):
             ours = [status if first_is_empty else with_error(m, s, digits) for m, s in zip(lines["mean"], lines["std"], strict=True)]
             rows.append((Entry(label), *map(Entry, ours)))
-        rows += published_line(label, lines, 2)
+        rows += published_line(label, lines, 2, at=at)
     return rows
 
 

@@ -103,7 +103,7 @@ def _contents(grid: Grid, names: list[str]) -> str:
 
 def _headline(table2: pd.DataFrame | None) -> str:
     sheets = [] if table2 is None else headline_sheets(table2)
-    content = "".join(map(to_html, sheets)) or '<p class="missing">Table 2 has no runs at 70 % yet.</p>\n'
+    content = "".join(map(to_html, sheets)) or '<p class="missing">Table 2 has no runs yet.</p>\n'
     return f'<section id="headline">\n<h2>In short</h2>\n{content}</section>\n'
 
 

@@ -70,7 +70,7 @@ class Item(NamedTuple):
 
 
 ITEMS: tuple[Item, ...] = (
-    Item("figure1", "Figure 1", "Training dynamics at a 70 % prune ratio", "figure1"),
+    Item("figure1", "Figure 1", "Training dynamics", "figure1"),
     Item("table1", "Table 1", "Static pruning on CIFAR-10 and CIFAR-100 with ResNet-18", "table1"),
     Item("table2", "Table 2", "Dynamic pruning on CIFAR-10 and CIFAR-100", "table2"),
     Item("figure3", "Figure 3", "Accuracy and time over the prune ratio", "figure3"),
@@ -101,6 +101,13 @@ def published_cells(table: str) -> dict[tuple[str, str], tuple[float, float]]:
 def printed(cells: dict[tuple[str, str], tuple[float, float]], method: str, column: str) -> tuple[float, float]:
     """Our method's (value, std) in `published_cells`; NaN where nothing is printed."""
     return cells.get((PUBLISHED_ROWS.get(method, ""), column), (float("nan"), float("nan")))
+
+
+def published_ratios(cells: dict[tuple[str, str], tuple[float, float]], where: str) -> list[float]:
+    """The prune ratios in (0, 1) that `published_cells` has for a published workload, ascending."""
+    columns = [column.removeprefix(f"{where}/") for _, column in cells if column.startswith(f"{where}/")]
+    found = {float(text) / 100 for column in columns if (text := column.split("/")[0]).replace(".", "", 1).isdigit()}
+    return sorted(found - {0.0})
 
 
 def published_workloads(stands_for: str) -> list[str]:

@@ -91,12 +91,13 @@ def _ranks(number: int, data: Callable[..., pd.DataFrame], draw: Callable[[pd.Da
     return Figure(f"figure{number}", f"Figure {number}", ("settings",), data, draw)
 
 
-def _usage(name: str, title: str, ratio: float) -> Figure:
-    return Figure(name, title, ("selections",), usage.usage_at(ratio), usage.draw_usage)
+def _usage(number: int, place: int, last: bool = False) -> Figure:
+    return Figure(f"figure{number}", f"Figure {number}", ("selections",), usage.usage_at(place, last), usage.draw_usage)
 
 
-def _time(name: str, title: str, ratio: float) -> Figure:
-    return Figure(name, title, ("results", "histories"), curves.time_to_accuracy(ratio), curves.draw_time_to_accuracy)
+def _time(number: int, place: int, last: bool = False) -> Figure:
+    data = curves.time_to_accuracy(place, last)
+    return Figure(f"figure{number}", f"Figure {number}", ("results", "histories"), data, curves.draw_time_to_accuracy)
 
 
 ARTIFACTS: dict[str, tuple[Table | Figure, ...]] = {
@@ -116,11 +117,8 @@ ARTIFACTS: dict[str, tuple[Table | Figure, ...]] = {
     "figure1": (Figure("figure1", "Figure 1", ("results", "histories"), curves.figure1, curves.draw_figure1),),
     "figure3": (Figure("figure3", "Figure 3", ("results",), tradeoffs.figure3, tradeoffs.draw_figure3),),
     "figure4": (Figure("figure4", "Figure 4", ("results",), tradeoffs.figure4, tradeoffs.draw_figure4),),
-    "figures9_11": (
-        _usage("figure9", "Figure 9", 0.3),
-        _usage("figure10", "Figure 10", 0.5),
-        _usage("figure11", "Figure 11", 0.99),
-    ),
+    # One figure per prune ratio of the grid, ascending; the last shows any that are left.
+    "figures9_11": (_usage(9, 0), _usage(10, 1), _usage(11, 2, last=True)),
     "figures5_8": (
         _ranks(5, ranks.figure5, ranks.draw_figure5),
         _ranks(6, ranks.figure6, ranks.draw_figure6),
@@ -139,7 +137,7 @@ ARTIFACTS: dict[str, tuple[Table | Figure, ...]] = {
         Figure("theorems", "The theorems", ("study",), theorems.theorem_curves, theorems.draw_theorems),
     ),
     "errata": (Table("errata", "Errata", ("settings",), errata.errata, errata.errata_sheets),),
-    "figures12_13": (_time("figure12", "Figure 12", 0.4), _time("figure13", "Figure 13", 0.7)),
+    "figures12_13": (_time(12, 0), _time(13, 1, last=True)),
     "beyond": (
         Table("beyond", "Table of variants", ("results",), variants.beyond, variants.beyond_sheets),
         Figure("beyond_accuracy", "Figure of variants", ("results",), variants.beyond, variants.draw_beyond),

@@ -10,9 +10,10 @@ import pandas as pd
 from orderdp.reporting import style
 from orderdp.reporting.layouts import difference_text, published_entry, published_heading, runs_text
 from orderdp.reporting.paper import published_cells, published_workloads, workload_label
+from orderdp.reporting.ratios import others_note
 from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
-from orderdp.reporting.tables import FULL, competes, published_of, summarise
+from orderdp.reporting.tables import FULL, mark_best, published_of, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,12 +52,12 @@ def table1(results: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
         for ratio in sorted(of_workload["prune_ratio"].dropna().unique()):
             block = [summarise(full, full)] if len(full) else []
             block += [summarise(runs, full) for _, runs in of_workload[of_workload["prune_ratio"] == ratio].groupby("method", sort=False)]
-            best = max((r["accuracy"] for r in block if competes(r)), default=None)
+            mark_best(block)
             for record in block:
                 method = record["method"]
                 runs = of_workload[(of_workload["method"] == method) & (of_workload["prune_ratio"] == ratio)]
                 record |= {"workload": workload, "prune_ratio": ratio, "family": style.FAMILIES.get(method, "")}
-                record |= {"best": competes(record) and record["accuracy"] == best, **_cost(method, runs, spent)}
+                record |= _cost(method, runs, spent)
                 records.append(record | published_of(published, method, record["stands_for"], ratio))
     return pd.DataFrame(records)
 
@@ -98,6 +99,7 @@ def _sheet(workload: str, table: pd.DataFrame) -> Sheet:
             "Choosing: seconds for the coresets of all ratios from evidence that is there; of OrderDP, all selections of a run. Proxy: seconds of "
             "training, and of DeepFool's search, for that evidence, as if no other method had shared it. "
             "Published: accuracy in %, in brackets the printed gap.",
+            *others_note(table),
         ),
     )  # fmt: skip
 

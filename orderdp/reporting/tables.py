@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from orderdp.reporting.measures import PHASES, in_phase, paired_difference, pooled, spread
-from orderdp.reporting.paper import PUBLISHED_ROWS, printed, published_cells, published_workloads
+from orderdp.reporting.paper import PUBLISHED_ROWS, printed, published_cells, published_ratios, published_workloads
 from orderdp.reporting.results import DIVERGED, FINISHED, NOT_RUN
 
 FULL = "full"
@@ -17,6 +17,9 @@ SUMMARY = (
     "difference_ci95", "pairs", "realised_prune_ratio", "time_s", "time_s_std", "time_ratio",
 )  # fmt: skip
 """What `summarise` gives, in its order: the columns of a table that may have no rows."""
+TIE = 1e-6
+"""Points of accuracy within which two means are equal. Means over seeds of right answers that differ at all differ by 100 / (test samples x
+seeds) or more, which is larger; what floating point adds, in an order that depends on the seeds, is smaller."""
 
 
 def table2(results: pd.DataFrame) -> pd.DataFrame:
@@ -27,9 +30,9 @@ def table2(results: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per workload, prune ratio and method, the full data first (repeated at every ratio): `group` ("full", "paper" or
-        "added" for a baseline that the paper does not have), see :func:`summarise` for the measured columns, `best` (highest mean
-        of the ratio among the paper's pruning methods all of whose runs finished), and for each of the paper's workloads that ours
-        stands for `published <workload>` and `published gap <workload>` (points below full data).
+        "added" for a row that the paper does not have), see :func:`summarise` for the measured columns, `best` (see
+        :func:`mark_best`), and for each of the paper's workloads that ours stands for `published <workload>` and `published gap
+        <workload>` (points below full data).
     """
     published = published_cells("table2")
     records = []
@@ -37,11 +40,10 @@ def table2(results: pd.DataFrame) -> pd.DataFrame:
         full = of_workload[of_workload["method"] == FULL]
         for ratio in sorted(of_workload["prune_ratio"].dropna().unique()):
             block = [{"prune_ratio": ratio} | summarise(full, full)] if len(full) else []
-            for _, runs in of_workload[of_workload["prune_ratio"] == ratio].groupby("method", sort=False):
+            for runs in distinct_methods(of_workload[of_workload["prune_ratio"] == ratio]):
                 block.append({"prune_ratio": ratio} | summarise(runs, full))
-            best = max((r["accuracy"] for r in block if competes(r)), default=None)
+            mark_best(block)
             for record in block:
-                record["best"] = competes(record) and record["accuracy"] == best
                 record |= published_of(published, record["method"], record["stands_for"], ratio)
                 records.append({"workload": workload} | record)
     return pd.DataFrame(records)
@@ -95,6 +97,28 @@ def competes(record: dict[str, Any]) -> bool:
     return record["group"] == "paper" and record["seeds"] == record["planned"]
 
 
+def mark_best(block: list[dict[str, Any]]) -> None:
+    """Sets `best` in the records of one ratio: the highest mean among the paper's pruning methods all of whose runs finished.
+
+    Methods whose means differ by no more than floating point are best together. A method without a rival is not marked.
+
+    Args:
+        block: records of :func:`summarise`.
+    """
+    rivals = [record["accuracy"] for record in block if competes(record)]
+    for record in block:
+        record["best"] = competes(record) and len(rivals) > 1 and record["accuracy"] >= max(rivals) - TIE
+
+
+def distinct_methods(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The rows of each method at one setting. A method whose runs are those of one before it, under another name, is left out."""
+    seen = set()
+    for _, runs in rows.groupby("method", sort=False):
+        if (cells := frozenset(runs["cell"])) not in seen:
+            seen.add(cells)
+            yield runs
+
+
 def published_of(published: dict[tuple[str, str], tuple[float, float]], method: str, stands_for: str, ratio: float) -> dict[str, float]:
     """`published <workload>` and `published gap <workload>` of a method at a ratio, NaN where nothing is printed."""
     found = {}
@@ -123,7 +147,8 @@ def table9(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
         One row per workload, method, metric ("accuracy", "gradient norm", "gradient norm / mean weight") and phase ("0-30", ...,
         "final"), over the finished runs: `mean`; `std` (of the accuracy: over runs; of the gradient norm: over the steps of the phase,
         averaged over runs; none for the normalised norm, whose steps are not recorded); `planned`, `runs`, `diverged`;
-        `realised_prune_ratio`; `published` and `published_std` with `published_on`.
+        `realised_prune_ratio`; `published` and `published_std` with `published_on` and `published_at` (the printed ratio that is nearest
+        to the realised one, in [0, 1]; 0 for the full data).
     """
     published = published_cells("table9")
     records = []
@@ -140,12 +165,18 @@ def table9(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
             "realised_prune_ratio": spread(done["realised_prune_ratio"]).mean,
         }
         where = published_workloads(base["stands_for"])[0]
+        at = 0.0 if method == FULL else _nearest(published_ratios(published, where), base["realised_prune_ratio"])
         for phase, values in _phase_statistics(mine):
-            column = f"{where}/{0 if method == FULL else 61}/progress={phase}"
+            column = f"{where}/{100 * at:.6g}/progress={phase}"
             column += {"accuracy": "", "gradient norm": "/gradient-norm"}.get(values["metric"], "/none")
             theirs = dict(zip(("published", "published_std"), printed(published, method, column), strict=True))
-            records.append(base | {"phase": phase} | values | theirs | {"published_on": where})
+            records.append(base | {"phase": phase} | values | theirs | {"published_on": where, "published_at": at})
     return pd.DataFrame(records)
+
+
+def _nearest(ratios: list[float], realised: float) -> float:
+    """NaN if there are none; the smallest while the realised ratio is unknown."""
+    return min(ratios, key=lambda ratio: 0.0 if realised != realised else abs(ratio - realised), default=float("nan"))
 
 
 def _phase_statistics(histories: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from orderdp.reporting import style
+from orderdp.reporting.ratios import at_place
 from orderdp.reporting.results import FINISHED
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def usage_at(ratio: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """The data function of the figure at one prune ratio."""
+def usage_at(place: int, last: bool = False) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """The data function of the figure at one prune ratio, chosen as `ratios.at_place` says."""
 
     def data(selections: pd.DataFrame) -> pd.DataFrame:
         """Histogram of the usage counts of finished runs.
@@ -28,10 +29,10 @@ def usage_at(ratio: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
             One row per workload, method and usage count without gaps: `uses`, `samples` (how many samples were used that often, mean over
             seeds) with `samples_min` and `samples_max`, `expected_uses` (mean over samples), `total` samples, `seeds`.
         """
-        chosen = selections[((selections["prune_ratio"].astype(float) - ratio).abs() < 1e-9) & (selections["status"] == FINISHED)]
         keys = ["workload", "stands_for", "method", "label", "prune_ratio"]
         parts = []
-        for values, runs in chosen.groupby(keys, sort=False):
+        finished = [rows[rows["status"] == FINISHED] for _, rows in at_place(selections, place, last)]
+        for values, runs in (group for rows in finished for group in rows.groupby(keys, sort=False)):
             # A count that one seed has and another has not is 0 there.
             wide = runs.pivot(index="uses", columns="seed", values="samples").fillna(0)
             part = pd.DataFrame(
@@ -50,15 +51,13 @@ def usage_at(ratio: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
 
 
 def draw_usage(data: pd.DataFrame, footer: str) -> Figure:
-    """One histogram per workload."""
-    workloads = list(dict.fromkeys(data["workload"])) or [""]
-    figure, axes = style.panels(len(workloads), 1, 3.4 * len(workloads))
-    for (ax,), workload in zip(axes, workloads, strict=True):
-        part = data[data["workload"] == workload]
-        if len(part):
-            _draw_histogram(ax, part, workload)
-        else:
-            style.nothing(ax)
+    """One histogram per workload, method and prune ratio."""
+    parts = [part for _, part in data.groupby(["workload", "method", "prune_ratio"], sort=False)]
+    figure, axes = style.panels(max(1, len(parts)), 1, 3.4 * max(1, len(parts)))
+    for (ax,), part in zip(axes, parts, strict=False):
+        _draw_histogram(ax, part, str(part.iloc[0]["workload"]))
+    if not parts:
+        style.nothing(axes[0][0])
     return style.finish(figure, axes, footer)
 
 

@@ -59,7 +59,7 @@ def usage_rows(seed, counts, ratio=0.3):
 
 def test_usage_histogram_fills_gaps_with_zero():
     selections = pd.concat([usage_rows(0, [2, 0, 8]), usage_rows(1, [0, 5, 1, 4]), usage_rows(0, [9, 9], ratio=0.5)])
-    data = usage.usage_at(0.3)(selections)
+    data = usage.usage_at(0)(selections)
     assert data["uses"].tolist() == [0, 1, 2, 3]
     assert data["samples"].tolist() == [1.0, 2.5, 4.5, 2.0]
     assert data["samples_min"].tolist() == [0, 0, 1, 0] and data["samples_max"].tolist() == [2, 5, 8, 4]
@@ -70,14 +70,30 @@ def test_usage_histogram_fills_gaps_with_zero():
 def test_time_to_accuracy_averages_over_seeds():
     results = pd.DataFrame([run("orderdp", 0.7, 0, 1), run("orderdp", 0.7, 1, 1), run("orderdp", 0.4, 0, 1)])
     histories = pd.concat([epochs("orderdp", 0, [50, 60], [1, 1]), epochs("orderdp", 1, [60, 80], [1, 1])])
-    data = curves.time_to_accuracy(0.7)(results, histories)
+    data = curves.time_to_accuracy(1)(results, histories)
     assert data["time_s"].tolist() == [15.0, 30.0] and data["test_accuracy"].tolist() == [55.0, 70.0]
     assert data["test_accuracy_std"].iloc[1] == pytest.approx(20 / math.sqrt(2))
 
 
 def test_a_figure_has_no_full_data_line_for_a_ratio_that_was_not_asked_for():
     results = pd.DataFrame([run("full", None, 0, 1), run("orderdp", 0.7, 0, 1)])
-    assert curves.time_to_accuracy(0.4)(results, epochs("full", 0, [1], [1])).empty
+    assert curves.time_to_accuracy(1)(results, epochs("full", 0, [1], [1])).empty
+
+
+@pytest.mark.parametrize("ratios", [[0.25], [0.1, 0.25], [0.1, 0.25, 0.45], [0.1, 0.2, 0.3, 0.4, 0.5]])
+def test_figures_of_one_ratio_each_show_every_ratio_of_the_grid_once(ratios):
+    selections = pd.concat([usage_rows(0, [2, 0, 8], ratio=ratio) for ratio in ratios])
+    shown = [usage.usage_at(place, last)(selections) for place, last in ((0, False), (1, False), (2, True))]
+    assert sorted(ratio for data in shown for ratio in data["prune_ratio"].unique()) == ratios
+    for data in shown:
+        figure = usage.draw_usage(data, "")
+        assert len(figure.axes) == max(1, data["prune_ratio"].nunique())
+    results = pd.DataFrame([run("full", None, 0, 1), *(run("orderdp", ratio, 0, 1) for ratio in ratios)])
+    histories = pd.concat([epochs("orderdp", 0, [50, 60], [1, 1]).assign(cell=f"orderdp-{ratio}-0") for ratio in ratios])
+    times = [curves.time_to_accuracy(place, last)(results, histories) for place, last in ((0, False), (1, True))]
+    assert sorted(ratio for data in times for ratio in data["prune_ratio"].unique()) == ratios
+    for data in times:
+        curves.draw_time_to_accuracy(data, "")
 
 
 def test_every_method_has_a_look_of_its_own():

@@ -206,7 +206,7 @@ def test_a_scale_without_stand_ins_shows_what_is_printed(tmp_path):
 
 
 def test_quick_makes_every_table_from_runs(tmp_path):
-    """One seed of three is there: means without deviations, and no largest ratio before all have run."""
+    """One seed is there: means without deviations, and no largest ratio before all have run."""
     grid = grids.load(ROOT / "params.yaml", "quick")
     names = ("table3", "table4", "table5", "table6", "table7")
     for cell in {name: grid.cells[name] for experiment in names for name in grid.experiments[experiment].cells}.values():
@@ -220,7 +220,8 @@ def test_quick_makes_every_table_from_runs(tmp_path):
             for path in paths(artifact).values():
                 assert (tmp_path / "reports/quick" / path).stat().st_size > 100
         page = (tmp_path / f"reports/quick/tables/{name}.md").read_text(encoding="utf-8")
-        assert "1 of 3" in page if name in ("table3", "table4", "table5") else "not run" in page
+        planned = len({row.seed for row in grid.experiments[name].rows})
+        assert f"1 of {planned}" in page if name in ("table3", "table4", "table5") else "not run" in page
         assert "nan" not in page and "not comparable" in page
 
 
@@ -230,7 +231,7 @@ def test_quick_runs_small_relatives_of_every_table():
     assert shown["table5"] == {"digits-resnet18-timm", "digits-swin", "digits-vit-mae"}
     assert len(shown["table7"]) == 4 and len(shown["table6"]) == 2
     for name in shown:
-        assert {row.seed for row in grid.experiments[name].rows} == {0, 1, 2}  # what a claim needs
+        assert len({row.seed for row in grid.experiments[name].rows}) >= 3  # what a claim needs
     # Three ratios, each for its network alone.
     asked = {(row.workload, row.prune_ratio) for row in grid.experiments["table5"].rows if row.method == "orderdp"}
     assert asked == {("digits-resnet18-timm", 0.298), ("digits-swin", 0.221), ("digits-vit-mae", 0.308)}
