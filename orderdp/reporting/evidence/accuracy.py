@@ -9,6 +9,7 @@ import pandas as pd
 
 from orderdp.reporting.evidence.deciding import Context, Finding, NotRun, beyond
 from orderdp.reporting.evidence.intervals import Estimate, mean
+from orderdp.reporting.evidence.power import power_text
 from orderdp.reporting.evidence.resolution import ACCURACY, of_workload
 from orderdp.reporting.evidence.runs import (
     FULL,
@@ -53,7 +54,7 @@ def higher(
         "points",
         runs=rows,
         favours=ours,
-        note=shortfalls(rows),
+        note=_notes(shortfalls(rows), power_text(estimates)),
     )
     return beyond(estimates, context)
 
@@ -62,7 +63,8 @@ def not_worse(frames: Frames, *, margin: float, ours: str = OURS, ratios: float 
     """Final accuracy of `ours` less that of the full data, paired by seed, against -margin (points)."""
     rows = pick(frames, [ours, FULL], ratios)
     estimates = [gap(mine, full, label, rows) for label, mine, full in opponents(rows, ours, [FULL])]
-    context = Context(f"accuracy of {name_of(rows, ours)} less that of the full data", "points", runs=rows, favours=ours)
+    statistic = f"accuracy of {name_of(rows, ours)} less that of the full data"
+    context = Context(statistic, "points", runs=rows, favours=ours, note=power_text(estimates, "from the margin"))
     return beyond(estimates, context, threshold=-margin)
 
 
@@ -74,7 +76,8 @@ def all_worse(frames: Frames, *, rivals: Sequence[str], margin: float, ratios: f
         for rival in rivals
         for label, mine, full in opponents(rows, rival, [FULL])
     ]
-    context = Context("accuracy of a rival less that of the full data", "points", runs=rows, note=shortfalls(rows))
+    note = _notes(shortfalls(rows), power_text(estimates, "from the margin"))
+    context = Context("accuracy of a rival less that of the full data", "points", runs=rows, note=note)
     return beyond(estimates, context, threshold=-margin, side=-1)
 
 
@@ -154,6 +157,10 @@ def loss_steepens(frames: Frames, *, knee: float, end: float, panel: str | None 
 def gap(mine: pd.DataFrame, theirs: pd.DataFrame, label: str, rows: pd.DataFrame) -> Estimate:
     """Accuracy of one side less that of the other in points, paired by seed; the rows show how fine accuracies are on this workload."""
     return mean(differences(mine, theirs, ACCURACY), label, of_workload(rows, mine))
+
+
+def _notes(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
 
 
 def _terms(leads: pd.DataFrame) -> float:
