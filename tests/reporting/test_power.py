@@ -24,9 +24,7 @@ def test_a_true_difference_is_found_as_often_as_stated(seeds, deviation):
     paired = math.sqrt(2 * deviation**2 + step**2 / 6)
     smallest = power.detectable(paired, seeds)
     truth = 90 + rng.uniform(0, step, (worlds, 1))
-    ours, theirs = (
-        np.round((truth + shift + deviation * rng.standard_normal((worlds, seeds))) / step) * step for shift in (smallest, 0.0)
-    )
+    ours, theirs = (np.round((truth + shift + deviation * rng.standard_normal((worlds, seeds))) / step) * step for shift in (smallest, 0.0))
     found = sum(intervals.mean(values, least=step / math.sqrt(6)).low > 0 for values in ours - theirs)
     assert abs(found / worlds - 0.8) <= 3.3 * math.sqrt(0.16 / worlds)
 
