@@ -24,7 +24,8 @@ MARKS = {SUPPORTED: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?", NOT_RUN: "–
 SCOPE = (
     "Each claim of the paper, put in our words, is decided by a rule of its own, which stands with it. A scaled-down run never claims to "
     "confirm a number measured on CIFAR or ImageNet: a verdict is about direction and size at this scale, with this data and this network. "
-    "Inconclusive means that these seeds cannot tell, not that there is nothing."
+    "Inconclusive means that these seeds cannot tell, not that there is nothing; claims about accuracy note how large a difference their seeds "
+    "find with 80 % probability."
 )
 METHOD = (
     "In brackets: 95 % intervals over seeds, of differences or ratios paired by seed. Nothing is decided by fewer than three seeds, nor while "

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from orderdp.reporting.evidence.deciding import Context, Finding, NotRun, beyond
-from orderdp.reporting.evidence.intervals import mean
+from orderdp.reporting.evidence.intervals import Estimate, mean
+from orderdp.reporting.evidence.power import power_text
+from orderdp.reporting.evidence.resolution import ACCURACY, of_workload
 from orderdp.reporting.evidence.runs import (
     FULL,
     OURS,
@@ -25,7 +27,6 @@ from orderdp.reporting.evidence.runs import (
 )
 from orderdp.reporting.results import FINISHED
 
-ACCURACY = "test_accuracy"
 SAME_RATIO = 0.01
 """Realised prune ratios that are this near count as the same."""
 
@@ -47,13 +48,13 @@ def higher(
         if not rivals:
             raise NotRun("no runs of other methods are asked for at this scale")
     rows = pick(frames, [ours, *rivals], ratios)
-    estimates = [mean(differences(mine, theirs, ACCURACY), label) for label, mine, theirs in opponents(rows, ours, rivals, any_ratio)]
+    estimates = [gap(mine, theirs, label, rows) for label, mine, theirs in opponents(rows, ours, rivals, any_ratio)]
     context = Context(
         f"accuracy of {name_of(rows, ours)} less that of {rival_name(rows, rivals)}",
         "points",
         runs=rows,
         favours=ours,
-        note=shortfalls(rows),
+        note=_notes(shortfalls(rows), power_text(estimates)),
     )
     return beyond(estimates, context)
 
@@ -61,8 +62,9 @@ def higher(
 def not_worse(frames: Frames, *, margin: float, ours: str = OURS, ratios: float | Sequence[float] | None = None) -> Finding:
     """Final accuracy of `ours` less that of the full data, paired by seed, against -margin (points)."""
     rows = pick(frames, [ours, FULL], ratios)
-    estimates = [mean(differences(mine, full, ACCURACY), label) for label, mine, full in opponents(rows, ours, [FULL])]
-    context = Context(f"accuracy of {name_of(rows, ours)} less that of the full data", "points", runs=rows, favours=ours)
+    estimates = [gap(mine, full, label, rows) for label, mine, full in opponents(rows, ours, [FULL])]
+    statistic = f"accuracy of {name_of(rows, ours)} less that of the full data"
+    context = Context(statistic, "points", runs=rows, favours=ours, note=power_text(estimates, "from the margin"))
     return beyond(estimates, context, threshold=-margin)
 
 
@@ -70,11 +72,12 @@ def all_worse(frames: Frames, *, rivals: Sequence[str], margin: float, ratios: f
     """Final accuracy of each rival less that of the full data, paired by seed: whether all lie below -margin (points)."""
     rows = pick(frames, [*rivals, FULL], ratios)
     estimates = [
-        mean(differences(mine, full, ACCURACY), f"{name_of(mine, rival)} {label.removeprefix(f'against {name_of(rows, FULL)}')}".strip())
+        gap(mine, full, f"{name_of(mine, rival)} {label.removeprefix(f'against {name_of(rows, FULL)}')}".strip(), rows)
         for rival in rivals
         for label, mine, full in opponents(rows, rival, [FULL])
     ]
-    context = Context("accuracy of a rival less that of the full data", "points", runs=rows, note=shortfalls(rows))
+    note = _notes(shortfalls(rows), power_text(estimates, "from the margin"))
+    context = Context("accuracy of a rival less that of the full data", "points", runs=rows, note=note)
     return beyond(estimates, context, threshold=-margin, side=-1)
 
 
@@ -90,7 +93,12 @@ def higher_at_same_budget(frames: Frames, *, rival: str, ours: str = OURS) -> Fi
         for ratio, part in leads.groupby("prune_ratio"):
             where = f" on {workload}" if rows["workload"].nunique() > 1 else ""
             estimates.append(
-                mean(part["lead"].tolist(), f"at {percent(round(part['realised'].mean(), 3))} realised ({percent(ratio)}){where}")
+                mean(
+                    part["lead"].tolist(),
+                    f"at {percent(round(part['realised'].mean(), 3))} realised ({percent(ratio)}){where}",
+                    # A mean of two accuracies less a third has the least rounding where both weigh the same.
+                    of_workload(rows, rows[rows["workload"] == workload], 1.5),
+                )
             )
     if not estimates:
         raise NotRun(f"no realised prune ratio of {rival} lies within those of {ours}")
@@ -108,7 +116,7 @@ def lead_grows(frames: Frames, *, rival: str, ours: str = OURS) -> Finding:
             for _, part in leads.groupby("seed")
             if part["realised"].nunique() > 2
         ]
-        estimates.append(mean(slopes, f"on {workload}"))
+        estimates.append(mean(slopes, f"on {workload}", 0.1 * of_workload(rows, rows[rows["workload"] == workload], _terms(leads))))
     if not estimates or not any(estimate.count for estimate in estimates):
         raise NotRun(f"{rival} reached fewer than three different prune ratios")
     statistic = f"growth of the lead of {name_of(rows, ours)} over {name_of(rows, rival)} per 10 % pruned"
@@ -121,7 +129,9 @@ def slower_than_time(frames: Frames, *, ratio: float, panel: str | None = None, 
     estimates = []
     for label, mine, full in opponents(rows, ours, [FULL]):
         accuracy, time = quotients(mine, full, ACCURACY), quotients(mine, full, "time_s")
-        estimates.append(mean([accuracy[seed] - time[seed] for seed in sorted(set(accuracy) & set(time))], label))
+        # The relative step of a quotient of accuracies is that of its terms, each over the accuracy of the full data.
+        least = of_workload(rows, mine) / float(full[ACCURACY].mean())
+        estimates.append(mean([accuracy[seed] - time[seed] for seed in sorted(set(accuracy) & set(time))], label, least))
     statistic = f"share of time saved less share of accuracy lost at {percent(ratio)}"
     return beyond(estimates, Context(statistic, "%", 100, rows, ours))
 
@@ -138,9 +148,25 @@ def loss_steepens(frames: Frames, *, knee: float, end: float, panel: str | None 
         early, late = at[min(at)], at[max(at)]
         seeds = sorted(set(full) & set(early) & set(late))
         loss = [(early[s] - late[s]) / (end - knee) - (full[s] - early[s]) / knee for s in seeds]
-        estimates.append(mean([0.1 * value for value in loss], f"on {workload}"))
+        terms = (1 / (end - knee) + 1 / knee) ** 2 + 1 / (end - knee) ** 2 + 1 / knee**2
+        estimates.append(mean([0.1 * value for value in loss], f"on {workload}", 0.1 * of_workload(rows, part, terms)))
     statistic = f"points lost per 10 % pruned beyond {percent(knee)}, less those before"
     return beyond(estimates, Context(statistic, "points", runs=rows, favours=ours))
+
+
+def gap(mine: pd.DataFrame, theirs: pd.DataFrame, label: str, rows: pd.DataFrame) -> Estimate:
+    """Accuracy of one side less that of the other in points, paired by seed; the rows show how fine accuracies are on this workload."""
+    return mean(differences(mine, theirs, ACCURACY), label, of_workload(rows, mine))
+
+
+def _notes(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def _terms(leads: pd.DataFrame) -> float:
+    """Sum of the squared coefficients of the accuracies in the slope of a line through the leads over their ratios, two per lead."""
+    realised = leads.groupby("prune_ratio")["realised"].mean()
+    return 2.0 / float(((realised - realised.mean()) ** 2).sum()) if realised.nunique() > 1 else 0.0
 
 
 def shortfalls(rows: pd.DataFrame) -> str:

@@ -30,9 +30,15 @@ class Estimate:
     p: Callable[[float], float]
 
 
-def mean(values: Sequence[float], label: str = "") -> Estimate:
-    """Arithmetic mean with its t interval."""
-    return _student(values, label, lambda x: x, lambda x: x)
+def mean(values: Sequence[float], label: str = "", least: float = 0.0) -> Estimate:
+    """Arithmetic mean with its t interval.
+
+    Args:
+        values: one per seed; NaN is left out.
+        label: of the comparison.
+        least: standard deviation below which that of the values is not believed, in their unit; see `resolution.least_deviation`.
+    """
+    return _student(values, label, lambda x: x, lambda x: x, least)
 
 
 def geometric_mean(values: Sequence[float], label: str = "") -> Estimate:
@@ -91,7 +97,9 @@ def share(successes: int, trials: int, label: str = "") -> Estimate:
     return Estimate(label, successes / trials, low, high, trials, lambda threshold: 1.0 if low <= threshold <= high else 0.0)
 
 
-def _student(values: Sequence[float], label: str, forth: Callable[[float], float], back: Callable[[float], float]) -> Estimate:
+def _student(
+    values: Sequence[float], label: str, forth: Callable[[float], float], back: Callable[[float], float], least: float = 0.0
+) -> Estimate:
     x = np.array([forth(float(value)) for value in values if value == value])
     if len(x) == 0:
         return Estimate(label, NAN, NAN, NAN, 0, lambda threshold: 1.0)
@@ -100,7 +108,7 @@ def _student(values: Sequence[float], label: str, forth: Callable[[float], float
         return Estimate(label, back(center), NAN, NAN, 1, lambda threshold: 1.0)
     # Equal values have no spread; that of rounding errors would be mistaken for certainty of the last digit.
     deviation = 0.0 if np.ptp(x) <= 1e-12 * max(1.0, abs(center)) else float(x.std(ddof=1))
-    error, freedom = deviation / math.sqrt(len(x)), len(x) - 1
+    error, freedom = max(deviation, least) / math.sqrt(len(x)), len(x) - 1
     reach = _quantile(freedom) * error
 
     def p(threshold: float) -> float:

@@ -2,40 +2,80 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Callable
+from itertools import product
 
-from orderdp.reporting.evidence.accuracy import ACCURACY
 from orderdp.reporting.evidence.deciding import Context, Finding, NotRun, beyond
-from orderdp.reporting.evidence.intervals import geometric_mean
-from orderdp.reporting.evidence.runs import FULL, OURS, Frames, name_of, percent, pick, quotients, settings
-from orderdp.reporting.measures import lossless_ratio
-from orderdp.reporting.results import FINISHED
+from orderdp.reporting.evidence.intervals import NAN, Estimate, geometric_mean
+from orderdp.reporting.evidence.ratios import Sweep, sweep
+from orderdp.reporting.evidence.runs import FULL, OURS, Frames, name_of, percent, pick
+from orderdp.reporting.evidence.runs import pairs as paired
+from orderdp.reporting.measures import CONFIDENCE
+
+PARTS = 5
+"""Statements that each may err with a fifth of the 5 %: two limits of the ratio for each method, and the ratio of the times."""
 
 
 def lossless_time_ratio(frames: Frames, *, rival: str, ours: str = OURS) -> Finding:
     """Time of `ours` over that of the rival, each at its largest ratio without loss, paired by seed: below 1?
 
-    The ratio is that of `measures.lossless_ratio` over all that the experiment tries; a method that has none trains on the full data.
+    The largest ratio is chosen from the same means that it is judged by, so it has an interval itself (`ratios.exclusions`), and the
+    interval of the time ratio covers every pair of ratios that the two intervals leave. A method that has no ratio without loss trains
+    on the full data.
     """
     rows = pick(frames, [ours, rival, FULL])
     estimates = []
     for workload, part in rows.groupby("workload", sort=False):
-        (mine, at), (theirs, its) = _at_largest(part, ours), _at_largest(part, rival)
-        estimates.append(geometric_mean(list(quotients(mine, theirs, "time_s").values()), f"on {workload} ({at} against {its})"))
+        mine, theirs = sweep(part, ours), sweep(part, rival)
+        estimates.append(_over_all_pairs(mine, theirs, f"on {workload} ({_words(mine)} against {_words(theirs)})"))
     if not estimates:
         raise NotRun(f"no runs of {ours} and {rival} that could be compared")
     statistic = f"time of {name_of(rows, ours)} over that of {name_of(rows, rival)}, each at its largest ratio without loss"
     return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours), threshold=1.0, side=-1)
 
 
-def _at_largest(rows: pd.DataFrame, method: str) -> tuple[pd.DataFrame, str]:
-    """The method's runs at its largest ratio without loss, and that ratio in words; the full data's runs where it has none."""
-    full = rows[rows["method"] == FULL]
-    # A mean over the seeds that went well says nothing of the ratio.
-    whole = [(here, runs) for here, runs in settings(rows[rows["method"] == method]) if (runs["status"] == FINISHED).all()]
-    realised = [float(runs["realised_prune_ratio"].mean()) for _, runs in whole]
-    largest = lossless_ratio(realised, [float(runs[ACCURACY].mean()) for _, runs in whole], float(full[ACCURACY].mean()))
-    if largest is None:
-        return full, "none"
-    here, runs = whole[realised.index(largest)]
-    return runs, percent(here["prune_ratio"])
+def _over_all_pairs(mine: Sweep, theirs: Sweep, label: str) -> Estimate:
+    """The time ratio at the two chosen ratios, with the range of the intervals at all pairs that are not excluded.
+
+    By Bonferroni's inequality over PARTS statements the interval misses the true time ratio with a probability of 5 % at most. Its
+    p-value is the smallest level at which that range lies wholly beyond the threshold.
+    """
+    times = product(enumerate(mine.times), enumerate(theirs.times))
+    pairs = {(i, j): geometric_mean([x / y for x, y in paired(a, b)]) for (i, a), (j, b) in times}
+    center = pairs[mine.chosen, theirs.chosen]
+
+    def beyond_all(threshold: float, side: int) -> float:
+        def one(i: int, j: int, pair: Estimate) -> float:
+            apart = pair.p(threshold) if side * (pair.value - threshold) > 0 else 1.0
+            return min(mine.exclusion[i], theirs.exclusion[j], apart)
+
+        return min(1.0, PARTS * max(one(i, j, pair) for (i, j), pair in pairs.items()))
+
+    def p(threshold: float) -> float:
+        return min(beyond_all(threshold, -1), beyond_all(threshold, 1))
+
+    if center.low != center.low:
+        return Estimate(label, center.value, NAN, NAN, center.count, lambda threshold: 1.0)
+    # The range ends at the thresholds with p = 5 %; all pairs are within a factor of 1,000 of each other.
+    level = 1 - CONFIDENCE
+    low = _crossing(lambda threshold: beyond_all(threshold, 1) <= level, center.value / 1e3, center.value)
+    high = _crossing(lambda threshold: beyond_all(threshold, -1) <= level, center.value * 1e3, center.value)
+    return Estimate(label, center.value, low, high, center.count, p)
+
+
+def _crossing(outside: Callable[[float], bool], far: float, near: float) -> float:
+    """Where `outside` changes from true (at `far`) to false (at `near`), found by halving the logarithm."""
+    for _ in range(40):
+        middle = (far * near) ** 0.5
+        far, near = (middle, near) if outside(middle) else (far, middle)
+    return near
+
+
+def _words(found: Sweep) -> str:
+    """`30 % [none, 40 %]`."""
+    low, high = found.limits((1 - CONFIDENCE) / PARTS)
+    return f"{_percent(found.ratios[found.chosen])} [{_percent(low)}, {_percent(high)}]"
+
+
+def _percent(ratio: float) -> str:
+    return percent(ratio) if ratio else "none"
