@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from orderdp.coresets.base import Evidence, ordered, residuals, scored
 from orderdp.coresets.curvature import Kind, gauss_newton, norms, sketch
 from orderdp.coresets.last_layer import Gradients, gradients, with_one
-
-COLDEST = 1e-4  # last temperature of the annealing, relative to the first
+from orderdp.coresets.swaps import least_sum
 
 
 @scored(needs=("logits", "features"), family="influence")
@@ -66,8 +64,9 @@ def dataset_pruning(
 ) -> Tensor:
     """Dataset pruning: drops samples that together move the parameters least, min ||sum_dropped H^-1 g_i / n|| (Yang et al. 2023).
 
-    The cardinality-guaranteed form. The vectors are projected to a few random directions; a simulated annealing swaps a dropped sample with a
-    kept one, from a random start, and the best set that it visits is the answer.
+    The cardinality-guaranteed form. The vectors are projected to a few random directions, and two searches swap a dropped sample with a kept
+    one until no swap shortens the sum: one from the set that drops the shortest vectors, one from where a simulated annealing ends. The
+    better set is the answer.
 
     Args:
         evidence: with logits and features.
@@ -77,8 +76,8 @@ def dataset_pruning(
         curvature: as in `influence`.
         damping: added to H's diagonal.
         projection: random directions.
-        sweeps: swaps proposed, per member.
-        temperature: of the start, relative to the mean squared distance between two of the vectors.
+        sweeps: swaps that the annealing proposes, per member; 20,000 in all at least.
+        temperature: of its start, relative to the median squared distance between two of the vectors.
     """
     for name, value in (("projection", projection), ("sweeps", sweeps)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -88,64 +87,5 @@ def dataset_pruning(
     if budget == len(members):
         return members
     shifts = sketch(evidence, curvature, damping, members, projection).cpu().numpy() / evidence.n
-    kept, _ = anneal(shifts, budget, rng, steps=sweeps * len(members), temperature=temperature)
+    kept, _ = least_sum(shifts, budget, rng, steps=sweeps * len(members), temperature=temperature)
     return members[torch.from_numpy(kept).to(members.device)]
-
-
-def anneal(
-    shifts: NDArray[np.float64], budget: int, rng: np.random.Generator, *, steps: int, temperature: float
-) -> tuple[NDArray[np.int64], list[float]]:
-    """Minimises ||sum of the dropped rows|| over all sets that keep `budget` of them.
-
-    A swap that lets in a and takes out b changes the square by 2 v.(S_a - S_b) + ||S_a - S_b||^2, v being the sum: r operations.
-
-    Args:
-        shifts: (m, r).
-        budget: 1..m-1; the first so many rows are kept at the start.
-        rng: proposes swaps and accepts bad ones.
-        steps: swaps proposed.
-        temperature: of the start, relative to the mean squared distance of two rows; it falls geometrically.
-
-    Returns:
-        (int64 (budget,) rows kept, the best squared norm so far: at the start and after each time it fell).
-    """
-    m = len(shifts)
-    place = np.arange(m)  # rows kept, then rows dropped
-    total = shifts[budget:].sum(0)
-    energy = float(total @ total)
-    best = [energy]
-    scale = 2 * float(shifts.var(0).sum())
-    if scale == 0:
-        return place[:budget], best
-    swaps: list[tuple[int, int]] = []
-    best_swaps = 0
-    cooling = COLDEST ** (1 / steps)
-    heat = temperature * scale
-    for stay, leave, luck in _proposals(m, budget, steps, rng):
-        change = shifts[place[stay]] - shifts[place[leave]]
-        rise = float(change @ (2 * total + change))
-        if rise < heat * luck:
-            total += change
-            energy += rise
-            place[stay], place[leave] = place[leave], place[stay]
-            swaps.append((stay, leave))
-            if energy < best[-1]:
-                best.append(energy)
-                best_swaps = len(swaps)
-        heat *= cooling
-    for stay, leave in reversed(swaps[best_swaps:]):
-        place[stay], place[leave] = place[leave], place[stay]
-    return place[:budget], best
-
-
-def _proposals(m: int, budget: int, steps: int, rng: np.random.Generator) -> Any:
-    """Pairs of a place kept and a place dropped, with -log of a uniform number, in which Metropolis' rule is `rise < heat * luck`."""
-    for first in range(0, steps, 65536):
-        count = min(65536, steps - first)
-        pairs = zip(
-            rng.integers(budget, size=count).tolist(),
-            rng.integers(budget, m, size=count).tolist(),
-            rng.exponential(size=count).tolist(),
-            strict=True,
-        )
-        yield from pairs

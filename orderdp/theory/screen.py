@@ -8,19 +8,18 @@ import textwrap
 import numpy as np
 
 from orderdp.theory import checks
-from orderdp.theory.coverage import Start, expected_jaccard, left_after, random_jaccard
+from orderdp.theory.coverage import expected_jaccard, fixed_never_kept, left_after, random_jaccard
 from orderdp.theory.distances import sup_gap, total_variation, wasserstein
 from orderdp.theory.weights import rank_weights
 
-PUBLISHED = {0.7: 0.5, 0.4: 0.75}
-"""prune ratio -> explore: the two settings of the paper."""
+PUBLISHED = {0.7: (0.5, "the paper's"), 0.4: (0.75, "the released scripts'")}
+"""prune ratio -> (explore, whose). The paper states the first as its default (4.2); the second is in the ImageNet scripts only."""
 RANKED = (0.1, 0.25, 0.5, 0.75, 1.0)
 """Shares of the pruning, counted in logarithms, that ranking does; chance does the rest."""
-STARTS: tuple[Start, ...] = ("unseen_first", "fixed_ranking", "random")
 WIDTH, BAR, BINS = 80, 40, 10
 LEGEND = (
     "No chance: the easiest, which never rank among q of any s. Covered: kept at least once, if those not kept yet come first (unseen, the "
-    "default), if the ranking never changes (fixed), if it is drawn anew every epoch (random)."
+    "default; for many samples), if the ranking never changes (fixed), if every epoch draws a new one (random)."
 )
 CHOOSING = (
     "Down the table ranking decides more and chance less: training moves to the hardest samples (C_s, TV, W1) and comes back to the same "
@@ -33,7 +32,7 @@ def splits(prune_ratio: float) -> list[tuple[float, float]]:
     """Ways to reach a prune ratio that are worth considering: (explore, exploit), from nearly random to greedy.
 
     explore = keep^(1-a), exploit = keep^a, where ranking does a share a = 0.1 ... 1 of the pruning (1/2, the even split, is the default
-    of `OrderDP.at_ratio`), and the paper's own split at a ratio for which it has one.
+    of `OrderDP.at_ratio`), and the split of the paper or its released scripts at a ratio for which they have one.
 
     Args:
         prune_ratio: 1 - q/n, in (0, 1).
@@ -46,7 +45,7 @@ def splits(prune_ratio: float) -> list[tuple[float, float]]:
     """
     keep = 1 - checks.share("splits", "prune_ratio", prune_ratio, one=False)
     explores = {round(keep ** (1 - ranked), 3) for ranked in RANKED}
-    explores |= {explore for ratio, explore in PUBLISHED.items() if math.isclose(ratio, prune_ratio)}
+    explores |= {explore for explore, _ in _published(prune_ratio)}
     return [(explore, keep / explore) for explore in sorted(explores) if explore > keep]
 
 
@@ -68,7 +67,7 @@ def describe(n: int, s: int, q: int, epochs: int = 200) -> str:
     n, s, q, _ = checks.sizes("describe", n, s, q)
     epochs = checks.whole("describe", "epochs", epochs, 1)
     explore, exploit = s / n, q / s
-    covered = {start: _covered(n, epochs, explore, exploit, start) for start in STARTS}
+    unseen, fixed, moving = _covered(n, s, q, epochs)
     lines = [
         "OrderDP, every epoch",
         f"  samples      n = {n:,}",
@@ -86,13 +85,13 @@ def describe(n: int, s: int, q: int, epochs: int = 200) -> str:
         f"  {wasserstein(n, s, q):8.4f}  1-Wasserstein: how far in relative rank, on average",
         "",
         f"Samples kept at least once in {epochs:,} epoch{'s' if epochs > 1 else ''}",
-        f"  {covered['unseen_first']:>8}  if those not kept yet come first, the default of the pruner",
-        f"  {covered['fixed_ranking']:>8}  if the ranking never changes; more epochs give {percent(exploit)} at most",
-        f"  {covered['random']:>8}  if the ranking is drawn anew every epoch",
+        f"  {unseen:>8}  if those not kept yet come first, the default (for many samples)",
+        f"  {fixed:>8}  if the ranking never changes; more epochs give {percent(1 - (s - q) / n)} at most",
+        f"  {moving:>8}  if every epoch draws a new ranking",
         "",
         "Jaccard similarity of two epochs' sets",
-        f"  {expected_jaccard(explore, exploit):8.3f}  if the ranking never changes, the most there can be",
-        f"  {random_jaccard(q / n):8.3f}  if the ranking is drawn anew",
+        f"  {expected_jaccard(explore, exploit):8.3f}  if the ranking never changes; the most that many samples allow",
+        f"  {random_jaccard(q / n):8.3f}  if every epoch draws a new ranking",
     ]
     return "\n".join(lines)
 
@@ -119,8 +118,8 @@ def describe_splits(prune_ratio: float, n: int = 50_000, epochs: int = 200) -> s
         raise ValueError(
             f"The 'prune_ratio' of describe_splits must keep and leave out at least one of n = {n:,} samples. Got {prune_ratio!r}."
         )
-    published = [explore for ratio, explore in PUBLISHED.items() if math.isclose(ratio, prune_ratio)]
-    marks = {round(math.sqrt(keep), 3): "=", **dict.fromkeys(published, "*")}
+    published = _published(prune_ratio)
+    marks = {round(math.sqrt(keep), 3): "=", **{explore: "*" for explore, _ in published}}
     columns = (7, 8, 10, 7, 6, 6, 8, 7, 7, 7, 7)
     heads = ("explore", "exploit", "s", "C_s", "TV", "W1", "chance", "unseen", "fixed", "random", "fixed")
     lines = [
@@ -132,10 +131,9 @@ def describe_splits(prune_ratio: float, n: int = 50_000, epochs: int = 200) -> s
     # Few samples round several splits to the same candidates; of these the last has its mark.
     rows = {max(q, round(explore * n)): marks.get(explore, "") for explore, _ in splits(prune_ratio)}
     lines += [_row(n, s, q, epochs, mark) for s, mark in rows.items() if s > q]
-    lines += ["= the even split, explore = exploit" + ("   * the paper's" if published else ""), ""]
-    return "\n".join(
-        [*lines, *textwrap.wrap(LEGEND, WIDTH), *textwrap.wrap(CHOOSING.format(" or the paper's" if published else ""), WIDTH)]
-    )
+    lines += ["= the even split, explore = exploit" + "".join(f"   * {whose}" for _, whose in published), ""]
+    other = "".join(f" or {whose}" for _, whose in published)
+    return "\n".join([*lines, *textwrap.wrap(LEGEND, WIDTH), *textwrap.wrap(CHOOSING.format(other), WIDTH)])
 
 
 def percent(value: float) -> str:
@@ -145,9 +143,14 @@ def percent(value: float) -> str:
     return ">99.9%" if 0.9995 <= value < 1 else f"{100 * value:.4g}%" if value in (0, 1) else f"{100 * value:.1f}%"
 
 
+def _published(prune_ratio: float) -> list[tuple[float, str]]:
+    """(explore, whose) of `PUBLISHED` at this ratio: one or none."""
+    return [split for ratio, split in PUBLISHED.items() if math.isclose(ratio, prune_ratio)]
+
+
 def _row(n: int, s: int, q: int, epochs: int, mark: str) -> str:
     sigma, rho = s / n, q / s
-    unseen, fixed, moving = (_covered(n, epochs, sigma, rho, start) for start in STARTS)
+    unseen, fixed, moving = _covered(n, s, q, epochs)
     return (
         f"{sigma:7.3f}{mark:1}{rho:7.3f}{s:10,}{_short(sup_gap(n, s, q)):>7}{total_variation(n, s, q):6.3f}{wasserstein(n, s, q):6.3f}"
         f"{percent((s - q) / n):>8}{unseen:>7}{fixed:>7}{moving:>7}{expected_jaccard(sigma, rho):7.3f}"
@@ -159,10 +162,12 @@ def _short(value: float) -> str:
     return f"{value:.2f}" if value < 100 else f"{value:.0f}" if value < 1e6 else f"{value:.0e}"
 
 
-def _covered(n: int, epochs: int, explore: float, exploit: float, start: Start) -> str:
-    """Share kept at least once; all, where less than half a sample is expected to be missing."""
-    never = float(left_after(epochs, explore, exploit, start))
-    return percent(1 - never if n * never >= 0.5 else 1.0)
+def _covered(n: int, s: int, q: int, epochs: int) -> tuple[str, str, str]:
+    """Share kept at least once: unseen first, fixed and random; all, where less than half a sample is expected to be missing."""
+    unseen, moving = (float(left_after(epochs, s / n, q / s, start)) for start in ("unseen_first", "random"))
+    shares = (1 - never if n * never >= 0.5 else 1.0 for never in (unseen, fixed_never_kept(epochs, n, s, q), moving))
+    first, second, third = map(percent, shares)
+    return first, second, third
 
 
 def _profile(n: int, s: int, q: int) -> list[str]:

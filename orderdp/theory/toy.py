@@ -112,8 +112,8 @@ def orderdp_outcomes(gradients: Sequence[Any], sizes: int | Sequence[int], q: in
     """OrderDP: a number of candidates s, uniformly out of `sizes`; s candidates uniformly; the q of largest score.
 
     Paper: for gradients 1..5, s in 1..5 and q = 1, {3} has probability 3/25 and {4} 9/50, and the expectation is 4.06; here: 1/10, 1/5
-    and 4.26, because 3 is the largest of two in ten pairs (not three), and 4 of one in five sets of four (not one in ten). Neither is
-    the full gradient's 3, nor meant to be: Theorem 1 makes the estimate unbiased for L_q.
+    and 4.26, because 3 is the largest in two of the ten pairs (not in three), and 4 in one of the five sets of four (not in one of ten).
+    Neither is the full gradient's 3, nor meant to be: Theorem 1 makes the estimate unbiased for L_q.
 
     Args:
         gradients: 1 to 16 numbers; floats count as the decimals they print as.

@@ -161,7 +161,7 @@ def surrogate_gap(losses: ArrayLike, s: int, q: int, *, hardest: int | None = No
     """Q_n at one theta: L_q - L = sum_j (gamma_j/q - 1/n) L_(j).
 
     Source: Theorem 4, before its infimum over the iterates. Paper: r_i is not defined; here: gamma at the rank of sample i, which makes
-    Q_n the gap between the two losses. For the top q it is never negative (Chebyshev's sum inequality).
+    Q_n the gap between the two losses. For the top q it is never negative (Chebyshev's sum inequality), and at q = s it is 0.
 
     Args:
         losses, s, q, hardest: as in `surrogate_loss`.
@@ -170,8 +170,12 @@ def surrogate_gap(losses: ArrayLike, s: int, q: int, *, hardest: int | None = No
         ValueError: losses that are no vector or not finite; sizes outside their ranges.
     """
     values = checks.vector("surrogate_gap", "losses", losses)
+    _, s, q, hardest = checks.sizes("surrogate_gap", len(values), s, q, hardest)
+    if q == s:
+        return 0.0
     # Centred first: a small gap of large losses keeps its digits.
-    return _weighed("surrogate_gap", values - values.mean(), s, q, hardest)
+    gap = _weighed("surrogate_gap", values - values.mean(), s, q, hardest)
+    return max(0.0, gap) if hardest == q else gap  # below 0 there are rounding errors only
 
 
 def _weighed(owner: str, losses: Array, s: int, q: int, hardest: int | None) -> float:

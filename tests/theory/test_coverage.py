@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import combinations, product
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orderdp.pruning import OrderDP
-from orderdp.theory import expected_jaccard, never_kept, random_jaccard
+from orderdp.theory import expected_jaccard, fixed_never_kept, never_kept, random_jaccard
+from tests.theory.twins import enumerated_weights, kept_sets
 
 N, EPOCHS = 20_000, 6
 SPLITS = [(0.5, 0.6), (0.75, 0.8), (1.0, 0.3), (0.3, 1.0)]
@@ -67,12 +71,60 @@ def test_models_of_coverage(sets, start, explore, exploit):
     np.testing.assert_allclose(unseen(sets(explore, exploit, start)), expected, atol=0.01)
 
 
-@given(st.integers(0, 60), st.floats(0.01, 1), st.floats(0.01, 1))
+@given(st.integers(0, 60), st.floats(0, 1, exclude_min=True), st.floats(0, 1, exclude_min=True))
+@example(3, 1e-300, 0.5)
+@example(3, 1e-200, 1e-200)
+@example(3, 5e-324, 1.0)
+@example(3, 1.0, 5e-324)
 def test_unseen_first_is_its_recurrence(epochs, explore, exploit):
     shares = [1.0]
     for _ in range(epochs):
         shares.append(shares[-1] - min(explore * shares[-1], explore * exploit))
     np.testing.assert_allclose(never_kept(epochs, explore, exploit), shares, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "s"), [(1, 1), (3, 2), (5, 3), (6, 6), (7, 4)])
+def test_a_fixed_ranking_by_enumeration(n, s):
+    for (q, hardest), gamma in enumerated_weights(n, s).items():
+        if hardest == q:
+            for epochs in (0, 1, 2, 7):
+                exact = sum((1 - chance) ** epochs for chance in gamma) / n
+                assert fixed_never_kept(epochs, n, s, q) == pytest.approx(float(exact), abs=1e-14)
+
+
+def test_a_fixed_ranking_as_two_epochs_draw_it():
+    """All pairs of draws of candidates, without the weights."""
+    n, s, q = 5, 3, 2
+    sets = list(kept_sets(range(n), s, q))
+    left = [Fraction(n - len({*first, *second}), n) for first, second in product(sets, repeat=2)]
+    assert fixed_never_kept(2, n, s, q) == pytest.approx(float(sum(left) / len(left)))
+
+
+@pytest.mark.parametrize(("n", "s", "q", "epochs", "covered"), [
+    (50, 25, 15, 200, 0.751), (100, 50, 30, 200, 0.713), (1437, 718, 431, 200, 0.632), (50_000, 25_000, 15_000, 200, 0.605),
+    (50_000, 100, 30, 20_000, 0.403),
+])  # fmt: skip
+def test_a_fixed_ranking_covers_more_than_in_the_limit(n, s, q, epochs, covered):
+    assert 1 - fixed_never_kept(epochs, n, s, q) == pytest.approx(covered, abs=5e-4)
+    assert fixed_never_kept(epochs, n, s, q) < never_kept(epochs, s / n, q / s, start="fixed_ranking")[-1]
+    assert fixed_never_kept(10**12, n, s, q) >= (s - q) / n
+    if n == 50:
+        assert fixed_never_kept(10**12, n, s, q) == pytest.approx((s - q) / n)
+
+
+def test_covering_at_99_percent_takes_more_than_a_hundred_epochs():
+    left = 50_000 * never_kept(500, 0.1, 0.1)
+    assert 100 < np.argmax(left < 0.5) < 200
+
+
+def test_the_similarity_of_few_samples_exceeds_the_limit():
+    n, s, q = 3, 2, 1
+    sets = [{*kept} for kept in kept_sets(range(n), s, q)]
+    pairs = [Fraction(len(a & b), len(a | b)) for a, b in product(sets, repeat=2)]
+    assert sum(pairs) / len(pairs) == Fraction(5, 9) > expected_jaccard(s / n, q / s) == pytest.approx(0.5)
+    # Whatever the scores: of those kept before, on average s/n are candidates.
+    shares = [Fraction(len({0} & {*candidates})) for candidates in combinations(range(n), s)]
+    assert sum(shares) / len(shares) == Fraction(s, n)
 
 
 @pytest.mark.parametrize("sets", [simulated_sets, pruned_sets])
@@ -122,6 +174,8 @@ def test_shape_and_ends(start):
         (lambda: never_kept(1, 0, 0.5), "The 'explore' of never_kept must be in (0, 1]. Got 0."),
         (lambda: never_kept(1, 0.5, 1.5), "The 'exploit' of never_kept must be in (0, 1]. Got 1.5."),
         (lambda: never_kept(1, 0.5, 0.5, start="x"), "must be one of unseen_first, fixed_ranking, random. Got 'x'."),
+        (lambda: fixed_never_kept(1, 5, 6, 2), "The 's' of fixed_never_kept must be an integer in [1, n] = [1, 5]. Got 6."),
+        (lambda: fixed_never_kept(-1, 5, 4, 2), "The 'epochs' of fixed_never_kept must be an integer of at least 0. Got -1."),
         (lambda: expected_jaccard(1.2, 0.5), "The 'explore' of expected_jaccard must be in (0, 1]. Got 1.2."),
         (lambda: expected_jaccard(0.5, float("nan")), "The 'exploit' of expected_jaccard must be in (0, 1]. Got nan."),
         (lambda: random_jaccard(0), "The 'keep' of random_jaccard must be in (0, 1]. Got 0."),

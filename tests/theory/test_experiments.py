@@ -123,7 +123,7 @@ def test_minimum_against_a_program_with_one_constraint_per_kept_set(s, q):
         jac=lambda z: np.r_[np.zeros(4), np.full(len(pools), 1 / len(pools))],
         constraints={"type": "ineq", "fun": room, "jac": room_slope},
         method="SLSQP",
-        options={"maxiter": 500, "ftol": 1e-14},
+        options={"maxiter": 500, "ftol": 1e-12},  # with 1e-14 its line search gives up at the optimum on some machines
     )
     assert slow.success and room(slow.x).min() > -1e-9
     fast = lg.minimise(x, t, s, q, RIDGE)

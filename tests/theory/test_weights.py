@@ -163,8 +163,15 @@ def test_gap_is_the_difference_and_never_negative(losses, data):
     q = data.draw(st.integers(1, s))
     gap = surrogate_gap(losses, s, q)
     assert gap == pytest.approx(surrogate_loss(losses, s, q) - np.mean(losses), abs=1e-10)
-    assert gap >= -1e-12
+    assert gap >= 0 and (gap == 0 or q < s)
     assert surrogate_gap(losses, s, q, hardest=0) <= 1e-12
+
+
+@pytest.mark.parametrize("losses", [[0.1] * 7, [3.3, 3.3, 1e-9, 0.7, 123.456, 0.1, 0.2], np.random.default_rng(3).random(7).tolist()])
+def test_gap_has_no_rounding_errors_below_zero(losses):
+    for s in range(1, 8):
+        assert surrogate_gap(losses, s, s) == surrogate_gap(losses, s, s, hardest=0) == 0
+        assert all(surrogate_gap(losses, s, q) >= 0 for q in range(1, s))
 
 
 def test_gap_of_a_fixed_set_of_numbers():
