@@ -1,4 +1,4 @@
-"""The paper's errors: `errata.csv` has the words, `corrections.py` computes every number in them."""
+"""The paper's errors: `errata.csv` has the words, `corrections` computes every number in them."""
 
 from __future__ import annotations
 

@@ -1,23 +1,15 @@
-"""What is computed without runs: the weights of the ranks, the toy example, the errata."""
+"""What is computed without runs: the weights of the ranks, the toy example, the theorems."""
 
-import csv
 import math
 from fractions import Fraction
 
 import pytest
-import yaml
 
 from orderdp.grid import load
-from orderdp.reporting import corrections, errata, ranks, theorems, toy_table
+from orderdp.reporting import ranks, theorems, toy_table
 from tests.reporting.synthetic import ROOT
 from tests.reporting.worlds import study
 from tests.theory.twins import enumerated_weights
-
-
-def exact_head(n, s, q):
-    """Sum of gamma_j over j <= s, in exact fractions (Eq. 3)."""
-    terms = (math.comb(j - 1, r - 1) * math.comb(n - j, s - r) for j in range(1, s + 1) for r in range(1, min(q, j) + 1))
-    return Fraction(sum(terms), math.comb(n, s))
 
 
 @pytest.fixture(scope="module")
@@ -60,77 +52,6 @@ def test_table10_sums_up(settings):
     expected = table[table["kept"] == "expected"].set_index("method")
     assert expected.loc["infobatch", "per_sample"] == pytest.approx(3) and expected.loc["infobatch", "published"] == 4.336
     assert expected.loc["random", "mean"] == pytest.approx(3) and expected.loc["orderdp", "mean"] == pytest.approx(4.26)
-
-
-def test_every_row_of_the_errata_resolves(settings):
-    rows = list(csv.DictReader(errata.ERRATA.open(encoding="utf-8")))
-    assert len({row["id"] for row in rows}) == len(rows)
-    assert {row["function"] for row in rows} == set(corrections.CORRECTIONS)
-    table = errata.errata(settings["errata"])
-    assert not any("{" in text and "}" not in text for text in table["right"])
-    for row in rows:  # a row with a function has no digits of its own in what is right, but for indices and formulas
-        if row["function"] != "nothing":
-            assert "{" in row["printed"] + row["right"] + row["because"], row["id"]
-
-
-@pytest.mark.parametrize(
-    ("name", "right"),
-    [
-        ("upper_limit", {"printed": 1, "right": 3}),
-        ("sum_of_weights", {"total": 6}),
-        ("induction_base", {"printed": 5, "right": 1}),
-        # Nearly 2 and 5/3: ranks beyond s still have a little weight.
-        ("batch_weights", {"at_first": 2 * exact_head(200, 100, 30) / 30, "at_second": 2 * exact_head(200, 100, 60) / 60}),
-        ("squared_gap", {"gap": 7 / 3, "square": 49 / 9}),
-        ("gap_near_equality", {"least": 1.0, "equal": 0.0}),
-        ("missing_factor", {"printed": 0.2, "right": 0.1}),
-        ("toy_probabilities", {"right_3": Fraction(1, 10), "right_4": Fraction(1, 5)}),
-        ("toy_expectation", {"printed": 4.06, "follows": 4.24, "right": 4.26}),
-        ("toy_prune_rate", {"printed": 0.6, "right": 0.4, "expected": 0.32}),
-        ("toy_estimators", {"printed": 4.336, "right": 3.0}),
-        ("no_chance", {"count": 10_000}),
-        ("truncated_size", {"truncated": 28_999, "rounded": 29_000}),
-        ("memory", {"growth": 4.0}),
-        ("wrong_gaps", {"count": 7}),
-        ("jaccard_order", {"static": 1 / 3, "explore": 0.5}),
-        ("nominal_ratio", {"nominal": 0.99, "clamped": 0.9, "real": 0.61, "below": 0.61 / 0.9}),
-        ("lossless_rows", {"full": 95.6, "ours": 95.5, "tolerance": 0.1}),
-        ("method_count", {"count": 15}),
-    ],
-)
-def test_corrections_are_what_hand_and_enumeration_give(settings, name, right):
-    found = corrections.CORRECTIONS[name](settings["errata"])
-    assert {key: found[key] for key in right} == pytest.approx(right)
-
-
-def test_stale_scores_differ_and_fresh_ones_do_not():
-    found = corrections.stale_scores({})
-    assert found["fresh"] == pytest.approx(found["surrogate"])
-    assert abs(found["stale"] - found["surrogate"]) > 0.2 * abs(found["surrogate"])
-
-
-def test_errata_follow_the_theory(settings, monkeypatch):
-    """The page's numbers are those of `orderdp.theory`: a changed function changes them."""
-    before = errata.errata(settings["errata"]).set_index("id")["right"]
-    monkeypatch.setattr(corrections, "sup_gap", lambda n, s, q: 0.25)
-    after = errata.errata(settings["errata"]).set_index("id")["right"]
-    assert set(before.index[before != after]) == {"squared-gap", "gap-does-not-vanish"}
-
-
-def test_errata_follow_the_published_numbers(settings, monkeypatch):
-    texts = ["printed", "right", "because"]
-    before = errata.errata(settings["errata"]).set_index("id")[texts]
-    monkeypatch.setattr(corrections, "value", lambda table, row, column: 0.25)
-    after = errata.errata(settings["errata"]).set_index("id")[texts]
-    changed = (before != after).any(axis=1)
-    assert set(changed.index[changed]) == {"fewest-hours", "jaccard-order", "nominal-ratio", "lossless-row"}
-
-
-def test_errata_have_the_settings_of_the_grid(settings):
-    gradients, ratio = corrections._toy()
-    assert {"gradients": gradients, "prune_ratio": ratio} == settings["table10"]
-    methods = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["methods"]
-    assert methods["infobatch_nominal"]["options"]["min_keep"] == settings["errata"]["min_keep"]
 
 
 def test_theorems_from_a_study():
