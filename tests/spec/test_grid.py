@@ -100,7 +100,7 @@ def test_every_scale_lays_out_every_experiment(params, tmp_path, scale):
 def test_tables_share_their_runs(params, tmp_path):
     grid = load(tmp_path, params)
     full = [cell for cell in grid.cells.values() if cell.spec.method.name == "full" and cell.spec.recipe.match_steps_at is None]
-    full = [cell for cell in full if cell.spec.dataset.label_noise == 0 and cell.name.startswith("digits-resnet8w") and "-full-e10-" in cell.name]
+    full = [cell for cell in full if cell.spec.dataset.label_noise == 0 and cell.name.startswith("digits-resnet8w") and "-full-e8-" in cell.name]
     assert len(full) == len(params["scales"]["quick"]["experiments"]["table9"]["seeds"])  # which are the most
     assert {"table2", "table9", "figure1", "figure3", "beyond"} <= set(full[0].experiments)
 

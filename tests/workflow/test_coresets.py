@@ -101,7 +101,7 @@ def test_the_command_line_names_what_it_does_not_know(table1):
     for command, flag in (("proxy", "--proxy"), ("coresets", "--coresets")):
         done = table1.run("python", "-m", "orderdp", command, flag, "other", check=False)
         assert done.returncode == 2
-        assert f"{flag}: 'other' is not in the grid of scale 'quick'. Known: {command}-digits-resnet8w4" in done.stderr
+        assert f"{flag}: 'other' is not in the grid of scale 'quick'. Known: {command}-digits-resnet8w8" in done.stderr
 
 
 def test_a_runs_usage_becomes_a_coreset(table1, tmp_path):

@@ -48,7 +48,7 @@ def test_each_run_is_measured_at_its_checkpoints(table11):
 
 def test_another_way_to_measure_trains_nothing(project):
     with (project.folder / "orderdp/diagnostics/gradients.py").open("a") as file:
-        file.write("\n# An edit.\n")
+        file.write("\nANOTHER = 1\n")
     folders, rules = project.planned()
     assert len(folders) == 2 and all(folder.startswith("diagnosis-digits") for folder in folders)
     assert not folders & diagnoses(project)
@@ -75,4 +75,4 @@ def test_verify_notices_other_measurements(project):
 def test_an_unknown_name_is_one_clear_error(table11):
     done = table11.run("python", "-m", "orderdp", "diagnose", "--diagnosis", "other", check=False)
     assert done.returncode == 2
-    assert "--diagnosis: 'other' is not in the grid of scale 'quick'. Known: diagnosis-digits-resnet8w4" in done.stderr
+    assert "--diagnosis: 'other' is not in the grid of scale 'quick'. Known: diagnosis-digits-resnet8w8" in done.stderr
