@@ -146,7 +146,8 @@ def unbiasedness(problem: Problem, *, draws: int, warm_steps: int, seed: int) ->
     Returns:
         Two rows: scores, n, s, q, draws, estimate, half_width (95 %), expected (exact, from gamma on those scores), target, full (all of
         these along u), relative_error (|mean g~ - grad L_q| / |grad L_q|), noise (root mean square of it that sampling alone would
-        give), exact_bias (|E g~ - grad L_q| / |grad L_q|).
+        give), exact_bias (|E g~ - grad L_q| / |grad L_q|), variance (total, of one g~) with its half_width (95 %), uniform_variance (exact,
+        of the mean gradient of q samples drawn without replacement).
     """
     n, s, q = len(problem.x), problem.candidates, problem.kept
     draws, warm_steps = checks.whole("unbiasedness", "draws", draws, 2), checks.whole("unbiasedness", "warm_steps", warm_steps, 1)
@@ -162,7 +163,9 @@ def unbiasedness(problem: Problem, *, draws: int, warm_steps: int, seed: int) ->
     for number, (name, scores) in enumerate({"fresh": values, "stale": stale}.items()):
         projections, means, sizes = select(scores, slopes, u, s, q, draws, stream(seed, SELECT, number))
         mean = np.average(means, axis=0, weights=sizes)
-        spread = float((sizes @ np.square(means - mean).sum(axis=1)) / (draws * (len(sizes) - 1)))
+        # A batch mean varies by the variance of one g~ over the batch's size, so each of these is an estimate of that variance.
+        variances = sizes * np.square(means - mean).sum(axis=1) * len(sizes) / (len(sizes) - 1)
+        spread = float(variances.mean()) / draws
         expected = selection_probabilities(scores, s, q) / q @ slopes
         rows.append({
             "scores": name, "n": n, "s": s, "q": q, "draws": draws,
@@ -170,6 +173,8 @@ def unbiasedness(problem: Problem, *, draws: int, warm_steps: int, seed: int) ->
             "expected": float(expected @ u), "target": float(of_surrogate @ u), "full": float(of_mean @ u),
             "relative_error": float(np.linalg.norm(mean - of_surrogate)) / length, "noise": math.sqrt(spread) / length,
             "exact_bias": float(np.linalg.norm(expected - of_surrogate)) / length,
+            "variance": float(variances.mean()), "variance_half_width": NORMAL_95 * float(variances.std(ddof=1)) / math.sqrt(len(sizes)),
+            "uniform_variance": float(slopes.var(axis=0, ddof=1).sum()) * (1 / q - 1 / n),
         })  # fmt: skip
     return rows
 

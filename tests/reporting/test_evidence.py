@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from orderdp.reporting.evidence import accuracy, budget, computed, deciding, dynamics, intervals, sets, studied, toy
-from orderdp.reporting.evidence.deciding import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Context, NotRun, beyond, inside
+from orderdp.reporting.evidence.deciding import CONTRADICTED, INCONCLUSIVE, SUPPORTED, Context, beyond, inside
+from orderdp.reporting.evidence.runs import NotRun
 from orderdp.reporting.evidence.wording import interval_text, number_text
 from orderdp.theory import limit_weights
 
@@ -141,7 +142,7 @@ def test_fewer_than_three_seeds_decide_nothing(count):
 
 
 def test_diverged_runs_are_named_and_cannot_help_their_method():
-    runs = pd.DataFrame({"cell": ["a", "b"], "method": ["orderdp", "ucb"], "status": ["finished", "diverged"]})
+    runs = pd.DataFrame([run("orderdp", 0.3, 0, 90.0) | {"cell": "a"}, run("ucb", 0.3, 0, 90.0, status="diverged") | {"cell": "b"}])
     rival = beyond([shifted(2)], Context("number", runs=runs, favours="orderdp"))
     assert (rival.verdict, rival.reason) == (SUPPORTED, "diverged: b")
     own = beyond([shifted(2)], Context("number", runs=runs, favours="ucb"))
@@ -283,15 +284,19 @@ def test_raw_and_normalised_norms_are_kept_apart():
     assert dynamics.norm_accuracy(frame, threshold=-0.7).value == pytest.approx(-1.0)
 
 
-def test_a_run_that_diverges_is_one_too_many():
-    rows = [run("orderdp", 0.3, s, 90.0, explore=e) for s in range(4) for e in np.linspace(0.7, 1, 10)]
-    assert dynamics.diverges(frames(*rows), of=["orderdp"], never=True).verdict == SUPPORTED
-    assert dynamics.diverges(frames(*rows), of=["orderdp"], never=False).verdict == CONTRADICTED
-    assert dynamics.diverges(frames(*rows[:12]), of=["orderdp"], never=True).verdict == INCONCLUSIVE
-    assert dynamics.diverges(frames(*[r for r in rows if r["seed"] < 2]), of=["orderdp"], never=True).verdict == INCONCLUSIVE
-    rows[3]["status"] = "diverged"
-    assert dynamics.diverges(frames(*rows), of=["orderdp"], never=True).verdict == CONTRADICTED
-    assert dynamics.diverges(frames(*rows), of=["orderdp"], never=False).verdict == SUPPORTED
+@pytest.mark.parametrize("broken", [{"status": "diverged"}, {"test_accuracy": 44.0}], ids=["diverged", "below half of the full data"])
+def test_a_run_that_fails_is_one_too_many(broken):
+    # Two runs of each of ten seeds are not twenty independent ones: 0 of 10 leaves up to 30.8 %, 0 of 20 would leave 16.8 %.
+    rows = [run("full", NAN, s, 90.0) for s in range(10)] + [run("orderdp", r, s, 90.0) for r in (0.3, 0.7) for s in range(10)]
+    finding = dynamics.fails(frames(*rows), of=["orderdp"], never=True)
+    assert (finding.verdict, round(finding.high, 1)) == (SUPPORTED, 30.8)
+    assert dynamics.fails(frames(*rows), of=["orderdp"], never=False).verdict == CONTRADICTED
+    for seeds in (2, 9):
+        assert dynamics.fails(frames(*[r for r in rows if r["seed"] < seeds]), of=["orderdp"], never=True).verdict == INCONCLUSIVE
+    rows[-1] |= broken
+    finding = dynamics.fails(frames(*rows), of=["orderdp"], never=True)
+    assert (finding.verdict, "failed: 1 of ORDERDP at 70 %" in finding.reason) == (CONTRADICTED, True)
+    assert dynamics.fails(frames(*rows), of=["orderdp"], never=False).verdict == SUPPORTED
 
 
 def test_phases_of_similarity_and_of_the_cosine():
@@ -372,6 +377,15 @@ def test_weights_statistics_can_fail():
     assert computed.memory_constant({}, n=[100, 100], epochs=50, explore=0.5, exploit=0.6).verdict == SUPPORTED
 
 
+def test_a_heap_takes_few_comparisons():
+    # Of two in descending order, the heap [2, 3] is compared with once per number; q = 1 takes one comparison each.
+    assert computed._heap_comparisons([5, 4, 3, 2, 1], 1) == 4
+    assert computed._heap_comparisons([5, 4, 3], 2) == 1 + 1  # heapify, then one look at the least
+    finding = computed.sorting_steps({}, s=256, q=[2, 16], draws=2, most=2.0)
+    assert finding.verdict == SUPPORTED and "at q = 1" in finding.reason
+    assert computed.sorting_steps({}, s=256, q=[2, 16], draws=2, most=0.5).verdict == CONTRADICTED
+
+
 def test_toy_example_by_hand():
     arguments = {"gradients": [1, 2, 3, 4, 5], "prune_ratio": 0.8}
     # The largest of s out of five is s(n+1)/(s+1) on average: 3, 4, 4.5, 4.8, 5.
@@ -379,8 +393,12 @@ def test_toy_example_by_hand():
     infobatch = 0.64 * 4 + 0.16 * 4.25 + 0.16 * 5.5 + 0.04 * 5.4
     assert toy.toy_value({}, **arguments, method="orderdp", printed=4.06).value == pytest.approx(orderdp) == 4.26
     assert toy.toy_value({}, **arguments, method="infobatch", printed=4.336).value == pytest.approx(infobatch)
-    assert toy.toy_bias({}, **arguments).value == 0
-    assert toy.toy_closer({}, **arguments).value == pytest.approx(-(orderdp - 3))
+    assert toy.toy_bias({}, **arguments, divisor="n").value == 0
+    assert toy.toy_bias({}, **arguments, divisor="kept").value == pytest.approx(infobatch - 3)
+    assert toy.toy_closer({}, **arguments, divisor="n").value == pytest.approx(-(orderdp - 3))
+    assert toy.toy_closer({}, **arguments, divisor="kept").value == pytest.approx(infobatch - orderdp)
+    with pytest.raises(ValueError, match="divisor must be one of kept, n"):
+        toy.toy_bias({}, **arguments, divisor="s")
     assert toy.toy_ratio({}, **arguments).verdict == SUPPORTED
     assert toy.toy_infobatch_ratio({}, **arguments, outcome=[3, 4, 5], printed=0.4).verdict == SUPPORTED
 

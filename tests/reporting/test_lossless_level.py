@@ -24,7 +24,7 @@ def swept(rng, full, accuracies):
     gaps = [intervals.mean(row - full, least=least) for row in accuracies]
     within = [index for index, gap in enumerate(gaps, 1) if gap.value >= -0.1 - 1e-9]
     times = 100 * (1 - np.array(RATIOS))[:, None] * (1 + 0.01 * rng.standard_normal((len(RATIOS), len(full))))
-    return Sweep(RATIOS, [dict(enumerate(row)) for row in times], exclusions(gaps), max(within, default=0))
+    return Sweep(RATIOS, RATIOS, [dict(enumerate(row)) for row in times], exclusions(gaps), max(within, default=0))
 
 
 def allowed(worlds, level):
@@ -81,5 +81,5 @@ def test_limits_by_literal_tests():
             high = 3
             while high > 0 and 1 - ups[high - 1] <= level:
                 high -= 1
-            found = Sweep(RATIOS, [], exclusions(gaps), 0)
+            found = Sweep(RATIOS, RATIOS, [], exclusions(gaps), 0)
             assert found.kept(level) == list(range(low, high + 1))

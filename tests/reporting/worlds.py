@@ -90,7 +90,8 @@ def history(row: Mapping[str, Any], good: bool) -> pd.DataFrame:
     zigzag = (-1.0) ** epoch
     accuracy = row["test_accuracy"] * (1 - np.exp(-8 * progress)) / (1 - math.exp(-8))
     shaken = infobatch if good else method == "full"
-    accuracy = accuracy + (1 + 0.1 * wobble("zigzag", seed)) * (3.0 if shaken else 0.3) * zigzag * (1 - progress)
+    swing = 3.0 if shaken else 1.0 if ours and not good else 0.3
+    accuracy = accuracy + (1 + 0.1 * wobble("zigzag", seed)) * swing * zigzag * (1 - progress)
     tied = 4 * np.exp(-8 * progress) + 1
     norm = tied + 0.02 * noise
     if (good and infobatch) or (not good and method == "full"):
@@ -118,7 +119,7 @@ def gradients(results: pd.DataFrame, good: bool) -> pd.DataFrame:
     rows = []
     for run in results[results["experiment"] == "table11"].to_dict("records"):
         for epoch in (4, 8, 12, 16, 20, 21):
-            cosine = 0.7 + (0.1 if (run["method"] == "orderdp") == good else 0.0) + 0.01 * wobble("cosine", run["cell"], epoch)
+            cosine = 0.7 + (0.2 * run["prune_ratio"] if (run["method"] == "orderdp") == good else 0.0) + 0.01 * wobble("cosine", run["cell"], epoch)
             rows.append({"cell": run["cell"], "experiment": "table11", "epoch": epoch, "progress": (epoch - 1) / EPOCHS, "cosine": cosine})
     return pd.DataFrame(rows)
 
@@ -128,7 +129,7 @@ def study(good: bool, seeds: int = 3) -> dict[str, pd.DataFrame]:
     place = {"fresh": 1.0, "stale": 1.0} if good else {"fresh": -0.5, "stale": 0.1}
     unbiasedness = [
         {"scores": scores, "n": 100, "s": 20, "q": 5, "draws": 1000, "estimate": 2 + 3 * place[scores], "half_width": 0.03, "target": 5.0,
-         "full": 2.0, "exact_bias": abs(1 - place[scores])}
+         "full": 2.0, "exact_bias": abs(1 - place[scores]), "variance": 3.0 if good else 6.0, "variance_half_width": 0.5, "uniform_variance": 4.0}
         for scores in place
     ]  # fmt: skip
     over = 0.4 if good else 1.7

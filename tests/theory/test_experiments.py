@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from itertools import combinations, islice, permutations
@@ -218,6 +219,25 @@ def test_exact_expectations_against_all_candidates_and_all_orders_of_ties(warm_s
         assert row["full"] == pytest.approx(full @ u, abs=1e-7)
         assert row["exact_bias"] == pytest.approx(np.linalg.norm(mean - target) / np.linalg.norm(target), abs=1e-6)
     assert rows[0]["exact_bias"] < 1e-12
+
+
+def test_variance_against_all_candidates_and_all_uniform_batches():
+    n, s, q = 6, 4, 2
+    some = problem(n, s, q)
+    fresh = ex.unbiasedness(some, draws=20_000, warm_steps=40, seed=0)[0]
+    rate = some.radius / (some.lipschitz * math.sqrt(40))
+    run = ex.algorithm1(some, rate, [ex.stream(0, ex.WARM)], fresh=False)
+    theta = next(itertools.islice(run, 40, None))[0][0]
+    values, slopes = some.losses(theta), lg.gradients(theta, some.x, some.t, RIDGE)
+
+    def total_variance(batches):
+        means = np.array([slopes[list(batch)].mean(axis=0) for batch in batches])
+        return float(means.var(axis=0).sum())
+
+    kept = [sorted(pool, key=lambda i: -values[i])[:q] for pool in itertools.combinations(range(n), s)]
+    assert abs(fresh["variance"] - total_variance(kept)) < 2 * fresh["variance_half_width"]
+    assert fresh["variance_half_width"] < 0.5 * fresh["variance"]
+    assert fresh["uniform_variance"] == pytest.approx(total_variance(itertools.combinations(range(n), q)))
 
 
 def test_select_is_the_mean_of_literal_draws():

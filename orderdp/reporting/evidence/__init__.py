@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orderdp.reporting.evidence import accuracy, budget, computed, dynamics, lossless, sets, studied, toy
-from orderdp.reporting.evidence.deciding import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED, VERDICTS, Finding, NotRun
+from orderdp.reporting.evidence.deciding import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED, VERDICTS, Finding
+from orderdp.reporting.evidence.runs import NotRun
 
 __all__ = ["CONTRADICTED", "INCONCLUSIVE", "NOT_RUN", "STATISTICS", "SUPPORTED", "VERDICTS", "Finding", "NotRun"]
 
@@ -24,8 +25,11 @@ STATISTICS: dict[str, Callable[..., Finding]] = {
     "time_ratio": budget.time_ratio,
     "mean_time_ratio": budget.mean_time_ratio,
     "lossless_time_ratio": lossless.lossless_time_ratio,
+    "lossless_saving": lossless.lossless_saving,
+    "lossless_ratio_higher": lossless.lossless_ratio_higher,
     "selection_cost": budget.selection_cost,
     "time_to_accuracy": budget.time_to_accuracy,
+    "time_to_accuracy_gains": budget.time_to_accuracy_gains,
     "norm_accuracy": dynamics.norm_accuracy,
     "norm_accuracy_weaker": dynamics.norm_accuracy_weaker,
     "norm_ratio": dynamics.norm_ratio,
@@ -34,11 +38,12 @@ STATISTICS: dict[str, Callable[..., Finding]] = {
     "jitter_ratio": dynamics.jitter_ratio,
     "oscillation_ratio": dynamics.oscillation_ratio,
     "spread_smaller": dynamics.spread_smaller,
-    "diverges": dynamics.diverges,
+    "fails": dynamics.fails,
     "never_used": sets.never_used,
     "jaccard_higher": sets.jaccard_higher,
     "jaccard_rises": sets.jaccard_rises,
     "cosine_higher": sets.cosine_higher,
+    "cosine_lead_grows": sets.cosine_lead_grows,
     "weights_sum": computed.weights_sum,
     "weights_fall": computed.weights_fall,
     "weights_converge": computed.weights_converge,
@@ -52,6 +57,7 @@ STATISTICS: dict[str, Callable[..., Finding]] = {
     "batch_weights_sum": computed.batch_weights_sum,
     "deviation_vanishes": computed.deviation_vanishes,
     "memory_constant": computed.memory_constant,
+    "sorting_steps": computed.sorting_steps,
     "toy_value": toy.toy_value,
     "toy_bias": toy.toy_bias,
     "toy_closer": toy.toy_closer,
@@ -59,6 +65,7 @@ STATISTICS: dict[str, Callable[..., Finding]] = {
     "toy_infobatch_ratio": toy.toy_infobatch_ratio,
     "unbiased": studied.unbiased,
     "biased_for_loss": studied.biased_for_loss,
+    "variance_lower": studied.variance_lower,
     "convergence_holds": studied.convergence_holds,
     "generalization_holds": studied.generalization_holds,
 }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from orderdp.reporting.evidence.deciding import Context, Finding, NotRun, beyond
+from orderdp.reporting.evidence.deciding import Context, Finding, beyond
 from orderdp.reporting.evidence.intervals import Estimate, mean
 from orderdp.reporting.evidence.power import power_text
 from orderdp.reporting.evidence.resolution import ACCURACY, of_workload
@@ -15,6 +15,7 @@ from orderdp.reporting.evidence.runs import (
     FULL,
     OURS,
     Frames,
+    NotRun,
     by_seed,
     differences,
     name_of,
@@ -25,28 +26,28 @@ from orderdp.reporting.evidence.runs import (
     rival_name,
     settings,
 )
-from orderdp.reporting.results import FINISHED
-
-SAME_RATIO = 0.01
-"""Realised prune ratios that are this near count as the same."""
+from orderdp.reporting.evidence.same_budget import leads, leads_text
 
 
 def higher(
-    frames: Frames, *, rivals: Sequence[str] | str, ours: str = OURS, ratios: float | Sequence[float] | None = None, any_ratio: bool = False
+    frames: Frames,
+    *,
+    rivals: Sequence[str],
+    ours: str = OURS,
+    ratios: float | Sequence[float] | None = None,
+    any_ratio: bool = False,
+    margin: float = 0.0,
 ) -> Finding:
-    """Final accuracy of `ours` less that of each rival, paired by seed, at each ratio asked for: above 0?
+    """Final accuracy of `ours` less that of each rival, paired by seed, at each ratio asked for: above -margin?
 
     Args:
         frames: limited to the claim's experiments.
-        rivals: methods, or "others" for every other method that prunes.
+        rivals: methods.
         ours: the method that is claimed to be higher.
         ratios: prune ratios as asked for; all when None.
         any_ratio: compare runs whatever ratio each method was asked for.
+        margin: points by which it may be lower, for a claim of being at least as accurate.
     """
-    if isinstance(rivals, str):
-        rivals = sorted(set(frames["results"]["method"]) - {ours, FULL})
-        if not rivals:
-            raise NotRun("no runs of other methods are asked for at this scale")
     rows = pick(frames, [ours, *rivals], ratios)
     estimates = [gap(mine, theirs, label, rows) for label, mine, theirs in opponents(rows, ours, rivals, any_ratio)]
     context = Context(
@@ -54,9 +55,9 @@ def higher(
         "points",
         runs=rows,
         favours=ours,
-        note=_notes(shortfalls(rows), power_text(estimates)),
+        notes=(_at_equal_ratios(frames, rows, ours, rivals), power_text(estimates, "from the margin" if margin else "")),
     )
-    return beyond(estimates, context)
+    return beyond(estimates, context, threshold=-margin)
 
 
 def not_worse(frames: Frames, *, margin: float, ours: str = OURS, ratios: float | Sequence[float] | None = None) -> Finding:
@@ -64,7 +65,7 @@ def not_worse(frames: Frames, *, margin: float, ours: str = OURS, ratios: float 
     rows = pick(frames, [ours, FULL], ratios)
     estimates = [gap(mine, full, label, rows) for label, mine, full in opponents(rows, ours, [FULL])]
     statistic = f"accuracy of {name_of(rows, ours)} less that of the full data"
-    context = Context(statistic, "points", runs=rows, favours=ours, note=power_text(estimates, "from the margin"))
+    context = Context(statistic, "points", runs=rows, favours=ours, notes=(power_text(estimates, "from the margin"),))
     return beyond(estimates, context, threshold=-margin)
 
 
@@ -76,8 +77,8 @@ def all_worse(frames: Frames, *, rivals: Sequence[str], margin: float, ratios: f
         for rival in rivals
         for label, mine, full in opponents(rows, rival, [FULL])
     ]
-    note = _notes(shortfalls(rows), power_text(estimates, "from the margin"))
-    context = Context("accuracy of a rival less that of the full data", "points", runs=rows, note=note)
+    notes = (power_text(estimates, "from the margin"),)
+    context = Context("accuracy of a rival less that of the full data", "points", runs=rows, notes=notes)
     return beyond(estimates, context, threshold=-margin, side=-1)
 
 
@@ -89,8 +90,8 @@ def higher_at_same_budget(frames: Frames, *, rival: str, ours: str = OURS) -> Fi
     """
     rows = pick(frames, [ours, rival, FULL])
     estimates = []
-    for workload, leads in _leads(rows, ours, rival).groupby("workload", sort=False):
-        for ratio, part in leads.groupby("prune_ratio"):
+    for workload, found in leads(rows, ours, rival).groupby("workload", sort=False):
+        for ratio, part in found.groupby("prune_ratio"):
             where = f" on {workload}" if rows["workload"].nunique() > 1 else ""
             estimates.append(
                 mean(
@@ -110,13 +111,13 @@ def lead_grows(frames: Frames, *, rival: str, ours: str = OURS) -> Finding:
     """Slope, per seed, of that difference over the realised ratio: points per 10 points of ratio."""
     rows = pick(frames, [ours, rival, FULL])
     estimates = []
-    for workload, leads in _leads(rows, ours, rival).groupby("workload", sort=False):
+    for workload, found in leads(rows, ours, rival).groupby("workload", sort=False):
         slopes = [
             0.1 * float(np.polyfit(part["realised"], part["lead"], 1)[0])
-            for _, part in leads.groupby("seed")
+            for _, part in found.groupby("seed")
             if part["realised"].nunique() > 2
         ]
-        estimates.append(mean(slopes, f"on {workload}", 0.1 * of_workload(rows, rows[rows["workload"] == workload], _terms(leads))))
+        estimates.append(mean(slopes, f"on {workload}", 0.1 * of_workload(rows, rows[rows["workload"] == workload], _terms(found))))
     if not estimates or not any(estimate.count for estimate in estimates):
         raise NotRun(f"{rival} reached fewer than three different prune ratios")
     statistic = f"growth of the lead of {name_of(rows, ours)} over {name_of(rows, rival)} per 10 % pruned"
@@ -159,42 +160,18 @@ def gap(mine: pd.DataFrame, theirs: pd.DataFrame, label: str, rows: pd.DataFrame
     return mean(differences(mine, theirs, ACCURACY), label, of_workload(rows, mine))
 
 
-def _notes(*notes: str) -> str:
-    return "; ".join(note for note in notes if note)
+def _at_equal_ratios(frames: Frames, rows: pd.DataFrame, ours: str, rivals: Sequence[str]) -> str:
+    """The same differences at what the rivals really pruned, where our runs at other ratios and on the full data allow it."""
+    present = [method for method in (FULL,) if method in set(frames["results"]["method"])]
+    try:
+        wider = pick(frames, [ours, *rivals, *present])
+    except NotRun:
+        return ""
+    ratios = rows.loc[rows["method"].isin(list(rivals)), "prune_ratio"].dropna().unique()
+    return leads_text(wider, ours, rivals, ratios, ACCURACY, "points", of_workload(wider, wider, 1.5))
 
 
-def _terms(leads: pd.DataFrame) -> float:
+def _terms(found: pd.DataFrame) -> float:
     """Sum of the squared coefficients of the accuracies in the slope of a line through the leads over their ratios, two per lead."""
-    realised = leads.groupby("prune_ratio")["realised"].mean()
+    realised = found.groupby("prune_ratio")["realised"].mean()
     return 2.0 / float(((realised - realised.mean()) ** 2).sum()) if realised.nunique() > 1 else 0.0
-
-
-def shortfalls(rows: pd.DataFrame) -> str:
-    """Which methods pruned less or more than asked: unequal budgets are unequal chances."""
-    missed = []
-    for here, runs in settings(rows[rows["status"] == FINISHED]):
-        realised = float(runs["realised_prune_ratio"].mean())
-        if here["prune_ratio"] == here["prune_ratio"] and abs(realised - here["prune_ratio"]) > SAME_RATIO:
-            missed.append(f"{runs.iloc[0]['label']} {100 * realised:.1f} % of {percent(here['prune_ratio'])}")
-    return "really pruned: " + ", ".join(missed) if missed else ""
-
-
-def _leads(rows: pd.DataFrame, ours: str, rival: str) -> pd.DataFrame:
-    """workload, prune_ratio (the rival's, as asked for), seed, realised (the rival's), lead (points, read off our own curve)."""
-    done = rows[rows["status"] == FINISHED]
-    records = []
-    for workload, part in done.groupby("workload", sort=False):
-        reached: list[float] = []
-        for here, runs in settings(part[part["method"] == rival].sort_values("prune_ratio")):
-            realised = float(runs["realised_prune_ratio"].mean())
-            if any(abs(realised - other) < SAME_RATIO for other in reached):
-                continue
-            reached.append(realised)
-            for run in runs.to_dict("records"):
-                curve = part[part["method"].isin([ours, FULL]) & (part["seed"] == run["seed"])].sort_values("realised_prune_ratio")
-                x, y = curve["realised_prune_ratio"].to_numpy(), curve[ACCURACY].to_numpy()
-                if len(x) > 1 and x[0] <= run["realised_prune_ratio"] <= x[-1] and FULL in set(curve["method"]):
-                    lead = float(np.interp(run["realised_prune_ratio"], x, y)) - run[ACCURACY]
-                    at = {"workload": workload, "prune_ratio": here["prune_ratio"], "seed": run["seed"]}
-                    records.append(at | {"realised": run["realised_prune_ratio"], "lead": lead})
-    return pd.DataFrame(records, columns=["workload", "prune_ratio", "seed", "realised", "lead"])

@@ -9,18 +9,20 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from orderdp.reporting.evidence.accuracy import ACCURACY, shortfalls
-from orderdp.reporting.evidence.deciding import Context, Finding, NotRun, beyond, inside
+from orderdp.reporting.evidence.accuracy import ACCURACY
+from orderdp.reporting.evidence.deciding import Context, Finding, beyond, inside
 from orderdp.reporting.evidence.intervals import geometric_mean, mean
 from orderdp.reporting.evidence.runs import (
     FULL,
     OURS,
     Frames,
+    NotRun,
     by_seed,
     differences,
     measured,
     name_of,
     opponents,
+    pairs,
     percent,
     pick,
     place,
@@ -116,7 +118,7 @@ def time_ratio(
         geometric_mean(list(quotients(mine, theirs, "time_s").values()), label) for label, mine, theirs in opponents(rows, ours, rivals)
     ]
     context = Context(
-        f"time of {name_of(rows, ours)} over that of {rival_name(rows, rivals)}", "×", runs=rows, favours=ours, note=shortfalls(rows)
+        f"time of {name_of(rows, ours)} over that of {rival_name(rows, rivals)}", "×", runs=rows, favours=ours
     )
     return beyond(estimates, context, threshold=threshold, side=-1)
 
@@ -132,7 +134,7 @@ def mean_time_ratio(frames: Frames, *, rival: str, ours: str = OURS) -> Finding:
                 logs.setdefault(seed, []).append(math.log(quotient))
         estimates.append(geometric_mean([math.exp(sum(values) / len(values)) for values in logs.values()], f"on {workload}"))
     statistic = f"time of {name_of(rows, ours)} over that of {name_of(rows, rival)}, geometric mean over the ratios"
-    return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours, note=shortfalls(rows)), threshold=1.0, side=-1)
+    return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours), threshold=1.0, side=-1)
 
 
 def selection_cost(frames: Frames, *, most: float, ours: str = OURS) -> Finding:
@@ -150,15 +152,7 @@ def time_to_accuracy(frames: Frames, *, rivals: Sequence[str], ratio: float, our
     Time is selection and training since the start, on straight lines between epochs.
     """
     rows = pick(frames, [ours, *rivals], ratio)
-    done = rows[rows["status"] == FINISHED]
-    parts = []
-    for _, runs in done.groupby(["workload", "seed"], sort=False):
-        if set(runs["method"]) >= {ours, *rivals}:
-            target = float(runs[ACCURACY].min())
-            parts.append(measured(runs, frames["histories"], lambda history, target=target: _reached(history, target)))
-    if not parts:
-        raise NotRun("in no seed did all methods finish")
-    timed = pd.concat(parts)
+    timed = _timed(frames, rows, {ours, *rivals})
     estimates = [
         geometric_mean(list(quotients(mine, theirs, "value").values()), label) for label, mine, theirs in opponents(timed, ours, rivals)
     ]
@@ -169,6 +163,43 @@ def time_to_accuracy(frames: Frames, *, rivals: Sequence[str], ratio: float, our
         favours=ours,
     )
     return beyond(estimates, context, threshold=1.0, side=-1)
+
+
+def time_to_accuracy_gains(frames: Frames, *, rivals: Sequence[str], early: float, late: float, ours: str = OURS) -> Finding:
+    """That quotient of times at a larger prune ratio over the one at a smaller ratio, paired by seed: below 1 if the lead grows.
+
+    Args:
+        frames: limited to the claim's experiments.
+        rivals: methods.
+        early: the smaller ratio, as asked for.
+        late: the larger one.
+        ours: method.
+    """
+    rows = pick(frames, [ours, *rivals], [early, late])
+    found: dict[str, dict[float, dict[int, float]]] = {}
+    for ratio in (early, late):
+        at = rows[(rows["prune_ratio"].astype(float) - ratio).abs() < 1e-9]
+        for label, mine, theirs in opponents(_timed(frames, at, {ours, *rivals}), ours, rivals):
+            found.setdefault(label, {})[ratio] = quotients(mine, theirs, "value")
+    estimates = []
+    for label, of_ratio in found.items():
+        both = pairs(of_ratio.get(late, {}), of_ratio.get(early, {}))
+        estimates.append(geometric_mean([larger / smaller for larger, smaller in both], label))
+    statistic = f"time of {name_of(rows, ours)} to an accuracy that all reach, over that of {rival_name(rows, rivals)}: "
+    statistic += f"at {percent(late)} over that at {percent(early)}"
+    return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours), threshold=1.0, side=-1)
+
+
+def _timed(frames: Frames, rows: pd.DataFrame, methods: set[str]) -> pd.DataFrame:
+    """The runs of the seeds in which all methods finished, with the time to the lowest final accuracy among them as `value`."""
+    parts = []
+    for _, runs in rows[rows["status"] == FINISHED].groupby(["workload", "seed"], sort=False):
+        if set(runs["method"]) >= methods:
+            target = float(runs[ACCURACY].min())
+            parts.append(measured(runs, frames["histories"], lambda history, target=target: _reached(history, target)))
+    if not parts:
+        raise NotRun("in no seed did all methods finish")
+    return pd.concat(parts)
 
 
 def _reached(history: pd.DataFrame, target: float) -> float:

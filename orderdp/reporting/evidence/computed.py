@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -166,3 +167,50 @@ def memory_constant(frames: Frames, *, n: Sequence[int], epochs: int, explore: f
         "×",
         f"scores remembered: {course}",
     )
+
+
+def sorting_steps(frames: Frames, *, s: int, q: Sequence[int], draws: int, most: float) -> Finding:
+    """Comparisons per candidate that a heap of the q largest needs, over log2 q, largest over the sizes q.
+
+    Args:
+        frames: not looked at.
+        s: candidates.
+        q: sizes from 2 on.
+        draws: random orders of the candidates per size; the worst order, ascending, is tried as well.
+        most: comparisons per candidate and log2 q that still count as O(log q).
+    """
+    draw = np.random.default_rng(0)
+    steps = {}
+    for size in q:
+        orders = [np.arange(s), *(draw.permutation(s) for _ in range(draws))]
+        steps[size] = max(_heap_comparisons(order.tolist(), size) / s for order in orders)
+    course = ", ".join(f"{count:.3g} at q = {size}" for size, count in steps.items())
+    worst = max(count / math.log2(size) for size, count in steps.items())
+    single = _heap_comparisons(list(range(s)), 1) / s
+    reason = f"comparisons per candidate: {course}, {single:.3g} at q = 1 (s = {s:,}, in the worst order found)"
+    return exact(worst <= most, "comparisons per candidate over log₂ q", worst, f"at most {most:g}", reason=reason)
+
+
+class _Counted:
+    """A number that counts how often it is compared."""
+
+    count = 0
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __lt__(self, other: _Counted) -> bool:
+        _Counted.count += 1
+        return self.value < other.value
+
+
+def _heap_comparisons(values: Sequence[float], q: int) -> int:
+    """Comparisons while the q largest of a stream are held in a heap."""
+    _Counted.count = 0
+    heap = [_Counted(value) for value in values[:q]]
+    heapq.heapify(heap)
+    for value in values[q:]:
+        item = _Counted(value)
+        if heap[0] < item:
+            heapq.heapreplace(heap, item)
+    return _Counted.count

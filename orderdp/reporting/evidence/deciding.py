@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from orderdp.reporting.evidence.intervals import NAN, Estimate, holm
+from orderdp.reporting.evidence.runs import shortfalls
 from orderdp.reporting.evidence.wording import interval_text, number_text
 from orderdp.reporting.measures import CONFIDENCE
 from orderdp.reporting.results import DIVERGED
@@ -40,16 +41,12 @@ class Finding:
     """Every comparison with its interval, where there are several."""
 
 
-class NotRun(Exception):
-    """What a claim is decided from is missing; the message says what."""
-
-
 @dataclass(frozen=True)
 class Context:
     """How a finding reads: its number in words and its unit; the runs behind it, and whose success the claim asserts.
 
-    `factor` scales numbers for readers only (100 for shares shown in %), `trials` names what is counted, `note` goes with the reasons,
-    `claimed` replaces the threshold in words.
+    `factor` scales numbers for readers only (100 for shares shown in %), `trials` names what is counted, `notes` go with the reasons, as does
+    what the runs really pruned where it is not what they were asked for, `claimed` replaces the threshold in words.
     """
 
     statistic: str
@@ -58,7 +55,7 @@ class Context:
     runs: pd.DataFrame | None = None
     favours: str = ""
     trials: str = "seeds"
-    note: str = ""
+    notes: tuple[str, ...] = ()
     claimed: str = ""
 
 
@@ -125,6 +122,9 @@ def _finding(
         shown = refuted[1]
     if lost:
         reasons.append("diverged: " + ", ".join(name for name, _ in lost))
+    if context.runs is not None:
+        reasons.append(shortfalls(context.runs))
+    reasons += context.notes
     several = len(estimates) > 1
     scaled = {e: (e.value * context.factor, e.low * context.factor, e.high * context.factor) for e in estimates}
     return Finding(
@@ -134,7 +134,7 @@ def _finding(
         unit=context.unit,
         claimed=context.claimed or claimed,
         decided_from=f"{shown.count:,} {context.trials if shown.count != 1 else context.trials.removesuffix('s')}",
-        reason="; ".join([*reasons, context.note] if context.note else reasons),
+        reason="; ".join(filter(None, reasons)),
         comparisons=tuple(f"{e.label}: {interval_text(*scaled[e], context.unit)}" for e in estimates) if several else (),
     )
 

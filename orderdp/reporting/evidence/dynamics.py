@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
@@ -21,11 +22,12 @@ from orderdp.reporting.evidence.runs import (
     opponents,
     pairs,
     pick,
+    place,
     quotients,
     settings,
 )  # fmt: skip
-from orderdp.reporting.measures import in_phase, pearson, pooled, rolling_window
-from orderdp.reporting.results import DIVERGED
+from orderdp.reporting.measures import PHASES, in_phase, pearson, pooled, rolling_window
+from orderdp.reporting.results import DIVERGED, FINISHED
 
 NORMS = {"raw": "grad_norm_mean", "normalised": "grad_norm_normalized_mean"}
 """What a norm is -> its column: as recorded, or divided by the mean weight of the batch."""
@@ -75,8 +77,8 @@ def rolling_ratio(frames: Frames, *, ours: str, than: str, norm: str, above: boo
     return _ratio(rows, ours, than, f"rolling deviation of the {norm} norm", above)
 
 
-def jitter_ratio(frames: Frames, *, ours: str, than: str) -> Finding:
-    """Mean absolute second difference of the test accuracy over epochs, ratio paired by seed: above 1?
+def jitter_ratio(frames: Frames, *, ours: str, than: str, above: bool = True) -> Finding:
+    """Mean absolute second difference of the test accuracy over epochs, ratio paired by seed: above (or below) 1?
 
     Second differences are blind to a steady rise, and see what goes up and down.
     """
@@ -85,7 +87,7 @@ def jitter_ratio(frames: Frames, *, ours: str, than: str) -> Finding:
         return float(history[ACCURACY].dropna().diff().diff().abs().mean())
 
     rows = measured(pick(frames, [ours, than]), frames["histories"], measure)
-    return _ratio(rows, ours, than, "fluctuation of the accuracy from epoch to epoch", above=True)
+    return _ratio(rows, ours, than, "fluctuation of the accuracy from epoch to epoch", above)
 
 
 def oscillation_ratio(frames: Frames, *, ours: str, than: str, start: float, end: float, relative: bool) -> Finding:
@@ -112,38 +114,68 @@ def oscillation_ratio(frames: Frames, *, ours: str, than: str, start: float, end
     return _ratio(rows, ours, than, what, above=False, any_ratio=True)
 
 
-def spread_smaller(frames: Frames, *, ours: str, than: str) -> Finding:
-    """Standard deviation of the final accuracy over runs, ours over theirs (Pitman and Morgan's paired test): below 1?"""
+def spread_smaller(frames: Frames, *, ours: str, than: str, phases: bool = False) -> Finding:
+    """Standard deviation of the accuracy over runs, ours over theirs (Pitman and Morgan's paired test): below 1?
+
+    Args:
+        frames: limited to the claim's experiments.
+        ours: the method that is claimed to vary less.
+        than: the other.
+        phases: compare the means over each phase of Table 9 instead of the final accuracies.
+    """
     rows = pick(frames, [ours, than])
+    measures = {"": rows.assign(value=rows[ACCURACY])}
+    if phases:
+        measures = {
+            f"{name} % of training": measured(rows, frames["histories"], partial(_mean_accuracy, start=start, end=end))
+            for name, start, end in PHASES
+        }
     estimates = []
-    for label, mine, theirs in opponents(rows, ours, [than], any_ratio=True):
-        both = pairs(by_seed(mine, ACCURACY), by_seed(theirs, ACCURACY))
-        estimates.append(spread_ratio([a for a, _ in both], [b for _, b in both], label))
-    statistic = f"std of the final accuracy over runs, {name_of(rows, ours)} over {name_of(rows, than)}"
+    for phase, part in measures.items():
+        for label, mine, theirs in opponents(part, ours, [than], any_ratio=True):
+            both = pairs(by_seed(mine, "value"), by_seed(theirs, "value"))
+            estimates.append(spread_ratio([a for a, _ in both], [b for _, b in both], phase or label))
+    what = "accuracy in a phase of training" if phases else "final accuracy"
+    statistic = f"std of the {what} over runs, {name_of(rows, ours)} over {name_of(rows, than)}"
     return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours), threshold=1.0, side=-1)
 
 
-def diverges(frames: Frames, *, of: Sequence[str], never: bool, most: float = 0.1) -> Finding:
-    """Share of some methods' runs that diverged, with Clopper and Pearson's interval.
+def fails(frames: Frames, *, of: Sequence[str], never: bool, most: float = 1 / 3, least: float = 0.5) -> Finding:
+    """Share of the seeds in which a run of some methods failed to converge, with Clopper and Pearson's interval.
+
+    A run has failed if its loss became infinite or undefined, or if it ends below a share of the accuracy of the full data (mean over the
+    seeds, same workload). Runs of one seed share initial weights and order, so that the seed is what is counted.
 
     Args:
         frames: limited to the claim's experiments.
         of: methods.
-        never: the claim is that none does: contradicted by any that did, supported if the interval stays below `most`. Otherwise that some
+        never: the claim is that none fails: contradicted by any that did, supported if the interval stays below `most`. Otherwise that some
             do: supported by any that did, contradicted if the interval stays below `most` and none did.
-        most: share.
+        most: share of the seeds.
+        least: share of the full data's accuracy.
     """
     rows = pick(frames, of)
-    lost, seeds = int((rows["status"] == DIVERGED).sum()), rows["seed"].nunique()
-    estimate = share(lost, len(rows))
-    context = Context(
-        f"share of the runs of {name_of(rows, of[0])} that diverged", "%", 100, rows, trials="runs", claimed="0" if never else "above 0"
-    )
-    threshold = 0.0 if lost else most
-    finding = beyond([estimate], context, threshold, side=-1 if never else 1)
+    results = frames["results"]
+    full = results[(results["method"] == FULL) & (results["status"] == FINISHED)].groupby("workload")[ACCURACY].mean()
+    low = rows[ACCURACY] < least * rows["workload"].map(full)
+    failed = rows[(rows["status"] == DIVERGED) | low]
+    seeds, lost = rows["seed"].nunique(), failed["seed"].nunique()
+    what = f"share of the seeds in which a run of {name_of(rows, of[0])} failed to converge"
+    context = Context(what, "%", 100, rows, claimed="0" if never else "above 0", notes=(_failures(failed),))
+    finding = beyond([share(lost, seeds)], context, 0.0 if lost else most, side=-1 if never else 1)
     if seeds < FEWEST:
         return replace(finding, verdict=INCONCLUSIVE, reason=f"too few seeds: {seeds}, at least {FEWEST} are needed")
     return finding
+
+
+def _failures(failed: pd.DataFrame) -> str:
+    """`failed: 2 of InfoBatch at 70 %`."""
+    parts = [f"{len(runs)} of {runs.iloc[0]['label']} {place(here, runs)}" for here, runs in settings(failed)]
+    return f"failed: {', '.join(parts)}" if parts else ""
+
+
+def _mean_accuracy(history: pd.DataFrame, start: float, end: float) -> float:
+    return float(history.loc[in_phase(history["progress"], start, end), ACCURACY].mean())
 
 
 def _ratio(rows: pd.DataFrame, ours: str, than: str, what: str, above: bool, any_ratio: bool = False) -> Finding:

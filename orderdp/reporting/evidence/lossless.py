@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 
-from orderdp.reporting.evidence.deciding import Context, Finding, NotRun, beyond
+from orderdp.reporting.evidence.deciding import Context, Finding, beyond
 from orderdp.reporting.evidence.intervals import NAN, Estimate, geometric_mean
 from orderdp.reporting.evidence.ratios import Sweep, sweep
-from orderdp.reporting.evidence.runs import FULL, OURS, Frames, name_of, percent, pick
+from orderdp.reporting.evidence.runs import FULL, OURS, Frames, NotRun, by_seed, name_of, percent, pick
 from orderdp.reporting.evidence.runs import pairs as paired
 from orderdp.reporting.measures import CONFIDENCE
 
@@ -32,6 +32,55 @@ def lossless_time_ratio(frames: Frames, *, rival: str, ours: str = OURS) -> Find
         raise NotRun(f"no runs of {ours} and {rival} that could be compared")
     statistic = f"time of {name_of(rows, ours)} over that of {name_of(rows, rival)}, each at its largest ratio without loss"
     return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours), threshold=1.0, side=-1)
+
+
+def lossless_saving(frames: Frames, *, most: float, ours: str = OURS) -> Finding:
+    """Time of `ours` at its largest ratio without loss over that of the full data, paired by seed: below `most`?
+
+    Args:
+        frames: limited to the claim's experiments.
+        most: share of the full data's time.
+        ours: method.
+    """
+    rows = pick(frames, [ours, FULL])
+    estimates = []
+    for workload, part in rows.groupby("workload", sort=False):
+        mine, full = sweep(part, ours), by_seed(part[part["method"] == FULL], "time_s")
+        whole = Sweep([0.0], [0.0], [full], [1.0], 0)
+        estimates.append(_over_all_pairs(mine, whole, f"on {workload} ({_words(mine)})"))
+    statistic = f"time of {name_of(rows, ours)} at its largest ratio without loss over that of the full data"
+    return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours), threshold=most, side=-1)
+
+
+def lossless_ratio_higher(frames: Frames, *, rival: str, ours: str = OURS) -> Finding:
+    """Largest ratio without loss, as really pruned, of `ours` less that of the rival, in points: above 0?
+
+    The interval reaches from our lower limit less the rival's upper one to the opposite, each limit at a quarter of the 5 %.
+    """
+    rows = pick(frames, [ours, rival, FULL])
+    estimates = []
+    for workload, part in rows.groupby("workload", sort=False):
+        mine, theirs = sweep(part, ours), sweep(part, rival)
+        estimates.append(_difference(mine, theirs, f"on {workload} ({_words(mine)} against {_words(theirs)})"))
+    statistic = f"largest ratio without loss of {name_of(rows, ours)} less that of {name_of(rows, rival)}, really pruned"
+    return beyond(estimates, Context(statistic, "points", runs=rows, favours=ours))
+
+
+def _difference(mine: Sweep, theirs: Sweep, label: str) -> Estimate:
+    limits = 4
+    apart = {
+        (i, j): 100 * (a - b) for (i, a), (j, b) in product(enumerate(mine.realised), enumerate(theirs.realised))
+    }  # fmt: skip
+
+    def beyond_all(threshold: float, side: int) -> float:
+        left = [min(mine.exclusion[i], theirs.exclusion[j]) for (i, j), value in apart.items() if side * (value - threshold) <= 0]
+        return min(1.0, limits * max(left, default=0.0))
+
+    count = min(len(times) for times in (mine.times[0], theirs.times[0]))
+    level = (1 - CONFIDENCE) / limits
+    kept = [apart[i, j] for i, j in product(mine.kept(level), theirs.kept(level))]
+    value = apart[mine.chosen, theirs.chosen]
+    return Estimate(label, value, min(kept), max(kept), count, lambda threshold: min(beyond_all(threshold, -1), beyond_all(threshold, 1)))
 
 
 def _over_all_pairs(mine: Sweep, theirs: Sweep, label: str) -> Estimate:

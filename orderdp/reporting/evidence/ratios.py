@@ -21,6 +21,8 @@ class Sweep:
 
     ratios: list[float]
     """As asked for; 0 for none."""
+    realised: list[float]
+    """Really pruned, mean over seeds; 0 for none."""
     times: list[dict[int, float]]
     """Seed -> seconds of selection and training."""
     exclusion: list[float]
@@ -79,7 +81,8 @@ def sweep(rows: pd.DataFrame, method: str) -> Sweep:
     within = [index for index, estimate in enumerate(gaps, 1) if estimate.value >= -LOSSLESS_TOLERANCE - 1e-9]
     ratios = [0.0, *(float(runs["prune_ratio"].iloc[0]) for runs in whole)]
     times = [by_seed(runs, "time_s") for runs in (full, *whole)]
-    return Sweep(ratios, times, exclusions(gaps), max(within, default=0))
+    realised = [0.0, *(float(runs["realised_prune_ratio"].mean()) for runs in whole)]
+    return Sweep(ratios, realised, times, exclusions(gaps), max(within, default=0))
 
 
 def _above(estimate: Estimate, threshold: float) -> float:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from orderdp.reporting.evidence.deciding import NotRun
 from orderdp.reporting.results import FINISHED, NOT_RUN
 
 FULL = "full"
@@ -16,7 +15,14 @@ OURS = "orderdp"
 KEYS = ["workload", "method", "prune_ratio", "explore"]
 """What tells the settings of one experiment apart; the seeds of a setting are its repeats."""
 
+SAME_RATIO = 0.01
+"""Realised prune ratios that are this near count as the same."""
+
 Frames = Mapping[str, Any]
+
+
+class NotRun(Exception):
+    """What a claim is decided from is missing; the message says what."""
 
 
 def pick(
@@ -68,7 +74,8 @@ def measured(rows: pd.DataFrame, histories: pd.DataFrame, measure: Callable[[pd.
     """
     if needs not in histories:
         raise NotRun(f"the runs did not record their {needs}")
-    parts = {cell: part.drop_duplicates("epoch").sort_values("epoch") for cell, part in histories.groupby("cell", sort=False)}
+    wanted = histories[histories["cell"].isin(set(rows["cell"]))].drop_duplicates(["cell", "epoch"]).sort_values("epoch")
+    parts = dict(list(wanted.groupby("cell", sort=False)))
     values = [measure(parts[cell]) if cell in parts else float("nan") for cell in rows["cell"]]
     return rows.assign(value=values)
 
@@ -77,6 +84,16 @@ def settings(rows: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     """(setting, its runs) for every workload, method, prune ratio and explore share."""
     groups = rows.groupby(KEYS, sort=False, dropna=False)
     return [(dict(zip(KEYS, values, strict=True)), part) for values, part in groups]
+
+
+def shortfalls(rows: pd.DataFrame) -> str:
+    """Which methods pruned less or more than asked: unequal budgets are unequal chances."""
+    missed = []
+    for here, runs in settings(rows[rows["status"] == FINISHED]):
+        realised = float(runs["realised_prune_ratio"].mean())
+        if here["prune_ratio"] == here["prune_ratio"] and abs(realised - here["prune_ratio"]) > SAME_RATIO:
+            missed.append(f"{runs.iloc[0]['label']} {100 * realised:.1f} % of {percent(here['prune_ratio'])}")
+    return "really pruned: " + ", ".join(missed) if missed else ""
 
 
 def by_seed(rows: pd.DataFrame, column: str) -> dict[int, float]:

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
-from orderdp.reporting.evidence.deciding import Context, Finding, NotRun, beyond
-from orderdp.reporting.evidence.intervals import Estimate, mean
-from orderdp.reporting.evidence.runs import OURS, Frames, by_seed, differences, measured, name_of, opponents, percent, pick, place, settings
+from orderdp.reporting.evidence.deciding import Context, Finding, beyond
+from orderdp.reporting.evidence.intervals import mean
+from orderdp.reporting.evidence.runs import (
+    OURS,
+    Frames,
+    NotRun,
+    by_seed,
+    differences,
+    measured,
+    name_of,
+    opponents,
+    pairs,
+    percent,
+    pick,
+    place,
+    settings,
+)  # fmt: skip
+from orderdp.reporting.evidence.same_budget import leads_text
 from orderdp.reporting.measures import FIFTHS, in_phase, taken_in_phase
 
 
@@ -28,12 +44,12 @@ def never_used(frames: Frames, *, ratios: Sequence[float], ours: str = OURS) -> 
 
 def jaccard_higher(frames: Frames, *, rival: str, ratio: float, ours: str = OURS) -> Finding:
     """Similarity of an epoch's kept set to the epoch before, ours less the rival's, mean over each fifth of training and at its end."""
-    rows = pick(frames, [ours, rival], ratio)
-    phases = {f"{100 * start:g}–{100 * end:g} %": _phase(start, end) for start, end in FIFTHS}
+    rows = _at_any_ratio(frames, ours, rival, ratio)
+    phases = {_name(start, end): _phase(start, end) for start, end in FIFTHS}
     phases["last epoch"] = lambda history: float(history["jaccard"].iloc[-1])
     measures = {name: measured(rows, frames["histories"], measure, "jaccard") for name, measure in phases.items()}
     statistic = f"Jaccard similarity of successive sets, {name_of(rows, ours)} less {name_of(rows, rival)} at {percent(ratio)}"
-    return beyond(_by_phase(measures, ours, rival), Context(statistic, runs=rows, favours=ours))
+    return _by_phase(measures, ours, rival, ratio, statistic)
 
 
 def jaccard_rises(frames: Frames, *, ours: str = OURS) -> Finding:
@@ -47,18 +63,55 @@ def jaccard_rises(frames: Frames, *, ours: str = OURS) -> Finding:
 
 def cosine_higher(frames: Frames, *, rival: str, ratio: float, ours: str = OURS) -> Finding:
     """Cosine of the pruned to the full gradient at the same weights, ours less the rival's, in each fifth of training and at its end."""
-    rows, taken = pick(frames, [ours, rival], ratio), frames.get("diagnostics")
-    if taken is None or taken.empty:
-        raise NotRun("the gradients have not been measured")
-    taken = taken.drop_duplicates(["cell", "epoch"])
+    rows, taken = _at_any_ratio(frames, ours, rival, ratio), _gradients(frames)
     measures = {}
     for start, end in (*FIFTHS, (1.0, math.inf)):
         part = taken[taken_in_phase(taken["progress"], start, end)].groupby("cell")["cosine"].mean()
         if len(part):
-            name = "after the last epoch" if start == 1 else f"{100 * start:g}–{100 * end:g} %"
-            measures[name] = rows.assign(value=rows["cell"].map(part))
+            measures["after the last epoch" if start == 1 else _name(start, end)] = rows.assign(value=rows["cell"].map(part))
     statistic = f"cosine to the full gradient, {name_of(rows, ours)} less {name_of(rows, rival)} at {percent(ratio)}"
-    return beyond(_by_phase(measures, ours, rival), Context(statistic, runs=rows, favours=ours))
+    return _by_phase(measures, ours, rival, ratio, statistic)
+
+
+def cosine_lead_grows(frames: Frames, *, rival: str, early: float, late: float, ours: str = OURS) -> Finding:
+    """That cosine, mean over training: lead of ours over the rival at a larger ratio less the lead at a smaller one, by seed: above 0?"""
+    rows, taken = pick(frames, [ours, rival], [early, late]), _gradients(frames)
+    rows = rows.assign(value=rows["cell"].map(taken.groupby("cell")["cosine"].mean()))
+    estimates = []
+    for workload, part in rows.groupby("workload", sort=False):
+        at = {ratio: part[(part["prune_ratio"].astype(float) - ratio).abs() < 1e-9] for ratio in (early, late)}
+        leads = {
+            ratio: _leads(runs[runs["method"] == ours], runs[runs["method"] == rival]) for ratio, runs in at.items()
+        }
+        estimates.append(mean([larger - smaller for larger, smaller in pairs(leads[late], leads[early])], f"on {workload}"))
+    statistic = f"lead of {name_of(rows, ours)} over {name_of(rows, rival)} in that cosine, at {percent(late)} less at {percent(early)}"
+    return beyond(estimates, Context(statistic, runs=rows, favours=ours))
+
+
+def _leads(mine: pd.DataFrame, theirs: pd.DataFrame) -> dict[int, float]:
+    """Seed -> `value` of ours less that of theirs."""
+    a, b = by_seed(mine, "value"), by_seed(theirs, "value")
+    return {seed: a[seed] - b[seed] for seed in sorted(set(a) & set(b))}
+
+
+def _gradients(frames: Frames) -> pd.DataFrame:
+    taken = frames.get("diagnostics")
+    if taken is None or taken.empty:
+        raise NotRun("the gradients have not been measured")
+    return taken.drop_duplicates(["cell", "epoch"])
+
+
+def _at_any_ratio(frames: Frames, ours: str, rival: str, ratio: float) -> pd.DataFrame:
+    """The runs of both at every ratio, for what can be read between them; at this one alone while others are missing."""
+    pick(frames, [ours, rival], ratio)
+    try:
+        return pick(frames, [ours, rival])
+    except NotRun:
+        return pick(frames, [ours, rival], ratio)
+
+
+def _name(start: float, end: float) -> str:
+    return f"{100 * start:g}–{100 * end:g} %"
 
 
 def _phase(start: float, end: float) -> Callable[[pd.DataFrame], float]:
@@ -66,14 +119,34 @@ def _phase(start: float, end: float) -> Callable[[pd.DataFrame], float]:
     return lambda history: float(history.loc[in_phase(history["progress"], start, end), "jaccard"].mean())
 
 
-def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str) -> list[Estimate]:
-    estimates = []
+def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str, ratio: float, statistic: str) -> Finding:
+    """Ours less the rival's `value` in every phase: above 0?
+
+    Args:
+        measures: phase -> runs at every ratio with a `value`.
+        ours: method.
+        rival: method.
+        ratio: of the claim, as asked for.
+        statistic: in words.
+    """
+    estimates, fair, runs = {}, [], None
     for name, rows in measures.items():
-        if rows["value"].isna().all():  # a training too short for epochs in every phase
+        here = rows[(rows["prune_ratio"].astype(float) - ratio).abs() < 1e-9]
+        runs = here
+        if here["value"].isna().all():  # a training too short for epochs in every phase
             continue
-        for _, mine, theirs in opponents(rows, ours, [rival]):
+        for _, mine, theirs in opponents(here, ours, [rival]):
             where = f" on {mine.iloc[0]['workload']}" if rows["workload"].nunique() > 1 else ""
-            estimates.append(mean(differences(mine, theirs, "value"), f"{name}{where}"))
+            estimates[f"{name}{where}"] = mean(differences(mine, theirs, "value"), f"{name}{where}")
+        if text := leads_text(rows, ours, [rival], [ratio], "value"):
+            fair.append(f"{name}: {text}" if not fair else f"{name}: {text.split(': ', 1)[1]}")
     if not estimates:
         raise NotRun("nothing was recorded in any phase of training")
-    return estimates
+    context = Context(statistic, runs=runs, favours=ours, notes=tuple(fair))
+    finding = beyond(list(estimates.values()), context)
+    later = [estimate for name, estimate in estimates.items() if not name.startswith(_name(*FIFTHS[0]))]
+    if 0 < len(later) < len(estimates) and (without := beyond(later, context).verdict) != finding.verdict:
+        # A fifth of a training of eight epochs is one epoch, of 200 it is forty: what decides there may be the scale.
+        first = f"the first fifth of training decides: without it, this would be {without}"
+        return replace(finding, reason="; ".join(filter(None, [first, finding.reason])))
+    return finding

@@ -9,6 +9,7 @@ from orderdp.reporting.evidence.deciding import Finding, exact
 from orderdp.reporting.evidence.runs import Frames
 from orderdp.theory.toy import Expectations, Outcome, expectations, infobatch_outcomes, orderdp_outcomes
 
+DIVISORS = {"kept": "sum over the number kept", "n": "sum over n"}
 NAMES = {"infobatch": "InfoBatch", "orderdp": "OrderDP"}
 
 
@@ -32,23 +33,33 @@ def toy_value(frames: Frames, *, gradients: Sequence[int], prune_ratio: float, m
     return exact(abs(value - printed) < 5e-4, f"expected mean over what {NAMES[method]} keeps", value, f"{printed:g}")
 
 
-def toy_bias(frames: Frames, *, gradients: Sequence[int], prune_ratio: float) -> Finding:
-    """Expectation of InfoBatch's own estimator (sum of the weighed gradients over n) less the full gradient: the claim is that it is not 0."""
+def toy_bias(frames: Frames, *, gradients: Sequence[int], prune_ratio: float, divisor: str) -> Finding:
+    """Expectation of InfoBatch's estimator less the full gradient: the claim is that it is not 0.
+
+    Args:
+        frames: not looked at.
+        gradients: of the samples.
+        prune_ratio: of the samples below the mean.
+        divisor: of the weighed sum: "kept" for the number of samples kept, "n" for that of all.
+    """
     infobatch, _, full = _both(gradients, prune_ratio)
-    bias = infobatch.per_sample - full
-    reason = f"the mean over the kept is off by {float(infobatch.mean - full):.3f}, but the weights are made for the sum over n"
-    return exact(bias != 0, "expectation of InfoBatch's estimator (sum over n) less the full gradient", float(bias), "not 0", reason=reason)
+    bias = _estimate(infobatch, divisor) - full
+    return exact(bias != 0, f"expectation of InfoBatch's estimate ({DIVISORS[divisor]}) less the full gradient", float(bias), "not 0")
 
 
-def toy_closer(frames: Frames, *, gradients: Sequence[int], prune_ratio: float) -> Finding:
-    """|bias| of InfoBatch's own estimator less |bias| of OrderDP's: above 0 if OrderDP is nearer to the full gradient."""
+def toy_closer(frames: Frames, *, gradients: Sequence[int], prune_ratio: float, divisor: str) -> Finding:
+    """|bias| of InfoBatch's estimator less |bias| of OrderDP's mean: above 0 if OrderDP is nearer to the full gradient. See `toy_bias`."""
     infobatch, orderdp, full = _both(gradients, prune_ratio)
-    lead = abs(infobatch.per_sample - full) - abs(orderdp.mean - full)
-    reason = (
-        f"off by {float(orderdp.mean - full):.3f} (OrderDP) and {float(infobatch.per_sample - full):.3f} (InfoBatch, sum over n); "
-        f"{float(infobatch.mean - full):.3f} if InfoBatch's is divided by the number kept"
-    )
-    return exact(lead > 0, "distance of InfoBatch's estimate from the full gradient less OrderDP's", float(lead), "above 0", reason=reason)
+    theirs, ours = _estimate(infobatch, divisor) - full, orderdp.mean - full
+    reason = f"off by {float(ours):.3f} (OrderDP) and {float(theirs):.3f} (InfoBatch)"
+    statistic = f"distance of InfoBatch's estimate ({DIVISORS[divisor]}) from the full gradient less OrderDP's"
+    return exact(abs(theirs) > abs(ours), statistic, float(abs(theirs) - abs(ours)), "above 0", reason=reason)
+
+
+def _estimate(found: Expectations, divisor: str) -> Fraction:
+    if divisor not in DIVISORS:
+        raise ValueError(f"divisor must be one of {', '.join(DIVISORS)}. Got {divisor!r}.")
+    return found.mean if divisor == "kept" else found.per_sample
 
 
 def toy_ratio(frames: Frames, *, gradients: Sequence[int], prune_ratio: float) -> Finding:
