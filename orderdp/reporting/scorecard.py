@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from orderdp.reporting import sections
+from orderdp.reporting.claims import STABLE, UNCHECKED
 from orderdp.reporting.evidence import CONTRADICTED, INCONCLUSIVE, NOT_RUN, SUPPORTED, VERDICTS
 from orderdp.reporting.evidence.wording import interval_text
 from orderdp.reporting.sheets import Block, Entry, Sheet
@@ -33,6 +34,23 @@ METHOD = (
     "correction within the claim. Across claims nothing is corrected: where there is nothing to find, about one in twenty is decided all the "
     "same."
 )
+
+
+def stability_text(table: pd.DataFrame) -> str:
+    """How many verdicts hang on one seed; empty if none could be checked.
+
+    Args:
+        table: from `claims.evaluate`, or read back from its CSV.
+    """
+    found = [text for text in map(_text, table["stability"]) if text not in ("", UNCHECKED)]
+    if not found:
+        return ""
+    moved = sum(text != STABLE for text in found)
+    return (
+        f"How far a verdict is stable: {moved} of the {len(found)} verdicts that more than three seeds decide change when one of the seeds is "
+        "left out, and another processor or version of a library can change as many. Each such claim says so."
+    )
+
 
 
 def tally(table: pd.DataFrame) -> dict[str, int]:
@@ -77,7 +95,8 @@ def scorecard_sheets(table: pd.DataFrame) -> list[Sheet]:
         blocks.append(Block(str(topic), rows))
     counts = ", ".join(f"{count} {verdict}" for verdict, count in tally(table).items())
     columns = ("Claim", "Verdict", "Number [95 % interval]", "Claimed", "Decided from", "In the paper")
-    return [Sheet(f"The paper's claims at this scale: {counts}", columns, tuple(blocks), notes=(SCOPE, METHOD))]
+    notes = tuple(filter(None, (SCOPE, METHOD, stability_text(table))))
+    return [Sheet(f"The paper's claims at this scale: {counts}", columns, tuple(blocks), notes=notes)]
 
 
 def scorecard_html(table: pd.DataFrame) -> str:
@@ -90,7 +109,7 @@ def scorecard_html(table: pd.DataFrame) -> str:
     return (
         f'<section id="claims">\n<h2>The paper’s claims at this scale</h2>\n{_tally(table)}'
         f"<p>{_escape(SCOPE)} {_escape(_computed(table))}</p>\n{topics}"
-        f'<div class="notes"><p>{_escape(METHOD)}</p></div>\n</section>\n'
+        f'<div class="notes"><p>{_escape(METHOD)} {_escape(stability_text(table))}</p></div>\n</section>\n'
     )
 
 
@@ -136,6 +155,8 @@ def _details(row: dict[str, Any]) -> str:
     if comparisons := _text(row["comparisons"]):
         items = "".join(f"<li>{_escape(line)}</li>" for line in comparisons.split("; "))
         terms.append(("All comparisons", f"<ul>{items}</ul>"))
+    if stability := _text(row["stability"]):
+        terms.append(("Verdict without one seed", _escape(stability)))
     terms.append(("Runs of", f"<code>{_escape(row['experiments'])}</code>" if _text(row["experiments"]) else "none: computed"))
     terms.append(("Claim", f"<code>{_escape(row['id'])}</code>"))
     body = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in terms)

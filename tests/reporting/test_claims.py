@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from orderdp.grid import load
-from orderdp.reporting.claims import CLAIMS, COLUMNS, FIELDS, decide, evaluate, load_claims
+from orderdp.reporting.claims import CLAIMS, COLUMNS, FIELDS, STABLE, UNCHECKED, decide, evaluate, load_claims, stability
 from orderdp.reporting.evidence import CONTRADICTED, INCONCLUSIVE, NOT_RUN, STATISTICS, SUPPORTED
 from orderdp.reporting.files import write_csv
 from orderdp.reporting.paper import ITEMS
-from orderdp.reporting.scorecard import CSS, claim_metrics, scorecard_html, scorecard_sheets, tally
+from orderdp.reporting.scorecard import CSS, claim_metrics, scorecard_html, scorecard_sheets, stability_text, tally
 from orderdp.reporting.sheets import latex, markdown
 from tests.reporting.worlds import world
 
@@ -254,3 +254,31 @@ def test_the_file_is_tidy():
     content = CLAIMS.read_text(encoding="utf-8")
     rows = list(csv.DictReader(io.StringIO(content)))
     assert "\r" not in content and all(value == value.strip() for row in rows for value in row.values())
+
+
+# ---- stability
+
+
+def test_a_verdict_that_hangs_on_one_seed_says_so(good):
+    claim = next(claim for claim in load_claims() if claim.id == "above-random")
+    results = good["results"].copy()
+    assert stability(claim, good, decide(claim, good)) == STABLE
+    odd = (results["experiment"] == "table2") & (results["method"] == "orderdp") & (results["seed"] == 3) & (results["prune_ratio"] == 0.5)
+    results.loc[results["cell"].isin(set(results.loc[odd, "cell"])), "test_accuracy"] -= 20
+    shaken = good | {"results": results}
+    finding = decide(claim, shaken)
+    assert finding.verdict == INCONCLUSIVE
+    assert stability(claim, shaken, finding) == "supported without seed 3"
+    text = scorecard_html(evaluate(shaken, [claim]))
+    assert "1 of the 1 verdicts that more than three seeds decide change" in text and "supported without seed 3" in text
+
+
+def test_stability_needs_four_seeds_and_runs(grid, good):
+    claims = {claim.id: claim for claim in load_claims()}
+    few = good | {"results": good["results"][good["results"]["seed"] < 3]}
+    assert stability(claims["above-random"], few, decide(claims["above-random"], few)) == UNCHECKED
+    for name in ("weights-sum-to-q", "thm1-fresh"):
+        assert stability(claims[name], good, decide(claims[name], good)) == ""
+    missing = good | {"results": good["results"].assign(status="not run")}
+    assert stability(claims["above-random"], missing, decide(claims["above-random"], missing)) == ""
+    assert stability_text(evaluate(good, [claims["weights-sum-to-q"]])) == ""
