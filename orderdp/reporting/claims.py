@@ -14,6 +14,7 @@ import yaml
 
 from orderdp.reporting.evidence import NOT_RUN, STATISTICS, Finding, NotRun
 from orderdp.reporting.evidence.deciding import FEWEST
+from orderdp.reporting.evidence.runs import BRIEF
 
 CLAIMS = Path(__file__).with_name("claims.csv")
 FIELDS = ("id", "topic", "where", "statement", "experiments", "rule", "statistic", "arguments")
@@ -179,7 +180,7 @@ def _without(limited: Mapping[str, Any], seed: int) -> dict[str, Any]:
     results: pd.DataFrame = limited["results"]
     gone = set(results.loc[results["seed"] == seed, "cell"])
     parts = {name: limited.get(name) for name in BY_EXPERIMENT}
-    less: dict[str, Any] = dict(limited)
+    less: dict[str, Any] = dict(limited) | {BRIEF: True}
     less |= {name: part[~part["cell"].isin(gone)] for name, part in parts.items() if part is not None and "cell" in part}
     if limited.get("study"):
         less["study"] = {name: table[table["seed"] != seed] if "seed" in table else table for name, table in limited["study"].items()}

@@ -12,6 +12,7 @@ from orderdp.reporting.evidence.intervals import Estimate, mean
 from orderdp.reporting.evidence.power import power_text
 from orderdp.reporting.evidence.resolution import ACCURACY, of_workload
 from orderdp.reporting.evidence.runs import (
+    BRIEF,
     FULL,
     OURS,
     Frames,
@@ -162,6 +163,8 @@ def gap(mine: pd.DataFrame, theirs: pd.DataFrame, label: str, rows: pd.DataFrame
 
 def _at_equal_ratios(frames: Frames, rows: pd.DataFrame, ours: str, rivals: Sequence[str]) -> str:
     """The same differences at what the rivals really pruned, where our runs at other ratios and on the full data allow it."""
+    if frames.get(BRIEF):
+        return ""
     present = [method for method in (FULL,) if method in set(frames["results"]["method"])]
     try:
         wider = pick(frames, [ours, *rivals, *present])

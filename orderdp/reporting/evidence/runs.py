@@ -19,6 +19,8 @@ SAME_RATIO = 0.01
 """Realised prune ratios that are this near count as the same."""
 
 Frames = Mapping[str, Any]
+BRIEF = "brief"
+"""Key of frames of which only the verdict is wanted: notes that take time and decide nothing are left out."""
 
 
 class NotRun(Exception):

@@ -33,15 +33,18 @@ def leads(rows: pd.DataFrame, ours: str, rival: str, column: str = "test_accurac
     records = []
     for workload, part in done.groupby("workload", sort=False):
         reached: list[float] = []
+        curves = {}
+        for seed, curve in part[part["method"].isin([ours, FULL])].sort_values("realised_prune_ratio").groupby("seed"):
+            if not with_full or FULL in set(curve["method"]):
+                curves[seed] = curve["realised_prune_ratio"].to_numpy(), curve[column].to_numpy()
         for here, runs in settings(part[part["method"] == rival].sort_values("prune_ratio")):
             realised = float(runs["realised_prune_ratio"].mean())
             if any(abs(realised - other) < SAME_RATIO for other in reached):
                 continue
             reached.append(realised)
             for run in runs.to_dict("records"):
-                curve = part[part["method"].isin([ours, FULL]) & (part["seed"] == run["seed"])].sort_values("realised_prune_ratio")
-                x, y = curve["realised_prune_ratio"].to_numpy(), curve[column].to_numpy()
-                if len(x) > 1 and x[0] <= run["realised_prune_ratio"] <= x[-1] and (FULL in set(curve["method"]) or not with_full):
+                x, y = curves.get(run["seed"], ((), ()))
+                if len(x) > 1 and x[0] <= run["realised_prune_ratio"] <= x[-1]:
                     lead = float(np.interp(run["realised_prune_ratio"], x, y)) - run[column]
                     at = {"workload": workload, "prune_ratio": here["prune_ratio"], "seed": run["seed"]}
                     records.append(at | {"realised": run["realised_prune_ratio"], "lead": lead})

@@ -11,6 +11,7 @@ import pandas as pd
 from orderdp.reporting.evidence.deciding import Context, Finding, beyond
 from orderdp.reporting.evidence.intervals import mean
 from orderdp.reporting.evidence.runs import (
+    BRIEF,
     OURS,
     Frames,
     NotRun,
@@ -49,7 +50,7 @@ def jaccard_higher(frames: Frames, *, rival: str, ratio: float, ours: str = OURS
     phases["last epoch"] = lambda history: float(history["jaccard"].iloc[-1])
     measures = {name: measured(rows, frames["histories"], measure, "jaccard") for name, measure in phases.items()}
     statistic = f"Jaccard similarity of successive sets, {name_of(rows, ours)} less {name_of(rows, rival)} at {percent(ratio)}"
-    return _by_phase(measures, ours, rival, ratio, statistic)
+    return _by_phase(measures, ours, rival, ratio, statistic, bool(frames.get(BRIEF)))
 
 
 def jaccard_rises(frames: Frames, *, ours: str = OURS) -> Finding:
@@ -70,7 +71,7 @@ def cosine_higher(frames: Frames, *, rival: str, ratio: float, ours: str = OURS)
         if len(part):
             measures["after the last epoch" if start == 1 else _name(start, end)] = rows.assign(value=rows["cell"].map(part))
     statistic = f"cosine to the full gradient, {name_of(rows, ours)} less {name_of(rows, rival)} at {percent(ratio)}"
-    return _by_phase(measures, ours, rival, ratio, statistic)
+    return _by_phase(measures, ours, rival, ratio, statistic, bool(frames.get(BRIEF)))
 
 
 def cosine_lead_grows(frames: Frames, *, rival: str, early: float, late: float, ours: str = OURS) -> Finding:
@@ -119,7 +120,7 @@ def _phase(start: float, end: float) -> Callable[[pd.DataFrame], float]:
     return lambda history: float(history.loc[in_phase(history["progress"], start, end), "jaccard"].mean())
 
 
-def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str, ratio: float, statistic: str) -> Finding:
+def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str, ratio: float, statistic: str, brief: bool) -> Finding:
     """Ours less the rival's `value` in every phase: above 0?
 
     Args:
@@ -128,6 +129,7 @@ def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str, ratio
         rival: method.
         ratio: of the claim, as asked for.
         statistic: in words.
+        brief: leave out the comparison at equal ratios.
     """
     estimates, fair, runs = {}, [], None
     for name, rows in measures.items():
@@ -138,6 +140,8 @@ def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str, ratio
         for _, mine, theirs in opponents(here, ours, [rival]):
             where = f" on {mine.iloc[0]['workload']}" if rows["workload"].nunique() > 1 else ""
             estimates[f"{name}{where}"] = mean(differences(mine, theirs, "value"), f"{name}{where}")
+        if brief:
+            continue
         if text := leads_text(rows, ours, [rival], [ratio], "value"):
             fair.append(f"{name}: {text}" if not fair else f"{name}: {text.split(': ', 1)[1]}")
     if not estimates:
