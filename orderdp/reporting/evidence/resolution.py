@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -30,8 +31,11 @@ def resolution(accuracies: Iterable[float]) -> float:
         0.2778
     """
     shares = np.unique([value / 100 for value in accuracies if value == value])
-    if len(shares) == 0:
-        return 0.0
+    return _resolution(tuple(shares.tolist())) if len(shares) else 0.0
+
+
+@lru_cache(maxsize=64)  # all comparisons of a claim ask it of the same runs
+def _resolution(shares: tuple[float, ...]) -> float:
     candidates = np.arange(1, MOST_SAMPLES + 1)
     for share in shares:
         counts = share * candidates
