@@ -10,7 +10,7 @@ from orderdp.reporting.layouts import NOT_COMPARABLE, OURS, measured, published_
 from orderdp.reporting.measures import spread
 from orderdp.reporting.paper import is_comparable, printed, published_cells, published_workloads, workload_label
 from orderdp.reporting.ratios import percent
-from orderdp.reporting.results import FINISHED
+from orderdp.reporting.results import FINISHED, with_pretraining
 from orderdp.reporting.sheets import Block, Entry, Sheet, duration_text, muted, number, with_error
 from orderdp.reporting.tables import FULL, SUMMARY, mark_best, summarise
 
@@ -55,11 +55,7 @@ def table5(results: pd.DataFrame, pretrainings: pd.DataFrame) -> pd.DataFrame:
         The columns of `table3`. Where a pre-training comes first, it is what is pruned: the realised ratio is its own, the time that of
         both.
     """
-    both = results.merge(pretrainings, on="cell", how="left")
-    before = both["cell"].isin(pretrainings["cell"]) & (both["status"] == FINISHED)
-    both.loc[before, "realised_prune_ratio"] = both.loc[before, "pretraining_ratio"]
-    both.loc[before, "time_s"] += both.loc[before, "pretraining_s"]
-    return _beside_full(both, "table5")
+    return _beside_full(with_pretraining(results, pretrainings), "table5")
 
 
 def _beside_full(results: pd.DataFrame, table: str) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from orderdp.reporting.files import sha256_of, write, write_csv, write_json
 from orderdp.reporting.headline import headline_sheets, metrics
 from orderdp.reporting.paper import ITEMS
 from orderdp.reporting.provenance import PAGE, PARTIAL, discard, record, records
-from orderdp.reporting.results import Runs, collect, diagnostics, histories, study
+from orderdp.reporting.results import Runs, collect, diagnostics, histories, pretrainings, study, with_pretraining
 from orderdp.reporting.sheets import markdown, to_html
 from orderdp.reporting.verify import go_on, verify_artifacts
 
@@ -51,7 +51,8 @@ def write_page(grid: Grid, runs: Runs | Path, reports: Path, stamp: str) -> Path
 def decided(grid: Grid, runs: Runs) -> pd.DataFrame:
     """The paper's claims with their verdicts on the runs that there are, from `claims.evaluate`."""
     readers = {"results": collect, "histories": histories, "diagnostics": diagnostics, "study": study}
-    return evaluate({name: read(grid, runs) for name, read in readers.items()})
+    frames = {name: read(grid, runs) for name, read in readers.items()}
+    return evaluate(frames | {"results": with_pretraining(frames["results"], pretrainings(grid, runs))})
 
 
 def in_order(grid: Grid) -> list[str]:

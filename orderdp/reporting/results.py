@@ -160,7 +160,25 @@ def pretrainings(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | Non
             summary = runs.summary(before) or {}
             seconds = [summary.get(key, float("nan")) for key in ("selection_s", "training_s")]
             records.append((cell, summary.get("prune_ratio", float("nan")), sum(seconds)))
-    return pd.DataFrame(records, columns=["cell", "pretraining_ratio", "pretraining_s"])
+    frame = pd.DataFrame(records, columns=["cell", "pretraining_ratio", "pretraining_s"])
+    return frame.astype({"pretraining_ratio": float, "pretraining_s": float})
+
+
+def with_pretraining(results: pd.DataFrame, pretrainings: pd.DataFrame) -> pd.DataFrame:
+    """Runs that start from the weights of another, taken together with it: it is what is pruned, and its time is spent, too.
+
+    Args:
+        results: from `collect`.
+        pretrainings: from `pretrainings`.
+
+    Returns:
+        The results, with the realised prune ratio of the pre-training and the time of both where there is one.
+    """
+    both = results.merge(pretrainings, on="cell", how="left")
+    before = both["cell"].isin(pretrainings["cell"]) & (both["status"] == FINISHED)
+    both.loc[before, "realised_prune_ratio"] = both.loc[before, "pretraining_ratio"]
+    both.loc[before, "time_s"] += both.loc[before, "pretraining_s"]
+    return both.drop(columns=["pretraining_ratio", "pretraining_s"])
 
 
 def histories(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
