@@ -9,6 +9,8 @@ import yaml
 
 from orderdp.grid import load
 from orderdp.reporting import corrections, errata
+from orderdp.reporting.claims import load_claims
+from orderdp.reporting.style import FAMILIES
 from tests.reporting.synthetic import ROOT
 
 
@@ -102,3 +104,26 @@ def test_errata_have_the_settings_of_the_grid(settings):
     assert {"gradients": gradients, "prune_ratio": ratio} == settings["table10"]
     methods = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["methods"]
     assert methods["infobatch_nominal"]["options"]["min_keep"] == settings["errata"]["min_keep"]
+
+
+def test_what_claims_say_of_the_papers_own_numbers(settings):
+    claims = {claim.id: claim for claim in load_claims()}
+    computed = {name: corrections.CORRECTIONS[name](settings["errata"]) for name in ("imagenet_time", "savings", "harder_sets", "method_count")}
+    assert "The paper's own table has three methods faster" in claims["imagenet-fastest"].rule
+    assert len(computed["imagenet_time"]["who"].split(", ")) == 3
+    assert "prints more than 40 % in three of six places" in claims["saves-40-percent"].rule
+    assert (computed["savings"]["above"], computed["savings"]["count"], computed["savings"]["of"]) == (40, 3, 6)
+    assert "(the paper: 4 to 6)" in claims["prunes-more-by-architecture"].rule
+    assert (computed["harder_sets"]["low"], computed["harder_sets"]["high"]) == (4, 6)
+    for name in ("static-best", "only-lossless-at-30"):
+        assert "the paper's 15 static methods" in claims[name].rule
+        assert len(set(claims[name].arguments["rivals"]) & set(FAMILIES)) == computed["method_count"]["count"] == 15
+
+
+def test_every_claim_against_infobatch_says_against_which():
+    against = [claim for claim in load_claims() if "infobatch" in str(claim.arguments) and claim.topic != "Toy example, by enumeration"]
+    assert len(against) > 30
+    for claim in against:
+        annealed = "infobatch_annealed" in str(claim.arguments)
+        said = "all data in the last 12.5 % of the epochs" if annealed else "InfoBatch is the one without annealing"
+        assert said in claim.rule, claim.id
