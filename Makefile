@@ -19,8 +19,8 @@ help:  ## What can be made
 reproduce: .venv/installed  ## Install, train everything at the quick scale, write reports/quick/index.html
 	snakemake --cores all --quiet rules
 
-test: .venv/installed  ## Run the tests, a file at a time in each of two processes
-	python -m pytest -n 2 --dist loadfile
+test: .venv/installed  ## Run the tests, a file at a time in each of three processes, one of which mostly waits for a scheduler
+	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed  ## Style, types, workflow style
 	ruff check .
