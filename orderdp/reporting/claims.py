@@ -25,7 +25,7 @@ BY_EXPERIMENT = ("results", "histories", "diagnostics")
 
 COLUMNS = (
     "id", "topic", "where", "statement", "rule", "experiments", "verdict", "statistic", "value", "low", "high", "unit", "claimed", "decided_from",
-    "reason", "comparisons", "stability",
+    "reason", "comparisons", "detectable", "stability",
 )  # fmt: skip
 
 
@@ -102,14 +102,14 @@ def evaluate(frames: Mapping[str, Any], claims: Sequence[Claim] | None = None) -
 
     Returns:
         One row per claim, in their order: COLUMNS. `verdict` is one of VERDICTS; `value`, `low` and `high` are NaN where there are none;
-        `comparisons` are separated by "; "; `stability` is from `stability`.
+        `comparisons` are separated by "; "; `detectable` in points; `stability` is from `stability`.
     """
     records = []
     for claim in load_claims() if claims is None else claims:
         finding = decide(claim, frames)
         record = {key: getattr(claim, key) for key in ("id", "topic", "where", "statement", "rule")}
         record["experiments"] = " ".join(claim.experiments)
-        record |= {key: getattr(finding, key) for key in COLUMNS[6:-2]} | {"comparisons": "; ".join(finding.comparisons)}
+        record |= {key: getattr(finding, key) for key in COLUMNS[6:-1]} | {"comparisons": "; ".join(finding.comparisons)}
         record["stability"] = stability(claim, frames, finding)
         records.append(record)
     return pd.DataFrame(records, columns=list(COLUMNS))

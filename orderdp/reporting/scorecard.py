@@ -25,8 +25,7 @@ MARKS = {SUPPORTED: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?", NOT_RUN: "–
 SCOPE = (
     "Each claim of the paper, put in our words, is decided by a rule of its own, which stands with it. A scaled-down run never claims to "
     "confirm a number measured on CIFAR or ImageNet: a verdict is about direction and size at this scale, with this data and this network. "
-    "Inconclusive means that these seeds cannot tell, not that there is nothing; claims about accuracy note how large a difference their seeds "
-    "find with 80 % probability."
+    "Inconclusive means that these seeds cannot tell, not that there is nothing."
 )
 METHOD = (
     "In brackets: 95 % intervals over seeds, of differences or ratios paired by seed. Nothing is decided by fewer than three seeds, nor while "
@@ -34,6 +33,21 @@ METHOD = (
     "correction within the claim. Across claims nothing is corrected: where there is nothing to find, about one in twenty is decided all the "
     "same."
 )
+
+
+def power_text(table: pd.DataFrame) -> str:
+    """How large a difference in accuracy the seeds can see; empty if no claim about it was decided from runs.
+
+    Args:
+        table: from `claims.evaluate`, or read back from its CSV.
+    """
+    found = table["detectable"].dropna()
+    if found.empty:
+        return ""
+    return (
+        f"Power: with these seeds, a comparison of two accuracies finds a true difference of {found.median():.1f} points with 80 % probability "
+        f"(median of the claims; from {found.min():.1f} to {found.max():.1f}, as each of them notes). Smaller ones stay inconclusive."
+    )
 
 
 def stability_text(table: pd.DataFrame) -> str:
@@ -95,7 +109,7 @@ def scorecard_sheets(table: pd.DataFrame) -> list[Sheet]:
         blocks.append(Block(str(topic), rows))
     counts = ", ".join(f"{count} {verdict}" for verdict, count in tally(table).items())
     columns = ("Claim", "Verdict", "Number [95 % interval]", "Claimed", "Decided from", "In the paper")
-    notes = tuple(filter(None, (SCOPE, METHOD, stability_text(table))))
+    notes = tuple(filter(None, (SCOPE, power_text(table), METHOD, stability_text(table))))
     return [Sheet(f"The paper's claims at this scale: {counts}", columns, tuple(blocks), notes=notes)]
 
 
@@ -108,7 +122,7 @@ def scorecard_html(table: pd.DataFrame) -> str:
     topics = "".join(_topic(str(topic), claims) for topic, claims in table.groupby("topic", sort=False))
     return (
         f'<section id="claims">\n<h2>The paper’s claims at this scale</h2>\n{_tally(table)}'
-        f"<p>{_escape(SCOPE)} {_escape(_computed(table))}</p>\n{topics}"
+        f"<p>{_escape(SCOPE)} {_escape(power_text(table))} {_escape(_computed(table))}</p>\n{topics}"
         f'<div class="notes"><p>{_escape(METHOD)} {_escape(stability_text(table))}</p></div>\n</section>\n'
     )
 

@@ -33,11 +33,12 @@ def test_the_deviation_is_pooled_from_the_intervals():
     samples = [[0.1, 0.5, 0.2], [1.0, 1.4, 0.3, 0.8, 0.9]]
     by_hand = math.sqrt((2 * np.var(samples[0], ddof=1) + 4 * np.var(samples[1], ddof=1)) / 6)
     assert power.pooled_deviation([intervals.mean(values) for values in samples]) == pytest.approx(by_hand)
-    assert math.isnan(power.pooled_deviation([intervals.mean([1.0])])) and power.power_text([intervals.mean([1.0])]) == ""
+    assert math.isnan(power.pooled_deviation([intervals.mean([1.0])])) and math.isnan(power.smallest_found([intervals.mean([1.0])]))
 
 
 def test_the_sentence_names_seeds_and_points():
     values = [0.3, 0.9, -0.2, 0.5, 0.7]
-    sentence = "with 5 seeds, one comparison finds a difference of 0.71 points with 80 % probability"
+    sentence = "with 5 seeds, one comparison finds a difference of 0.71 points from −0.1 with 80 % probability"
     assert f"{power.detectable(float(np.std(values, ddof=1)), 5):.2f}" == "0.71"
-    assert power.power_text([intervals.mean(values)]) == sentence
+    assert power.power_text(power.smallest_found([intervals.mean(values)]), 5, "−0.1") == sentence
+    assert power.power_text(float("nan"), 1, "0") == ""

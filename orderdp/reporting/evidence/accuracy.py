@@ -9,7 +9,7 @@ import pandas as pd
 
 from orderdp.reporting.evidence.deciding import Context, Finding, beyond
 from orderdp.reporting.evidence.intervals import Estimate, mean
-from orderdp.reporting.evidence.power import power_text
+from orderdp.reporting.evidence.power import smallest_found
 from orderdp.reporting.evidence.resolution import ACCURACY, of_workload
 from orderdp.reporting.evidence.runs import (
     BRIEF,
@@ -56,7 +56,8 @@ def higher(
         "points",
         runs=rows,
         favours=ours,
-        notes=(_at_equal_ratios(frames, rows, ours, rivals), power_text(estimates, "from the margin" if margin else "")),
+        notes=(_at_equal_ratios(frames, rows, ours, rivals),),
+        detectable=smallest_found(estimates),
     )
     return beyond(estimates, context, threshold=-margin)
 
@@ -66,7 +67,7 @@ def not_worse(frames: Frames, *, margin: float, ours: str = OURS, ratios: float 
     rows = pick(frames, [ours, FULL], ratios)
     estimates = [gap(mine, full, label, rows) for label, mine, full in opponents(rows, ours, [FULL])]
     statistic = f"accuracy of {name_of(rows, ours)} less that of the full data"
-    context = Context(statistic, "points", runs=rows, favours=ours, notes=(power_text(estimates, "from the margin"),))
+    context = Context(statistic, "points", runs=rows, favours=ours, detectable=smallest_found(estimates))
     return beyond(estimates, context, threshold=-margin)
 
 
@@ -78,8 +79,7 @@ def all_worse(frames: Frames, *, rivals: Sequence[str], margin: float, ratios: f
         for rival in rivals
         for label, mine, full in opponents(rows, rival, [FULL])
     ]
-    notes = (power_text(estimates, "from the margin"),)
-    context = Context("accuracy of a rival less that of the full data", "points", runs=rows, notes=notes)
+    context = Context("accuracy of a rival less that of the full data", "points", runs=rows, detectable=smallest_found(estimates))
     return beyond(estimates, context, threshold=-margin, side=-1)
 
 

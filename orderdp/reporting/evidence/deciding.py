@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from orderdp.reporting.evidence.intervals import NAN, Estimate, holm
+from orderdp.reporting.evidence.power import power_text
 from orderdp.reporting.evidence.runs import shortfalls
 from orderdp.reporting.evidence.wording import interval_text, number_text
 from orderdp.reporting.measures import CONFIDENCE
@@ -39,6 +40,8 @@ class Finding:
     """Why this verdict, where the number alone does not say it."""
     comparisons: tuple[str, ...] = ()
     """Every comparison with its interval, where there are several."""
+    detectable: float = NAN
+    """Difference from the threshold that one comparison finds with 80 % probability, where it is a mean of paired differences."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Context:
     """How a finding reads: its number in words and its unit; the runs behind it, and whose success the claim asserts.
 
     `factor` scales numbers for readers only (100 for shares shown in %), `trials` names what is counted, `notes` go with the reasons, as does
-    what the runs really pruned where it is not what they were asked for, `claimed` replaces the threshold in words.
+    what the runs really pruned where it is not what they were asked for, `claimed` replaces the threshold in words, `detectable` is from
+    `power.smallest_found`.
     """
 
     statistic: str
@@ -57,6 +61,7 @@ class Context:
     trials: str = "seeds"
     notes: tuple[str, ...] = ()
     claimed: str = ""
+    detectable: float = NAN
 
 
 def beyond(estimates: Sequence[Estimate], context: Context, threshold: float = 0.0, side: int = 1) -> Finding:
@@ -125,6 +130,7 @@ def _finding(
     if context.runs is not None:
         reasons.append(shortfalls(context.runs))
     reasons += context.notes
+    reasons.append(power_text(context.detectable, min(estimate.count for estimate in estimates), claimed.split()[-1]))
     several = len(estimates) > 1
     scaled = {e: (e.value * context.factor, e.low * context.factor, e.high * context.factor) for e in estimates}
     return Finding(
@@ -135,6 +141,7 @@ def _finding(
         claimed=context.claimed or claimed,
         decided_from=f"{shown.count:,} {context.trials if shown.count != 1 else context.trials.removesuffix('s')}",
         reason="; ".join(filter(None, reasons)),
+        detectable=context.detectable,
         comparisons=tuple(f"{e.label}: {interval_text(*scaled[e], context.unit)}" for e in estimates) if several else (),
     )
 

@@ -53,16 +53,17 @@ def pooled_deviation(estimates: Sequence[Estimate]) -> float:
     return math.sqrt(squares / sum(estimate.count - 1 for estimate in known))
 
 
-def power_text(estimates: Sequence[Estimate], beyond: str = "") -> str:
-    """`with 5 seeds, one comparison finds a difference of 0.60 points with 80 % probability`.
+def smallest_found(estimates: Sequence[Estimate]) -> float:
+    """The difference that one of several comparisons finds with a probability of POWER, in points; NaN if no estimate has an interval.
 
     Args:
         estimates: means of paired differences in points.
-        beyond: what the difference is counted from, where that is not 0: `from the margin`.
     """
-    seeds = min((estimate.count for estimate in estimates), default=0)
-    smallest = detectable(pooled_deviation(estimates), seeds)
+    return detectable(pooled_deviation(estimates), min((estimate.count for estimate in estimates), default=0))
+
+
+def power_text(smallest: float, seeds: int, beyond: str) -> str:
+    """`with 5 seeds, one comparison finds a difference of 0.60 points from 0 with 80 % probability`; empty where that is not known."""
     if not smallest > 0:
         return ""
-    difference = " ".join(f"a difference of {smallest:.2f} points {beyond}".split())
-    return f"with {seeds} seeds, one comparison finds {difference} with {100 * POWER:.0f} % probability"
+    return f"with {seeds} seeds, one comparison finds a difference of {smallest:.2f} points from {beyond} with {100 * POWER:.0f} % probability"
