@@ -92,13 +92,14 @@ def _claim(row: dict[str, str], problems: list[str]) -> Claim:
     return Claim(**fields, experiments=tuple(row["experiments"].split()), arguments=arguments)
 
 
-def evaluate(frames: Mapping[str, Any], claims: Sequence[Claim] | None = None) -> pd.DataFrame:
+def evaluate(frames: Mapping[str, Any], claims: Sequence[Claim] | None = None, *, without_seeds: bool = True) -> pd.DataFrame:
     """Decides every claim.
 
     Args:
         frames: "results", "histories" and "diagnostics" over all experiments of the grid, as `results` gives them; "study", the tables of
             the study of the theorems by name (empty: not run). Others are passed on.
         claims: from `load_claims`; those of the project when None.
+        without_seeds: decide each claim again without each of its seeds, too, which takes three times as long.
 
     Returns:
         One row per claim, in their order: COLUMNS. `verdict` is one of VERDICTS; `value`, `low` and `high` are NaN where there are none;
@@ -110,7 +111,7 @@ def evaluate(frames: Mapping[str, Any], claims: Sequence[Claim] | None = None) -
         record = {key: getattr(claim, key) for key in ("id", "topic", "where", "statement", "rule")}
         record["experiments"] = " ".join(claim.experiments)
         record |= {key: getattr(finding, key) for key in COLUMNS[6:-1]} | {"comparisons": "; ".join(finding.comparisons)}
-        record["stability"] = stability(claim, frames, finding)
+        record["stability"] = stability(claim, frames, finding) if without_seeds else ""
         records.append(record)
     return pd.DataFrame(records, columns=list(COLUMNS))
 

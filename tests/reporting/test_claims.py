@@ -37,7 +37,7 @@ def bad(grid, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def table(good):
-    return evaluate(good)
+    return evaluate(good, without_seeds=False)
 
 
 def decided_by_runs(grid):
@@ -133,7 +133,7 @@ def test_one_missing_run_leaves_a_claim_undecided(good):
     results = good["results"].copy()
     run = results.index[(results["experiment"] == "table2") & (results["method"] == "ucb") & (results["prune_ratio"] == 0.3)][0]
     results.loc[results["cell"] == results.loc[run, "cell"], "status"] = "not run"
-    table = evaluate(good | {"results": results}).set_index("id")
+    table = evaluate(good | {"results": results}, without_seeds=False).set_index("id")
     assert table.loc["best-at-30", ["verdict", "reason"]].tolist() == [NOT_RUN, "1 of 25 runs are missing"]
     assert table.loc["above-random", "verdict"] == SUPPORTED  # needs no run of UCB
 
@@ -142,24 +142,24 @@ def test_diverged_runs_are_named(good):
     results = good["results"].copy()
     chosen = (results["experiment"] == "table9") & (results["seed"] == 5)
     results.loc[chosen & results["method"].isin(["ucb"]), "status"] = "diverged"
-    table = evaluate(good | {"results": results}).set_index("id")
+    table = evaluate(good | {"results": results}, without_seeds=False).set_index("id")
     (cell,) = results.loc[chosen & (results["method"] == "ucb"), "cell"]
     assert f"diverged: {cell}" in table.loc["final-above-all", "reason"] and table.loc["final-above-all", "verdict"] == SUPPORTED
     results.loc[chosen & (results["method"] == "orderdp"), "status"] = "diverged"
-    table = evaluate(good | {"results": results}).set_index("id")
+    table = evaluate(good | {"results": results}, without_seeds=False).set_index("id")
     assert table.loc["final-above-all", "verdict"] == INCONCLUSIVE and "1 of orderdp diverged" in table.loc["final-above-all", "reason"]
 
 
 def test_what_the_scale_does_not_ask_for_is_not_run(good):
     results = good["results"]
-    rows = evaluate(good | {"results": results[results["experiment"] != "table3"]}).set_index("id")
+    rows = evaluate(good | {"results": results[results["experiment"] != "table3"]}, without_seeds=False).set_index("id")
     assert rows.loc["imagenet-fastest", ["verdict", "reason"]].tolist() == [NOT_RUN, "this scale asks for no runs of table3"]
     assert rows.loc[rows["experiments"].str.contains("table3"), "verdict"].eq(NOT_RUN).all()
 
 
 def test_nothing_run_decides_only_what_is_computed(good):
     empty = good | {"results": good["results"].assign(status="not run"), "histories": good["histories"].iloc[:0], "study": {}}
-    table = evaluate(empty)
+    table = evaluate(empty, without_seeds=False)
     assert set(table[table["verdict"] != NOT_RUN]["decided_from"]) == {"computed"}
     assert table[table["verdict"] == NOT_RUN]["reason"].str.len().gt(0).all()
 
@@ -232,7 +232,7 @@ def test_sheets_have_a_row_per_claim(table):
 
 def test_metrics_are_plain_numbers(good):
     results = good["results"]
-    table = evaluate(good | {"results": results[results["experiment"] != "table3"]})
+    table = evaluate(good | {"results": results[results["experiment"] != "table3"]}, without_seeds=False)
     metrics = claim_metrics(table)
     json.dumps(metrics, allow_nan=False)
     assert sum(metrics["counts"].values()) == len(table) == len(metrics["claims"])

@@ -13,7 +13,7 @@ from tests.reporting.test_lossless_level import allowed
 
 SAMPLES, EPOCHS, RIVALS, NAN = 600, 20, ["random", "epsilon_greedy", "ucb", "infobatch"], float("nan")
 STEP = 100 / SAMPLES
-WORLDS = 120
+WORLDS = 80
 """Per rule: each of 3 and 5 seeds and of the deviations has an eighth of them."""
 DEVIATIONS = (0.1, 0.3, 0.6, 1.0)
 
