@@ -299,6 +299,21 @@ def test_a_run_that_fails_is_one_too_many(broken):
     assert dynamics.fails(frames(*rows), of=["orderdp"], never=False).verdict == SUPPORTED
 
 
+def test_a_first_phase_that_decides_is_named():
+    """OrderDP is more alike from the second phase on; in the first, the sets of InfoBatch come from all data."""
+    rows = [run(m, 0.4, s, 90.0) for m in ("orderdp", "infobatch") for s in range(3)]
+    taken = pd.DataFrame([
+        {"cell": r["cell"], "epoch": e, "progress": (e - 1) / 10,
+         "cosine": 0.5 + (0.1 if e > 2 else -0.1) * (r["method"] == "orderdp") + 0.001 * r["seed"] * (r["method"] == "orderdp")}
+        for r in rows for e in (2, 4, 6)
+    ])  # fmt: skip
+    finding = sets.cosine_higher(frames(*rows, diagnostics=taken), rival="infobatch", ratio=0.4)
+    assert finding.verdict == CONTRADICTED
+    assert finding.reason.startswith("the first phase, 0–20 %, decides: without it, this would be supported")
+    later = sets.cosine_higher(frames(*rows, diagnostics=taken[taken["epoch"] > 2]), rival="infobatch", ratio=0.4)
+    assert later.verdict == SUPPORTED and "first phase" not in later.reason
+
+
 def test_phases_of_similarity_and_of_the_cosine():
     rows = [run(m, 0.4, s, 90.0) for m in ("orderdp", "infobatch") for s in range(3)]
     epochs = range(1, 11)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import pandas as pd
 
 from orderdp.reporting.evidence.deciding import Context, Finding, beyond
-from orderdp.reporting.evidence.intervals import mean
+from orderdp.reporting.evidence.intervals import Estimate, mean
 from orderdp.reporting.evidence.runs import (
     BRIEF,
     OURS,
@@ -131,7 +132,8 @@ def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str, ratio
         statistic: in words.
         brief: leave out the comparison at equal ratios.
     """
-    estimates, fair, runs = {}, [], None
+    estimates: dict[str, list[Estimate]] = {}
+    fair, runs = [], None
     for name, rows in measures.items():
         here = rows[(rows["prune_ratio"].astype(float) - ratio).abs() < 1e-9]
         runs = here
@@ -139,7 +141,7 @@ def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str, ratio
             continue
         for _, mine, theirs in opponents(here, ours, [rival]):
             where = f" on {mine.iloc[0]['workload']}" if rows["workload"].nunique() > 1 else ""
-            estimates[f"{name}{where}"] = mean(differences(mine, theirs, "value"), f"{name}{where}")
+            estimates.setdefault(name, []).append(mean(differences(mine, theirs, "value"), f"{name}{where}"))
         if brief:
             continue
         if text := leads_text(rows, ours, [rival], [ratio], "value"):
@@ -147,10 +149,12 @@ def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str, ratio
     if not estimates:
         raise NotRun("nothing was recorded in any phase of training")
     context = Context(statistic, runs=runs, favours=ours, notes=tuple(fair))
-    finding = beyond(list(estimates.values()), context)
-    later = [estimate for name, estimate in estimates.items() if not name.startswith(_name(*FIFTHS[0]))]
-    if 0 < len(later) < len(estimates) and (without := beyond(later, context).verdict) != finding.verdict:
-        # A fifth of a training of eight epochs is one epoch, of 200 it is forty: what decides there may be the scale.
-        first = f"the first fifth of training decides: without it, this would be {without}"
-        return replace(finding, reason="; ".join(filter(None, [first, finding.reason])))
+    finding = beyond(list(chain(*estimates.values())), context)
+    first, *later = estimates
+    if later and (without := beyond(list(chain(*(estimates[name] for name in later))), context).verdict) != finding.verdict:
+        note = (
+            f"the first phase, {first}, decides: without it, this would be {without}. In the first epochs InfoBatch comes from keeping all data "
+            "and OrderDP takes unseen samples; the shorter the training, the larger is their share of the phase"
+        )
+        return replace(finding, reason="; ".join(filter(None, [note, finding.reason])))
     return finding
