@@ -21,13 +21,13 @@ from orderdp.reporting.evidence.runs import (
     differences,
     name_of,
     opponents,
-    percent,
     pick,
     quotients,
     rival_name,
     settings,
 )
 from orderdp.reporting.evidence.same_budget import leads, leads_text
+from orderdp.reporting.ratios import percent
 
 
 def higher(
@@ -165,9 +165,9 @@ def _at_equal_ratios(frames: Frames, rows: pd.DataFrame, ours: str, rivals: Sequ
     """The same differences at what the rivals really pruned, where our runs at other ratios and on the full data allow it."""
     if frames.get(BRIEF):
         return ""
-    present = [method for method in (FULL,) if method in set(frames["results"]["method"])]
+    full = [FULL] if FULL in set(frames["results"]["method"]) else []
     try:
-        wider = pick(frames, [ours, *rivals, *present])
+        wider = pick(frames, [ours, *rivals, *full])
     except NotRun:
         return ""
     ratios = rows.loc[rows["method"].isin(list(rivals)), "prune_ratio"].dropna().unique()

@@ -17,19 +17,20 @@ from orderdp.reporting.evidence.runs import (
     OURS,
     Frames,
     NotRun,
+    asked_for,
     by_seed,
     differences,
     measured,
     name_of,
     opponents,
     pairs,
-    percent,
     pick,
     place,
     quotients,
     rival_name,
     settings,
 )  # fmt: skip
+from orderdp.reporting.ratios import percent
 from orderdp.reporting.results import FINISHED
 
 
@@ -178,7 +179,7 @@ def time_to_accuracy_gains(frames: Frames, *, rivals: Sequence[str], early: floa
     rows = pick(frames, [ours, *rivals], [early, late])
     found: dict[str, dict[float, dict[int, float]]] = {}
     for ratio in (early, late):
-        at = rows[(rows["prune_ratio"].astype(float) - ratio).abs() < 1e-9]
+        at = rows[asked_for(rows, ratio)]
         for label, mine, theirs in opponents(_timed(frames, at, {ours, *rivals}), ours, rivals):
             found.setdefault(label, {})[ratio] = quotients(mine, theirs, "value")
     estimates = []

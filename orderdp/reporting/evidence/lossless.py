@@ -8,9 +8,10 @@ from itertools import product
 from orderdp.reporting.evidence.deciding import Context, Finding, beyond
 from orderdp.reporting.evidence.intervals import NAN, Estimate, geometric_mean
 from orderdp.reporting.evidence.ratios import Sweep, sweep
-from orderdp.reporting.evidence.runs import FULL, OURS, Frames, NotRun, by_seed, name_of, percent, pick
+from orderdp.reporting.evidence.runs import FULL, OURS, Frames, NotRun, by_seed, name_of, pick
 from orderdp.reporting.evidence.runs import pairs as paired
 from orderdp.reporting.measures import CONFIDENCE
+from orderdp.reporting.ratios import percent
 
 PARTS = 5
 """Statements that each may err with a fifth of the 5 %: two limits of the ratio for each method, and the ratio of the times."""
@@ -68,9 +69,7 @@ def lossless_ratio_higher(frames: Frames, *, rival: str, ours: str = OURS) -> Fi
 
 def _difference(mine: Sweep, theirs: Sweep, label: str) -> Estimate:
     limits = 4
-    apart = {
-        (i, j): 100 * (a - b) for (i, a), (j, b) in product(enumerate(mine.realised), enumerate(theirs.realised))
-    }  # fmt: skip
+    apart = {(i, j): 100 * (a - b) for (i, a), (j, b) in product(enumerate(mine.realised), enumerate(theirs.realised))}
 
     def beyond_all(threshold: float, side: int) -> float:
         left = [min(mine.exclusion[i], theirs.exclusion[j]) for (i, j), value in apart.items() if side * (value - threshold) <= 0]

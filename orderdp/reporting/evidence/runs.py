@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from orderdp.reporting.ratios import percent
 from orderdp.reporting.results import FINISHED, NOT_RUN
 
 FULL = "full"
@@ -52,7 +53,7 @@ def pick(
         wanted = [ratios] if isinstance(ratios, int | float) else list(ratios)
         at = pd.Series(False, index=results.index)
         for ratio in wanted:
-            at |= (results["prune_ratio"].astype(float) - ratio).abs() < 1e-9
+            at |= asked_for(results, ratio)
         chosen &= at | is_full
     if panel is not None:
         chosen &= (results["panel"] == panel) | is_full
@@ -88,6 +89,11 @@ def settings(rows: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     return [(dict(zip(KEYS, values, strict=True)), part) for values, part in groups]
 
 
+def asked_for(rows: pd.DataFrame, ratio: float) -> pd.Series:
+    """Which rows were asked for this prune ratio; none without one, such as the full data's."""
+    return (rows["prune_ratio"].astype(float) - ratio).abs() < 1e-9
+
+
 def shortfalls(rows: pd.DataFrame) -> str:
     """Which methods pruned less or more than asked: unequal budgets are unequal chances."""
     missed = []
@@ -115,9 +121,15 @@ def quotients(ours: pd.DataFrame, theirs: pd.DataFrame, column: str) -> dict[int
     return {seed: a[seed] / b[seed] for seed in sorted(set(a) & set(b))}
 
 
+def leads_by_seed(ours: pd.DataFrame, theirs: pd.DataFrame, column: str) -> dict[int, float]:
+    """Seed -> value of ours less that of theirs."""
+    a, b = by_seed(ours, column), by_seed(theirs, column)
+    return {seed: a[seed] - b[seed] for seed in sorted(set(a) & set(b))}
+
+
 def differences(ours: pd.DataFrame, theirs: pd.DataFrame, column: str) -> list[float]:
     """Value of ours less that of theirs at the seeds that both have."""
-    return [a - b for a, b in pairs(by_seed(ours, column), by_seed(theirs, column))]
+    return list(leads_by_seed(ours, theirs, column).values())
 
 
 def opponents(
@@ -160,11 +172,6 @@ def place(here: Mapping[str, Any], rows: pd.DataFrame) -> str:
     if rows["workload"].nunique() > 1 or not parts:
         parts.append(f"on {here['workload']}")
     return " ".join(parts)
-
-
-def percent(share: float) -> str:
-    """`70 %`."""
-    return f"{100 * share:.6g} %"
 
 
 def rival_name(rows: pd.DataFrame, rivals: Sequence[str]) -> str:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from orderdp.reporting.evidence.intervals import mean
-from orderdp.reporting.evidence.runs import FULL, SAME_RATIO, name_of, percent, settings
+from orderdp.reporting.evidence.runs import FULL, SAME_RATIO, name_of, settings
 from orderdp.reporting.evidence.wording import interval_text
+from orderdp.reporting.ratios import percent
 from orderdp.reporting.results import FINISHED
 
 

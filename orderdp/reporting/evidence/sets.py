@@ -16,19 +16,21 @@ from orderdp.reporting.evidence.runs import (
     OURS,
     Frames,
     NotRun,
+    asked_for,
     by_seed,
     differences,
+    leads_by_seed,
     measured,
     name_of,
     opponents,
     pairs,
-    percent,
     pick,
     place,
     settings,
 )  # fmt: skip
 from orderdp.reporting.evidence.same_budget import leads_text
 from orderdp.reporting.measures import FIFTHS, in_phase, taken_in_phase
+from orderdp.reporting.ratios import percent
 
 
 def never_used(frames: Frames, *, ratios: Sequence[float], ours: str = OURS) -> Finding:
@@ -81,19 +83,11 @@ def cosine_lead_grows(frames: Frames, *, rival: str, early: float, late: float, 
     rows = rows.assign(value=rows["cell"].map(taken.groupby("cell")["cosine"].mean()))
     estimates = []
     for workload, part in rows.groupby("workload", sort=False):
-        at = {ratio: part[(part["prune_ratio"].astype(float) - ratio).abs() < 1e-9] for ratio in (early, late)}
-        leads = {
-            ratio: _leads(runs[runs["method"] == ours], runs[runs["method"] == rival]) for ratio, runs in at.items()
-        }
+        at = {ratio: part[asked_for(part, ratio)] for ratio in (early, late)}
+        leads = {ratio: leads_by_seed(runs[runs["method"] == ours], runs[runs["method"] == rival], "value") for ratio, runs in at.items()}
         estimates.append(mean([larger - smaller for larger, smaller in pairs(leads[late], leads[early])], f"on {workload}"))
     statistic = f"lead of {name_of(rows, ours)} over {name_of(rows, rival)} in that cosine, at {percent(late)} less at {percent(early)}"
     return beyond(estimates, Context(statistic, runs=rows, favours=ours))
-
-
-def _leads(mine: pd.DataFrame, theirs: pd.DataFrame) -> dict[int, float]:
-    """Seed -> `value` of ours less that of theirs."""
-    a, b = by_seed(mine, "value"), by_seed(theirs, "value")
-    return {seed: a[seed] - b[seed] for seed in sorted(set(a) & set(b))}
 
 
 def _gradients(frames: Frames) -> pd.DataFrame:
@@ -105,11 +99,11 @@ def _gradients(frames: Frames) -> pd.DataFrame:
 
 def _at_any_ratio(frames: Frames, ours: str, rival: str, ratio: float) -> pd.DataFrame:
     """The runs of both at every ratio, for what can be read between them; at this one alone while others are missing."""
-    pick(frames, [ours, rival], ratio)
+    rows = pick(frames, [ours, rival], ratio)
     try:
         return pick(frames, [ours, rival])
     except NotRun:
-        return pick(frames, [ours, rival], ratio)
+        return rows
 
 
 def _name(start: float, end: float) -> str:
@@ -135,8 +129,7 @@ def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str, ratio
     estimates: dict[str, list[Estimate]] = {}
     fair, runs = [], None
     for name, rows in measures.items():
-        here = rows[(rows["prune_ratio"].astype(float) - ratio).abs() < 1e-9]
-        runs = here
+        runs = here = rows[asked_for(rows, ratio)]
         if here["value"].isna().all():  # a training too short for epochs in every phase
             continue
         for _, mine, theirs in opponents(here, ours, [rival]):
