@@ -107,11 +107,12 @@ def evaluate(frames: Mapping[str, Any], claims: Sequence[Claim] | None = None, *
     """
     records = []
     for claim in load_claims() if claims is None else claims:
-        finding = decide(claim, frames)
+        own = _limited(claim, frames)
+        finding = decide(claim, own)
         record = {key: getattr(claim, key) for key in ("id", "topic", "where", "statement", "rule")}
         record["experiments"] = " ".join(claim.experiments)
         record |= {key: getattr(finding, key) for key in COLUMNS[6:-1]} | {"comparisons": "; ".join(finding.comparisons)}
-        record["stability"] = stability(claim, frames, finding) if without_seeds else ""
+        record["stability"] = stability(claim, own, finding) if without_seeds else ""
         records.append(record)
     return pd.DataFrame(records, columns=list(COLUMNS))
 
@@ -148,7 +149,7 @@ def stability(claim: Claim, frames: Mapping[str, Any], finding: Finding) -> str:
         return UNCHECKED
     changed: dict[str, list[int]] = {}
     for seed in seeds:
-        verdict = STATISTICS[claim.statistic](_without(limited, seed), **claim.arguments).verdict
+        verdict = decide(claim, _without(limited, seed)).verdict  # which may find that too little is left
         if verdict != finding.verdict:
             changed.setdefault(verdict, []).append(seed)
     return "; ".join(f"{verdict} without seed {' or '.join(map(str, left))}" for verdict, left in changed.items()) or STABLE

@@ -273,6 +273,16 @@ def test_a_verdict_that_hangs_on_one_seed_says_so(good):
     assert "1 of the 1 verdicts that more than three seeds decide change" in text and "supported without seed 3" in text
 
 
+def test_a_claim_that_only_one_seed_can_decide_is_not_run_without_it(good):
+    """The time to an accuracy needs a seed in which all methods finished."""
+    claim = next(claim for claim in load_claims() if claim.id == "time-to-accuracy-70")
+    results = good["results"].copy()
+    lost = (results["experiment"] == "figures12_13") & (results["method"] == "random") & (results["seed"] != 2)
+    results.loc[lost, "status"] = "diverged"
+    shaken = good | {"results": results}
+    assert "not run without seed 2" in stability(claim, shaken, decide(claim, shaken))
+
+
 def test_stability_needs_four_seeds_and_runs(grid, good):
     claims = {claim.id: claim for claim in load_claims()}
     few = good | {"results": good["results"][good["results"]["seed"] < 3]}
