@@ -24,6 +24,7 @@ test: .venv/installed  ## Run the tests, a file at a time in each of three proce
 
 lint: .venv/installed  ## Style, types, workflow style
 	ruff check .
+	ruff format --check .
 	mypy
 	snakefmt --check Snakefile workflow
 	ORDERDP_NO_TRACKING=1 snakemake --lint

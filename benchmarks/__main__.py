@@ -1,4 +1,5 @@
-"""`python -m benchmarks [name ...]`: measures, and writes `results/<name>.csv`, `.png` and `.pdf`. Without names, all of them."""
+"""`python -m benchmarks [name ...]`: measures, and writes `results/<name>.csv`, `.png` and `.pdf`. Without names, all
+of them."""
 
 from __future__ import annotations
 
@@ -24,12 +25,20 @@ RESULTS = Path(__file__).parent / "results"
 
 def main(arguments: list[str] | None = None) -> None:
     """Measures what was asked for; each benchmark's rows are printed as they come and written at its end."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory, as ratios measured in one process.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Speed and memory, as ratios measured in one process."
+    )
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(FIGURES)}; all when none is given")
     parser.add_argument(
-        "--options", type=json.loads, default={}, metavar="JSON", help="""instead of a benchmark's own, as '{"repeats": 3}'"""
+        "--options",
+        type=json.loads,
+        default={},
+        metavar="JSON",
+        help="""instead of a benchmark's own, as '{"repeats": 3}'""",
     )
-    parser.add_argument("--tiny", action="store_true", help="the smallest setting: shows that it runs, measures nothing")
+    parser.add_argument(
+        "--tiny", action="store_true", help="the smallest setting: shows that it runs, measures nothing"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args(arguments)
@@ -54,7 +63,9 @@ def write(name: str, module: ModuleType, settings: dict[str, Any], out: Path) ->
         rows.append({**row, **where})
         print("  " + ", ".join(f"{key} {value}" for key, value in row.items() if value is not None), flush=True)
         columns = [*module.KEYS, *(column for column in MEASURED if any(column in row for row in rows)), *MACHINE]
-        write_rows(out / f"{name}.csv", columns, rows)  # after each, so that a benchmark that is cut off leaves what it measured
+        write_rows(
+            out / f"{name}.csv", columns, rows
+        )  # after each, so that a benchmark that is cut off leaves what it measured
     style.save(FIGURES[name](pd.read_csv(out / f"{name}.csv")), out / name)
 
 

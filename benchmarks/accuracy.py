@@ -1,8 +1,9 @@
 """(e) Time to a fixed accuracy, end to end: every method over the full data set.
 
-All runs of a seed train in turn, an epoch each, in one process, and differ by the method alone. Time is the training clock: selection,
-augmentation and steps, without evaluation. A run reaches an accuracy with the first epoch whose test accuracy is at least that. The ratio
-is the median over seeds of its time over that of the full data set; it is empty where either did not get there.
+All runs of a seed train in turn, an epoch each, in one process, and differ by the method alone. Time is the training
+clock: selection, augmentation and steps, without evaluation. A run reaches an accuracy with the first epoch whose test
+accuracy is at least that. The ratio is the median over seeds of its time over that of the full data set; it is empty
+where either did not get there.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ DEFAULTS: dict[str, Any] = {
     "seeds": [0],
     "accuracies": [86.0, 88.0, 90.0],
 }
-TINY: dict[str, Any] = {"scale": "quick", "samples": 300, "runs": [["orderdp", 0.5]], "epochs": 2, "accuracies": [1.0, 100.1]}
+TINY: dict[str, Any] = {
+    "scale": "quick",
+    "samples": 300,
+    "runs": [["orderdp", 0.5]],
+    "epochs": 2,
+    "accuracies": [1.0, 100.1],
+}
 
 
 class Paused(Exception):
@@ -33,7 +40,12 @@ class Paused(Exception):
 
 
 def run(
-    scale: str, samples: int | None, runs: Sequence[tuple[str, float]], epochs: int, seeds: Sequence[int], accuracies: Sequence[float]
+    scale: str,
+    samples: int | None,
+    runs: Sequence[tuple[str, float]],
+    epochs: int,
+    seeds: Sequence[int],
+    accuracies: Sequence[float],
 ) -> Iterator[dict[str, Any]]:
     """A row per method and accuracy."""
     names: list[tuple[str, float | None]] = [("full", None), *((method, ratio) for method, ratio in runs)]
@@ -51,8 +63,18 @@ def run(
         for method, ratio in names:
             taken = [seconds_to(history, accuracy) for history in histories[method, ratio]]
             finals = [history[-1]["test_accuracy"] for history in histories[method, ratio]]
-            facts = {"scale": scale, "method": method, "prune_ratio": ratio, "samples": n, "epochs": epochs, "accuracy": accuracy}
-            facts |= {"reached": sum(value is not None for value in taken), "final_accuracy": rounded(statistics.mean(finals))}
+            facts = {
+                "scale": scale,
+                "method": method,
+                "prune_ratio": ratio,
+                "samples": n,
+                "epochs": epochs,
+                "accuracy": accuracy,
+            }
+            facts |= {
+                "reached": sum(value is not None for value in taken),
+                "final_accuracy": rounded(statistics.mean(finals)),
+            }
             yield facts | over_full(taken, full)
 
 

@@ -1,8 +1,10 @@
-"""Time and memory of every coreset method at CIFAR's size: `python benchmarks/coresets.py [--n 50000] [--classes 10 100] [--methods ...]`.
+"""Time and memory of every coreset method at CIFAR's size: `python benchmarks/coresets.py [--n 50000] [--classes 10
+100] [--methods ...]`.
 
-Each method selects 30 % of made-up evidence, class by class, in a process of its own. "seconds" is `select` alone, with the evidence in
-memory; "peak" is how much the process grew meanwhile at most, on top of the evidence. What a proxy run costs is not in it, and so neither
-is DeepFool's search, of which the method only ranks the result. The table is printed, and written as CSV.
+Each method selects 30 % of made-up evidence, class by class, in a process of its own. "seconds" is `select` alone, with
+the evidence in memory; "peak" is how much the process grew meanwhile at most, on top of the evidence. What a proxy run
+costs is not in it, and so neither is DeepFool's search, of which the method only ranks the result. The table is
+printed, and written as CSV.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def made_up(n: int, classes: int, features: int, needs: tuple[str, ...], *, epochs: int = 10, models: int = 2) -> Evidence:
+def made_up(
+    n: int, classes: int, features: int, needs: tuple[str, ...], *, epochs: int = 10, models: int = 2
+) -> Evidence:
     """Classes that a linear layer tells apart with few mistakes, and probabilities between a guess and certainty."""
     g = torch.Generator().manual_seed(0)
     centers = torch.randn(classes, features, generator=g)
@@ -59,7 +63,9 @@ def made_up(n: int, classes: int, features: int, needs: tuple[str, ...], *, epoc
     return Evidence(labels, classes, **{name: fields[name] for name in needs})
 
 
-def one(method: str, n: int, classes: int, features: int, keep: float, balanced: bool, threads: int) -> dict[str, object]:
+def one(
+    method: str, n: int, classes: int, features: int, keep: float, balanced: bool, threads: int
+) -> dict[str, object]:
     """A row of the table, measured in this process."""
     torch.set_num_threads(threads)
     evidence = made_up(n, classes, features, CORESETS[method].method.needs)  # type: ignore[attr-defined]
@@ -68,11 +74,16 @@ def one(method: str, n: int, classes: int, features: int, keep: float, balanced:
     t0 = time.perf_counter()
     select(method, evidence, [round(keep * n)], np.random.default_rng(0), balance=balanced)
     seconds = time.perf_counter() - t0
-    return {"seconds": round(seconds, 2), "peak_mib": round(resident_mib() - before), "evidence_mib": round(size / 2**20)}
+    return {
+        "seconds": round(seconds, 2),
+        "peak_mib": round(resident_mib() - before),
+        "evidence_mib": round(size / 2**20),
+    }
 
 
 def resident_mib(*, forget_peak: bool = False) -> float:
-    """The largest resident size so far; with `forget_peak` the present one, from which the largest counts anew where Linux allows it."""
+    """The largest resident size so far; with `forget_peak` the present one, from which the largest counts anew where
+    Linux allows it."""
     if forget_peak:
         with contextlib.suppress(OSError):  # elsewhere a peak below that of making the evidence stays unseen
             Path("/proc/self/clear_refs").write_text("5")
@@ -85,8 +96,20 @@ def resident_mib(*, forget_peak: bool = False) -> float:
 
 def apart(method: str, classes: int, args: argparse.Namespace) -> dict[str, object]:
     """A row of the table, measured in a process of its own."""
-    options = {"n": args.n, "features": args.features, "keep": args.keep, "balanced": not args.unbalanced, "threads": args.threads}
-    head = {"method": method, "classes": classes, "kept": round(args.keep * args.n), "torch": torch.__version__, "machine": args.machine}
+    options = {
+        "n": args.n,
+        "features": args.features,
+        "keep": args.keep,
+        "balanced": not args.unbalanced,
+        "threads": args.threads,
+    }
+    head = {
+        "method": method,
+        "classes": classes,
+        "kept": round(args.keep * args.n),
+        "torch": torch.__version__,
+        "machine": args.machine,
+    }
     row = {**head, **options}
     command = [sys.executable, __file__, "--one", json.dumps({"method": method, "classes": classes, **options})]
     try:
@@ -130,7 +153,9 @@ def main() -> None:
         table = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         table.writeheader()
         for classes in args.classes:
-            print(f"\nn = {args.n:,}, {classes} classes, {args.threads} threads\n\n| method | seconds | peak, MiB |\n|---|---:|---:|")
+            print(
+                f"\nn = {args.n:,}, {classes} classes, {args.threads} threads\n\n| method | seconds | peak, MiB |\n|---|---:|---:|"
+            )
             for method in args.methods:
                 row = apart(method, classes, args)
                 table.writerow(row)

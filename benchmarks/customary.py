@@ -1,4 +1,5 @@
-"""The customary loop that engine and pruners are held against: images transformed one by one in a `DataLoader`, `.item()` at every step."""
+"""The customary loop that engine and pruners are held against: images transformed one by one in a `DataLoader`,
+`.item()` at every step."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
         augment: Any = spec.recipe.augment
         height, width = data.train_images.shape[2:]
-        steps: list[Any] = [transforms.RandomCrop((height, width), padding=augment.crop_padding, padding_mode="reflect")]
+        steps: list[Any] = [
+            transforms.RandomCrop((height, width), padding=augment.crop_padding, padding_mode="reflect")
+        ]
         if augment.flip:
             steps.append(transforms.RandomHorizontalFlip())
         self.transform = transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(data.mean, data.std)])
@@ -46,7 +49,8 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
 
 class Loop:
-    """Network, optimizer and schedule as one finds them in a tutorial: float32, one image after the other in memory (NCHW).
+    """Network, optimizer and schedule as one finds them in a tutorial: float32, one image after the other in memory
+    (NCHW).
 
     Args:
         spec: recipe and network.
@@ -90,7 +94,9 @@ class Loop:
         for index, (images, labels) in loader:
             self.optimizer.zero_grad()
             logits = self.model(images)
-            loss = pruner.update(index, F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.recipe.label_smoothing))
+            loss = pruner.update(
+                index, F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.recipe.label_smoothing)
+            )
             loss.backward()
             self.optimizer.step()
             self.schedule.step()

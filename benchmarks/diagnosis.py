@@ -1,7 +1,8 @@
-"""(g) What a run pays for being measured: its wall time with its weights kept at the checkpoints over the same run without.
+"""(g) What a run pays for being measured: its wall time with its weights kept at the checkpoints over the same run
+without.
 
-A run is all that a job does after its imports: the data read, training, evaluation, every file written. The measuring itself is a job of its
-own, whose time over the run's stands in further rows.
+A run is all that a job does after its imports: the data read, training, evaluation, every file written. The measuring
+itself is a job of its own, whose time over the run's stands in further rows.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from orderdp.training.run import train_cell
 
 KEYS = ("scale", "method", "prune_ratio", "thing", "epochs", "checkpoints")
 GOAL = 1.10
-DEFAULTS: dict[str, Any] = {"scale": "quick", "runs": [["infobatch", 0.4], ["orderdp", 0.4], ["infobatch", 0.7], ["orderdp", 0.7]], "repeats": 15}
+DEFAULTS: dict[str, Any] = {
+    "scale": "quick",
+    "runs": [["infobatch", 0.4], ["orderdp", 0.4], ["infobatch", 0.7], ["orderdp", 0.7]],
+    "repeats": 15,
+}
 TINY: dict[str, Any] = {"runs": [["orderdp", 0.7]], "repeats": 2}
 
 

@@ -1,7 +1,8 @@
 """(c) The customary loop over the project's engine: the same network, data, augmentation, batch size and core.
 
-The ratio is the speed-up: how many times as long an epoch takes the loop of `customary.py`, whose loader works in the same process or in
-worker processes on the same core. The loop runs with the system's allocator as it is, the engine as the workflow sets it. Further rows say where it comes from: the engine in float32, and the loading alone.
+The ratio is the speed-up: how many times as long an epoch takes the loop of `customary.py`, whose loader works in the
+same process or in worker processes on the same core. The loop runs with the system's allocator as it is, the engine as
+the workflow sets it. Further rows say where it comes from: the engine in float32, and the loading alone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def run(scale: str, samples: int, workers: int, repeats: int) -> Iterator[dict[s
     loop, pictures = Loop(chosen, images), Pictures(images, chosen)
 
     def loader(count: int) -> DataLoader[Any]:
-        return DataLoader(pictures, chosen.recipe.batch_size, shuffle=True, num_workers=count, persistent_workers=count > 0)
+        return DataLoader(
+            pictures, chosen.recipe.batch_size, shuffle=True, num_workers=count, persistent_workers=count > 0
+        )
 
     alone, helped = loader(0), loader(workers)
     engine, exact = training(chosen, samples), training(spec(scale, "full", precision="fp32"), samples)
@@ -46,4 +49,6 @@ def run(scale: str, samples: int, workers: int, repeats: int) -> Iterator[dict[s
     ours, precise, customary, with_workers, loading = times
     pairs = [(customary, ours, GOAL), (with_workers, ours, GOAL), (customary, precise, None), (loading, ours, None)]
     for thing, reference, goal in pairs:
-        yield {"scale": scale, "thing": thing, "reference": reference, "samples": samples} | compared(times[thing], times[reference], goal)
+        yield {"scale": scale, "thing": thing, "reference": reference, "samples": samples} | compared(
+            times[thing], times[reference], goal
+        )

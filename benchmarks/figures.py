@@ -39,14 +39,25 @@ def selection(frame: pd.DataFrame) -> Figure:
     figure, [[left, right]] = style.panels(1, 2, 3.9)
     for method, part in frame.groupby("method", sort=False):
         look = look_of(str(method))
-        options: dict[str, Any] = {"color": look.color, "marker": look.marker, "linestyle": look.line, "label": method, "markersize": 4}
+        options: dict[str, Any] = {
+            "color": look.color,
+            "marker": look.marker,
+            "linestyle": look.line,
+            "label": method,
+            "markersize": 4,
+        }
         left.plot(part["n"], 1000 * part["seconds"], **options)
         right.plot(part["n"], part["ratio"], **options)
         right.fill_between(part["n"], part["ratio_low"], part["ratio_high"], color=look.color, alpha=0.12, linewidth=0)
     sort = frame.drop_duplicates("n")
-    left.plot(sort["n"], 1000 * sort["reference_seconds"], color="#555555", linestyle="--", linewidth=2, label="full sort")
+    left.plot(
+        sort["n"], 1000 * sort["reference_seconds"], color="#555555", linestyle="--", linewidth=2, label="full sort"
+    )
     right.axhline(1, color="#555555", linestyle="--", linewidth=2)
-    for ax, title, y in ((left, "Drawing an epoch", "Time (ms)"), (right, "Over a full sort of as many scores", "Ratio")):
+    for ax, title, y in (
+        (left, "Drawing an epoch", "Time (ms)"),
+        (right, "Over a full sort of as many scores", "Ratio"),
+    ):
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_title(title)
@@ -60,13 +71,23 @@ def selection(frame: pd.DataFrame) -> Figure:
 def overhead(frame: pd.DataFrame) -> Figure:
     """Epoch over its share of a full epoch."""
     labels = [f"{row.method}, {row.kept:,} of {row.samples:,}" for row in frame.itertuples()]
-    return dots(frame, labels, "A pruned epoch over its share of a full epoch", "Time of the epoch / (kept share × time of a full epoch)")
+    return dots(
+        frame,
+        labels,
+        "A pruned epoch over its share of a full epoch",
+        "Time of the epoch / (kept share × time of a full epoch)",
+    )
 
 
 def diagnosis(frame: pd.DataFrame) -> Figure:
     """A measured run, and the measuring, over a run."""
     labels = [f"{row.thing}: {row.method}, {100 * row.prune_ratio:g} % left out" for row in frame.itertuples()]
-    return dots(frame, labels, "What a run pays for being measured, and what measuring it takes", "Ratio to the time of a run that is not measured")
+    return dots(
+        frame,
+        labels,
+        "What a run pays for being measured, and what measuring it takes",
+        "Ratio to the time of a run that is not measured",
+    )
 
 
 def engine(frame: pd.DataFrame) -> Figure:
@@ -78,7 +99,9 @@ def engine(frame: pd.DataFrame) -> Figure:
 def loader(frame: pd.DataFrame) -> Figure:
     """Pruner over RandomSampler."""
     labels = [f"{row.case}, {row.workers} workers" for row in frame.itertuples()]
-    return dots(frame, labels, "A pruner in a DataLoader over RandomSampler", "Ratio of times, equal numbers of samples")
+    return dots(
+        frame, labels, "A pruner in a DataLoader over RandomSampler", "Ratio of times, equal numbers of samples"
+    )
 
 
 def workflow(frame: pd.DataFrame) -> Figure:
@@ -92,7 +115,10 @@ def workflow(frame: pd.DataFrame) -> Figure:
         right.plot(part["cells"], part["ratio"], color=look.color, marker=look.marker, label=command)
     left.plot([], [], color="#555555", linestyle=":", label="bare Snakemake")
     right.axhline(1, color="#555555", linestyle="--", linewidth=1)
-    for ax, title, y in ((left, "Whole command", "Time (s)"), (right, "Over bare Snakemake with as many jobs", "Ratio")):
+    for ax, title, y in (
+        (left, "Whole command", "Time (s)"),
+        (right, "Over bare Snakemake with as many jobs", "Ratio"),
+    ):
         ax.set_xscale("log")
         ax.set_title(title)
         ax.set_xlabel("Runs")
@@ -104,7 +130,12 @@ def workflow(frame: pd.DataFrame) -> Figure:
 def scheduler(frame: pd.DataFrame) -> Figure:
     """Snakemake's main process with and without our start hook."""
     labels = [f"{row.jobs} jobs of {row.job_s:g} s" for row in frame.itertuples()]
-    return dots(frame, labels, "Snakemake's main process, without its default rate limit over with it", "Ratio of processor times")
+    return dots(
+        frame,
+        labels,
+        "Snakemake's main process, without its default rate limit over with it",
+        "Ratio of processor times",
+    )
 
 
 def tuning(frame: pd.DataFrame) -> Figure:
@@ -118,14 +149,24 @@ def dots(frame: pd.DataFrame, labels: list[str], title: str, x: str) -> Figure:
     figure, [[ax]] = style.panels(1, 1, 1.5 + 0.42 * len(frame))
     places = range(len(frame) - 1, -1, -1)
     error = [frame["ratio"] - frame["ratio_low"], frame["ratio_high"] - frame["ratio"]]
-    ax.errorbar(frame["ratio"], places, xerr=error, fmt="o", color=style.look("orderdp").color, capsize=3, label="median and quartiles")
+    ax.errorbar(
+        frame["ratio"],
+        places,
+        xerr=error,
+        fmt="o",
+        color=style.look("orderdp").color,
+        capsize=3,
+        label="median and quartiles",
+    )
     goals = frame["goal"].notna().tolist()
     if any(goals):
         heights = [place for place, has in zip(places, goals, strict=True) if has]
         ax.plot(frame.loc[goals, "goal"], heights, "|", color="#D55E00", markersize=16, markeredgewidth=2, label="goal")
     ax.axvline(1, color="#555555", linestyle="--", linewidth=1)
     for place, ratio in zip(places, frame["ratio"], strict=True):
-        ax.annotate(f"{ratio:.3g}", (ratio, place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=7.5)
+        ax.annotate(
+            f"{ratio:.3g}", (ratio, place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=7.5
+        )
     ax.set_yticks(list(places), labels)
     ax.set_ylim(-0.6, len(frame) - 0.3)
     ax.set_title(title)
@@ -142,17 +183,32 @@ def accuracy(frame: pd.DataFrame) -> Figure:
         look = style.look(method)
         positions = part.index + 0.8 * (place + 0.5) / len(methods) - 0.4
         final = part["final_accuracy"].iloc[0]
-        ax.bar(positions, part["ratio"].fillna(0), 0.72 / len(methods), color=look.color, label=f"{method} (ends at {final:.1f} %)")
+        ax.bar(
+            positions,
+            part["ratio"].fillna(0),
+            0.72 / len(methods),
+            color=look.color,
+            label=f"{method} (ends at {final:.1f} %)",
+        )
         for x, ratio in zip(positions, part["ratio"], strict=True):
             text = f"{ratio:.2f}" if ratio == ratio else "–"
-            ax.annotate(text, (x, 0 if ratio != ratio else ratio), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=7)
+            ax.annotate(
+                text,
+                (x, 0 if ratio != ratio else ratio),
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+            )
     targets = list(dict.fromkeys(frame["accuracy"]))
     ax.set_xticks(range(len(targets)), [f"{target:g} %" for target in targets])
     ax.set_xlabel("Test accuracy (–: not reached)")
     ax.set_ylabel("Time over full data's")
     first = frame.iloc[0]
     seeds = f"{first['repeats']} seed{'' if first['repeats'] == 1 else 's'}"
-    ax.set_title(f"Time to a fixed accuracy: {first['scale']}, {first['samples']:,} samples, {first['epochs']} epochs, {seeds}")
+    ax.set_title(
+        f"Time to a fixed accuracy: {first['scale']}, {first['samples']:,} samples, {first['epochs']} epochs, {seeds}"
+    )
     return style.finish(figure, [[ax]], footer(frame))
 
 

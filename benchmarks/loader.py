@@ -1,8 +1,9 @@
 """(d) A pruner in an ordinary `DataLoader`, over the same loader with `RandomSampler`, at equal numbers of samples.
 
-The thing: `Indexed`, the pruner as sampler, and `update`. The reference: the plain data set, a `RandomSampler` that draws as many samples,
-and the mean loss. "training" is the customary loop with transforms; the "loading" rows train nothing and so show the overhead alone: of
-transformed images, and of rows that are ready in memory, where there is nothing else to do.
+The thing: `Indexed`, the pruner as sampler, and `update`. The reference: the plain data set, a `RandomSampler` that
+draws as many samples, and the mean loss. "training" is the customary loop with transforms; the "loading" rows train
+nothing and so show the overhead alone: of transformed images, and of rows that are ready in memory, where there is
+nothing else to do.
 """
 
 from __future__ import annotations
@@ -41,8 +42,11 @@ def run(scale: str, samples: int, prune_ratio: float, workers: list[int], repeat
         yield facts | compared(times["pruner"], times["plain"], GOAL if trains else None)
 
 
-def pair(dataset: Dataset[Any], pruner: OrderDP, loop: Loop | None, *, batch_size: int, workers: int) -> dict[str, Callable[[], object]]:
-    """An epoch of each loader, trained on by the loop or, without one, only loaded (the pruner then learns made-up losses)."""
+def pair(
+    dataset: Dataset[Any], pruner: OrderDP, loop: Loop | None, *, batch_size: int, workers: int
+) -> dict[str, Callable[[], object]]:
+    """An epoch of each loader, trained on by the loop or, without one, only loaded (the pruner then learns made-up
+    losses)."""
     options: dict[str, Any] = {"num_workers": workers, "persistent_workers": workers > 0}
     plain = DataLoader(dataset, batch_size, sampler=RandomSampler(dataset, num_samples=pruner.kept), **options)  # type: ignore[arg-type]
     pruned = DataLoader(Indexed(dataset), batch_size, sampler=pruner, **options)

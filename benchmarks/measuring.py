@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import torch
 
 MEASURED = ("seconds", "reference_seconds", "ratio", "ratio_low", "ratio_high", "cpu_ratio", "repeats", "goal")
-"""What every comparison ends in. `ratio` is the median over repeats of the thing's wall time over its reference's in the same repeat,
-`ratio_low` and `ratio_high` the quartiles; `cpu_ratio` the same median of the process's own processor time, which others on the machine
-disturb less; `goal` the largest (or, for a speed-up, smallest) ratio hoped for."""
+"""What every comparison ends in. `ratio` is the median over repeats of the thing's wall time over its reference's in
+the same repeat, `ratio_low` and `ratio_high` the quartiles; `cpu_ratio` the same median of the process's own processor
+time, which others on the machine disturb less; `goal` the largest (or, for a speed-up, smallest) ratio hoped for."""
 MACHINE = ("cpu", "cores", "threads", "load", "torch", "python")
 
 

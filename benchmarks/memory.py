@@ -1,8 +1,8 @@
 """(f) What a pruner keeps in memory, in bytes per sample of the data set: exact, from its tensors.
 
-"state" is what `state_dict` holds (what a checkpoint grows by), "between epochs" what the object holds when an epoch has just begun, "after
-an epoch" what it holds at the end, with the losses of all samples that the epoch kept waiting to be learnt. The ratio is over `FullData`,
-which prunes nothing but counts and orders like all others.
+"state" is what `state_dict` holds (what a checkpoint grows by), "between epochs" what the object holds when an epoch
+has just begun, "after an epoch" what it holds at the end, with the losses of all samples that the epoch kept waiting to
+be learnt. The ratio is over `FullData`, which prunes nothing but counts and orders like all others.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from typing import Any
 from orderdp.pruning import PRUNERS, Pruner
 
 PRUNE_RATIO = 0.7
-# Methods that choose every few epochs choose in each here, and begin without a warm-up: the cost of an epoch that chooses.
+# Methods that choose every few epochs choose in each here, and begin without a warm-up: the cost of an epoch that
+# chooses.
 OPTIONS: dict[str, dict[str, Any]] = {
     "full": {},
     "random": {"prune_ratio": PRUNE_RATIO},

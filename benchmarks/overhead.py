@@ -1,8 +1,10 @@
-"""(b) What a pruned epoch costs beside its share of the work: its wall time over k times that of a full epoch, k being what it kept.
+"""(b) What a pruned epoch costs beside its share of the work: its wall time over k times that of a full epoch, k being
+what it kept.
 
-Both are epochs of the engine as the workflow runs it, with all records, without evaluation. Selection, learning the losses, augmentation
-drawn for samples that are left out, the last batch that is not full: all of it is in the ratio. The epochs of a repeat run side by side, a
-step of whichever is least far, so that a machine whose speed changes meanwhile changes the ratio by little.
+Both are epochs of the engine as the workflow runs it, with all records, without evaluation. Selection, learning the
+losses, augmentation drawn for samples that are left out, the last batch that is not full: all of it is in the ratio.
+The epochs of a repeat run side by side, a step of whichever is least far, so that a machine whose speed changes
+meanwhile changes the ratio by little.
 """
 
 from __future__ import annotations
@@ -54,7 +56,8 @@ def run(scale: str, samples: int | None, runs: Sequence[tuple[str, float]], repe
 
 
 def side_by_side(runs: Mapping[Name, Training]) -> dict[Name, Epoch]:
-    """An epoch of each run; each starts or goes on with one step when it is the least far of all, and is timed while it does."""
+    """An epoch of each run; each starts or goes on with one step when it is the least far of all, and is timed while it
+    does."""
     here = getcurrent()
     progress, took = dict.fromkeys(runs, 0.0), dict.fromkeys(runs, Took(0.0, 0.0))
     kept: dict[Name, int] = {}

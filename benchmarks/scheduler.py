@@ -1,7 +1,8 @@
 """(h) Processor time of Snakemake's main process, over the same without our start hook.
 
-Runs a workflow of short jobs with `workflow/rules/rate_limit.smk`, as the project does, and with Snakemake's default limit of jobs a second,
-under which every pass of the scheduler leaves a timer behind. The seconds are processor time of the main process alone, not of its jobs.
+Runs a workflow of short jobs with `workflow/rules/rate_limit.smk`, as the project does, and with Snakemake's default
+limit of jobs a second, under which every pass of the scheduler leaves a timer behind. The seconds are processor time of
+the main process alone, not of its jobs.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ def run(jobs: int, job_s: float, repeats: int) -> Iterator[dict[str, Any]]:
     taken = {}
     for name, runs in (("", [ours for ours, _ in pairs]), ("reference_", [plain for _, plain in pairs])):
         seconds = statistics.median(seconds for seconds, _ in runs)
-        row |= {f"{name}cpu_s_per_100_jobs": rounded(100 * seconds / jobs), f"{name}most_threads": max(threads for _, threads in runs)}
+        row |= {
+            f"{name}cpu_s_per_100_jobs": rounded(100 * seconds / jobs),
+            f"{name}most_threads": max(threads for _, threads in runs),
+        }
         taken[name] = [Took(seconds, seconds) for seconds, _ in runs]
     yield row | compared(taken[""], taken["reference_"])

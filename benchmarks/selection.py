@@ -1,7 +1,8 @@
 """(a) What drawing an epoch costs, for every method, over a full sort of as many scores.
 
-The thing: `begin_epoch` with the losses of the epoch before waiting to be learnt, which are of the samples that it kept. It learns them,
-chooses, brings what it chose into the epoch's order and counts it. The reference: torch's sort of n float32 scores, values and indices.
+The thing: `begin_epoch` with the losses of the epoch before waiting to be learnt, which are of the samples that it
+kept. It learns them, chooses, brings what it chose into the epoch's order and counts it. The reference: torch's sort of
+n float32 scores, values and indices.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from benchmarks.methods import OPTIONS, PRUNE_RATIO, build
 from orderdp.pruning import OrderDP, Pruner
 
 KEYS = ("method", "n")
-DEFAULTS: dict[str, Any] = {"sizes": [10_000, 100_000, 1_000_000, 10_000_000], "methods": [*OPTIONS, "orderdp_by_sort"], "repeats": 15}
+DEFAULTS: dict[str, Any] = {
+    "sizes": [10_000, 100_000, 1_000_000, 10_000_000],
+    "methods": [*OPTIONS, "orderdp_by_sort"],
+    "repeats": 15,
+}
 TINY: dict[str, Any] = {"sizes": [200], "repeats": 2}
 
 

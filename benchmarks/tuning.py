@@ -1,11 +1,13 @@
 """What the engine's choices are worth, each against what it replaced or might be replaced by.
 
-- memory: an epoch and its evaluation after `keep_freed_memory`, against the state that glibc's allocator settles in by itself. A run's first
+- memory: an epoch and its evaluation after `keep_freed_memory`, against the state that glibc's allocator settles in by
+itself. A run's first
   epoch, before it has settled, gains more; that cannot be repeated in one process.
 - crop: augmentation by rows and then columns against one gather by four tensors of positions; `augmented` alone.
 - precision: bfloat16 against float32, where the workload's precision is automatic.
 - threads: two against one, for one epoch.
-- compiled: a network through `torch.compile` against the plain one. `seconds_before` is what compiling and the first epoch took: add it
+- compiled: a network through `torch.compile` against the plain one. `seconds_before` is what compiling and the first
+epoch took: add it
   to what the ratio saves.
 - evaluation: the test set in smaller batches; evaluation alone.
 """
@@ -33,7 +35,12 @@ DEFAULTS: dict[str, Any] = {
     "choices": ["memory", "crop", "precision", "threads", "compiled", "evaluation"],
     "repeats": 9,
 }
-TINY: dict[str, Any] = {"scale": "quick", "samples": 256, "choices": ["memory", "crop", "precision", "threads", "evaluation"], "repeats": 2}
+TINY: dict[str, Any] = {
+    "scale": "quick",
+    "samples": 256,
+    "choices": ["memory", "crop", "precision", "threads", "evaluation"],
+    "repeats": 2,
+}
 
 
 def run(scale: str, samples: int, choices: Sequence[str], repeats: int) -> Iterator[dict[str, Any]]:
@@ -43,7 +50,9 @@ def run(scale: str, samples: int, choices: Sequence[str], repeats: int) -> Itera
         name, instead, calls, before = CHOICES[choice](scale, samples)
         times = in_turn(calls, repeats)
         thing, reference = (times[key] for key in ("thing", "reference"))
-        yield {"scale": scale, "choice": name, "instead_of": instead, "seconds_before": before} | compared(thing, reference)
+        yield {"scale": scale, "choice": name, "instead_of": instead, "seconds_before": before} | compared(
+            thing, reference
+        )
 
 
 Choice = tuple[str, str, dict[str, Callable[[], object]], float | None]
@@ -69,7 +78,10 @@ def crop(scale: str, samples: int) -> Choice:
     chosen = spec(scale, "full")
     loaded = data(chosen.dataset.name, samples)
     augment: Any = chosen.recipe.augment
-    images, draws = Images(loaded.train_images, loaded.mean, loaded.std), draw(samples, augment, generator(0, "augment", 0))
+    images, draws = (
+        Images(loaded.train_images, loaded.mean, loaded.std),
+        draw(samples, augment, generator(0, "augment", 0)),
+    )
     batches = torch.randperm(samples, generator=generator(0, "order", 0)).split(chosen.recipe.batch_size)
     calls: dict[str, Callable[[], object]] = {
         "thing": lambda: [images.augmented(batch, draws) for batch in batches],
@@ -85,14 +97,24 @@ def in_one_gather(images: Images, indices: Tensor, draws: Draws) -> Tensor:
     columns = _reflect(images.columns + shift[:, 1:], len(images.columns))
     columns = torch.where(flip[:, None], columns.flip(1), columns)
     channels = images.channels.view(1, -1, 1, 1)
-    return images._normalise(images.images[indices[:, None, None, None], channels, rows[:, None, :, None], columns[:, None, None, :]])
+    return images._normalise(
+        images.images[indices[:, None, None, None], channels, rows[:, None, :, None], columns[:, None, None, :]]
+    )
 
 
 def precision(scale: str, samples: int) -> Choice:
     """The precision that "auto" takes here, or float32."""
-    one, exact = training(spec(scale, "full", precision="auto"), samples), training(spec(scale, "full", precision="fp32"), samples)
+    one, exact = (
+        training(spec(scale, "full", precision="auto"), samples),
+        training(spec(scale, "full", precision="fp32"), samples),
+    )
     name = str(one.dtype).removeprefix("torch.")
-    return name, "float32, in the same layout", {"thing": lambda: one_epoch(one), "reference": lambda: one_epoch(exact)}, None
+    return (
+        name,
+        "float32, in the same layout",
+        {"thing": lambda: one_epoch(one), "reference": lambda: one_epoch(exact)},
+        None,
+    )
 
 
 def threads(scale: str, samples: int) -> Choice:
@@ -115,7 +137,12 @@ def compiled(scale: str, samples: int) -> Choice:
     fast.model.forward = torch.compile(fast.model.forward)  # type: ignore[method-assign]
     one_epoch(fast)
     before = time.perf_counter() - t0
-    return "torch.compile", "eager", {"thing": lambda: one_epoch(fast), "reference": lambda: one_epoch(plain)}, rounded(before)
+    return (
+        "torch.compile",
+        "eager",
+        {"thing": lambda: one_epoch(fast), "reference": lambda: one_epoch(plain)},
+        rounded(before),
+    )
 
 
 def evaluation(scale: str, samples: int) -> Choice:
@@ -127,7 +154,12 @@ def evaluation(scale: str, samples: int) -> Choice:
         one._evaluate()
         feeds.EVALUATION_BATCH = usual
 
-    return f"evaluation by {usual // 4}", f"by {usual}", {"thing": lambda: by(usual // 4), "reference": lambda: by(usual)}, None
+    return (
+        f"evaluation by {usual // 4}",
+        f"by {usual}",
+        {"thing": lambda: by(usual // 4), "reference": lambda: by(usual)},
+        None,
+    )
 
 
 CHOICES: dict[str, Callable[[str, int], Choice]] = {

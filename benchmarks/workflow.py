@@ -1,9 +1,9 @@
 """(f) How planning, and a run with nothing to do, grow with the number of runs, over bare Snakemake.
 
-Copies the project to a temporary folder, with seeds added until its quick scale has so many runs, and times whole commands, start-up
-included, in turn with the same command (for "plan": a dry run) on a bare Snakefile of as many jobs, with as many inputs and outputs, that
-imports nothing of ours. The ratio says what our own code costs. Nothing is trained: for the run with nothing to do, empty files stand where
-results would be.
+Copies the project to a temporary folder, with seeds added until its quick scale has so many runs, and times whole
+commands, start-up included, in turn with the same command (for "plan": a dry run) on a bare Snakefile of as many jobs,
+with as many inputs and outputs, that imports nothing of ours. The ratio says what our own code costs. Nothing is
+trained: for the run with nothing to do, empty files stand where results would be.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ for table in TABLES:
 
 
 def project(folder: Path, cells: int) -> int:
-    """A copy of the project with about so many runs at its quick scale; returns how many, and leaves out what is not planned from."""
+    """A copy of the project with about so many runs at its quick scale; returns how many, and leaves out what is not
+    planned from."""
     for part in ("Snakefile", "workflow", "profiles", "orderdp", "params.yaml"):
         source = ROOT / part
         ignore = shutil.ignore_patterns("__pycache__")
@@ -80,7 +81,11 @@ def count(folder: Path, params: dict[str, object]) -> int:
     """Writes the parameters, and asks the copy how many runs they mean."""
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True), encoding="utf-8")
     code = "from orderdp import grid; print(len(grid.load().cells))"
-    return int(subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment(folder), capture_output=True, check=True).stdout)
+    return int(
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=folder, env=environment(folder), capture_output=True, check=True
+        ).stdout
+    )
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -92,7 +97,9 @@ def environment(folder: Path) -> dict[str, str]:
 def finish(folder: Path) -> None:
     """Puts an empty file where each output would be, so that nothing is left to do."""
     code = "import json; from orderdp import grid, stamps; g = grid.load(); print(json.dumps([list(g.cells), stamps.stamps(g), stamps.page_stamp(g)]))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment(folder), capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment(folder), capture_output=True, check=True
+    )
     cells, stamps, page = yaml.safe_load(done.stdout)
     paths = [f"runs/{cell}/{name}" for cell in cells for name in OUTPUTS] + ["data/digits/manifest.json"]
     paths += [f"reports/quick/provenance/{name}-{stamp}.json" for name, stamp in [*stamps.items(), ("page", page)]]
@@ -109,7 +116,9 @@ def touch(folder: Path, paths: list[str]) -> None:
 def timed(command: list[str], folder: Path, says: str = "") -> Took:
     """Seconds of a command, its children's processor time among them; it must succeed and say this."""
     t0, before = time.perf_counter(), os.times()
-    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     wall, after = time.perf_counter() - t0, os.times()
     if done.returncode or says not in done.stdout + done.stderr:
         raise SystemExit(f"{' '.join(command)} did not say {says!r}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -140,5 +149,9 @@ def measure(wanted: int, repeats: int, scratch: Path) -> Iterator[dict[str, Any]
     yield row("plan", plan, dry, f"{cells} to train")
     yield row("dry run, nothing there", dry, dry)
     finish(ours)
-    touch(bare, [f"runs/{cell}/{name}" for cell in range(cells) for name in OUTPUTS] + [f"tables/{table}.json" for table in range(3)])
+    touch(
+        bare,
+        [f"runs/{cell}/{name}" for cell in range(cells) for name in OUTPUTS]
+        + [f"tables/{table}.json" for table in range(3)],
+    )
     yield row("nothing to do", nothing, nothing, "Nothing to be done")

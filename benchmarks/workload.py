@@ -22,10 +22,20 @@ EPOCHS = 1000
 """Planned where epochs are timed: more than are."""
 
 
-def spec(scale: str, method: str, prune_ratio: float | None = None, *, seed: int = 0, epochs: int = EPOCHS, precision: str = "") -> RunSpec:
+def spec(
+    scale: str,
+    method: str,
+    prune_ratio: float | None = None,
+    *,
+    seed: int = 0,
+    epochs: int = EPOCHS,
+    precision: str = "",
+) -> RunSpec:
     """A run of table 2 at a scale, with another length, seed or precision."""
     laid_out = grid.load(ROOT / "params.yaml", scale)
-    rows = [row for row in laid_out.experiments["table2"].rows if (row.method, row.prune_ratio) == (method, prune_ratio)]
+    rows = [
+        row for row in laid_out.experiments["table2"].rows if (row.method, row.prune_ratio) == (method, prune_ratio)
+    ]
     if not rows:
         raise ValueError(f"Table 2 of scale {scale!r} has no {method!r} at prune ratio {prune_ratio}.")
     found = laid_out.cells[rows[0].cell].spec
@@ -46,9 +56,12 @@ def _load(name: str) -> ImageData:
 
 
 def data(name: str, samples: int | None = None) -> ImageData:
-    """A data set, prepared under `data/` or else just now; only the first training samples of it where a number is given."""
+    """A data set, prepared under `data/` or else just now; only the first training samples of it where a number is
+    given."""
     whole = _load(name)
-    return dataclasses.replace(whole, train_images=whole.train_images[:samples], train_labels=whole.train_labels[:samples])
+    return dataclasses.replace(
+        whole, train_images=whole.train_images[:samples], train_labels=whole.train_labels[:samples]
+    )
 
 
 def training(wanted: RunSpec, samples: int | None = None) -> Training:
@@ -57,7 +70,8 @@ def training(wanted: RunSpec, samples: int | None = None) -> Training:
 
 
 def allocate_as_usual() -> None:
-    """Sets glibc's allocator to the largest thresholds that it gives itself: it would keep less freed memory, never more."""
+    """Sets glibc's allocator to the largest thresholds that it gives itself: it would keep less freed memory, never
+    more."""
     if keep_freed_memory():
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 2**25)
@@ -75,7 +89,8 @@ def as_usual(call: Callable[[], object]) -> Callable[[], object]:
 
 
 def one_epoch(run: Training, *, keep: bool = True) -> int:
-    """Trains an epoch, without the evaluation after it; returns how many samples it kept. Freed memory is kept, as in the workflow."""
+    """Trains an epoch, without the evaluation after it; returns how many samples it kept. Freed memory is kept, as in
+    the workflow."""
     if keep:
         keep_freed_memory()
     row, _ = run._train_epoch()

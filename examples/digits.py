@@ -28,7 +28,10 @@ def report(model: nn.Module, test: TensorDataset, share: float | None = None) ->
     model.eval()
     with torch.inference_mode():
         accuracy = correct(model(images), labels)
-    print(f"accuracy {accuracy:.1f} %" + ("" if share is None else f", trained on {100 * share:.2f} % of the samples an epoch"))
+    print(
+        f"accuracy {accuracy:.1f} %"
+        + ("" if share is None else f", trained on {100 * share:.2f} % of the samples an epoch")
+    )
 
 
 def correct(logits: Tensor, labels: Tensor) -> float:

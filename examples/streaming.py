@@ -1,7 +1,8 @@
-"""A stream without end in sight: digits, shifted at random, out of an `IterableDataset`; a pool of 512 of them stays in memory.
+"""A stream without end in sight: digits, shifted at random, out of an `IterableDataset`; a pool of 512 of them stays in
+memory.
 
-A sample that leaves the pool does not come again. Every arrival pays for two trainings, spent on the hardest of the pool. It shows how, not
-that it pays: on a stream as small and easy as this, repeating samples at random does as well.
+A sample that leaves the pool does not come again. Every arrival pays for two trainings, spent on the hardest of the
+pool. It shows how, not that it pays: on a stream as small and easy as this, repeating samples at random does as well.
 """
 
 import torch

@@ -1,4 +1,5 @@
-"""A table: scikit-learn's breast-cancer data as dict samples with a collate function of one's own, half of the rows an epoch.
+"""A table: scikit-learn's breast-cancer data as dict samples with a collate function of one's own, half of the rows an
+epoch.
 
 The data grows on the way, as a table that is collected does: `pruner.grow` tells the pruner.
 """

@@ -1,4 +1,5 @@
-"""Lightning: the pruner is the loader's sampler, `training_step` returns its mean, a callback keeps its state in the checkpoints."""
+"""Lightning: the pruner is the loader's sampler, `training_step` returns its mean, a callback keeps its state in the
+checkpoints."""
 
 import lightning.pytorch as pl
 import torch

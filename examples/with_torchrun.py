@@ -1,4 +1,5 @@
-"""Data-parallel training: `torchrun --standalone --nproc_per_node=2 examples/with_torchrun.py`. Each rank takes its share of one selection."""
+"""Data-parallel training: `torchrun --standalone --nproc_per_node=2 examples/with_torchrun.py`. Each rank takes its
+share of one selection."""
 
 import torch
 import torch.distributed as dist

@@ -1,4 +1,5 @@
-"""Command line: `python -m orderdp COMMAND`. Maps names to functions; everything heavy is imported inside its command."""
+"""Command line: `python -m orderdp COMMAND`. Maps names to functions; everything heavy is imported inside its
+command."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def plan(args: argparse.Namespace) -> int:
         from orderdp.calibrate import calibrate
 
         missing = [cell for name, cell in grid.cells.items() if not finished(RUNS, name)]
-        calibrate(missing, WORK / "calibration.json", args.device, say=lambda text: print(text, file=sys.stderr, flush=True))
+        calibrate(
+            missing, WORK / "calibration.json", args.device, say=lambda text: print(text, file=sys.stderr, flush=True)
+        )
     print(describe(grid, RUNS, calibration(WORK / "calibration.json")))
     return 0
 
@@ -111,7 +114,9 @@ def coresets(args: argparse.Namespace) -> int:
 
 def _named(grid: grids.Grid, flag: str, name: str, known: Mapping[str, T]) -> T:
     if name not in known:
-        raise SpecError(f"{flag}: {name!r} is not in the grid of scale {grid.scale!r}. Known: {', '.join(known) or 'none'}.")
+        raise SpecError(
+            f"{flag}: {name!r} is not in the grid of scale {grid.scale!r}. Known: {', '.join(known) or 'none'}."
+        )
     return known[name]
 
 
@@ -143,7 +148,9 @@ def report(args: argparse.Namespace) -> int:
     grid = grids.load(args.params, args.scale)
     if args.partial:
         report_after_failures(grid, runs=RUNS, reports=REPORTS)
-        _tell(f"Jobs failed: {REPORTS / grid.scale / 'index.html'} was made from what there is, and says what is missing.")
+        _tell(
+            f"Jobs failed: {REPORTS / grid.scale / 'index.html'} was made from what there is, and says what is missing."
+        )
     else:
         make_report(grid, runs=RUNS, reports=REPORTS, only=args.only, page=args.page)
     return 0
@@ -194,7 +201,8 @@ COMMANDS = {
     "schema": schema, "theory": theory, "select": select, "proxy": proxy, "coresets": coresets, "diagnose": diagnose,
 }  # fmt: skip
 GRAMMARS = {"theory": "orderdp.theory.command", "select": "orderdp.coresets.command"}
-"""Commands that stand alone, without params.yaml -> the module whose `add_arguments` knows their options; imported only for them."""
+"""Commands that stand alone, without params.yaml -> the module whose `add_arguments` knows their options; imported only
+for them."""
 
 
 def parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -208,17 +216,23 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         if name not in GRAMMARS:
             sub[name].add_argument("--params", type=Path, default=Path("params.yaml"), help="the parameter file")
             sub[name].add_argument("--scale", help="a scale of the parameter file, instead of the one it names")
-            sub[name].add_argument("--config", type=scale_of, dest="scale", metavar="scale=NAME", help="the same, as snakemake takes it")
+            sub[name].add_argument(
+                "--config", type=scale_of, dest="scale", metavar="scale=NAME", help="the same, as snakemake takes it"
+            )
         elif name == command:
             importlib.import_module(GRAMMARS[name]).add_arguments(sub[name])
-    sub["plan"].add_argument("--calibrate", action="store_true", help="first measure a few steps of every kind of run on this device")
+    sub["plan"].add_argument(
+        "--calibrate", action="store_true", help="first measure a few steps of every kind of run on this device"
+    )
     sub["plan"].add_argument("--device", help="device to measure; the best present unless given")
     sub["prepare"].add_argument("--dataset", required=True)
     sub["prepare"].add_argument("--out", type=Path, help="folder to make; data/<dataset> unless given")
     sub["train"].add_argument("--cell", required=True, help="a name that `plan` and `snakemake -n` show")
     sub["train"].add_argument("--device", help="cuda, mps or cpu; the best present unless given")
     sub["train"].add_argument("--threads", type=int, help="CPU threads")
-    sub["train"].add_argument("--workers", type=int, help="loader processes that decode photographs; one per processor unless given")
+    sub["train"].add_argument(
+        "--workers", type=int, help="loader processes that decode photographs; one per processor unless given"
+    )
     sub["train"].add_argument("--compile", action="store_true", help="let torch compile the network")
     sub["proxy"].add_argument("--proxy", required=True, help="a name that `snakemake -n` shows")
     sub["diagnose"].add_argument("--diagnosis", required=True, help="a name that `snakemake -n` shows")
@@ -229,8 +243,12 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         sub[name].add_argument("--threads", type=int, help="CPU threads")
     sub["study"].add_argument("--study", required=True, help="a name that `snakemake -n` shows")
     sub["report"].add_argument("--only", help="one experiment; all of them and the page unless given")
-    sub["report"].add_argument("--partial", action="store_true", help="after jobs have failed: what they left out, from what there is")
-    sub["report"].add_argument("--page", action="store_true", help="the page alone, from tables and figures made before")
+    sub["report"].add_argument(
+        "--partial", action="store_true", help="after jobs have failed: what they left out, from what there is"
+    )
+    sub["report"].add_argument(
+        "--page", action="store_true", help="the page alone, from tables and figures made before"
+    )
     sub["track"].add_argument("--watch", action="store_true", help="follow the files until the parent ends")
     sub["track"].add_argument("--parent", type=int, help="process to watch with; this one's parent unless given")
     sub["track"].add_argument("--best-effort", action="store_true", help="succeed even if the store cannot be reached")
@@ -264,7 +282,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def told_on_purpose(error: Exception) -> bool:
-    """Whether a `raise` of ours made the error: then its message says all. A slip of ours or of a library needs its traceback."""
+    """Whether a `raise` of ours made the error: then its message says all. A slip of ours or of a library needs its
+    traceback."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return Path(last.filename).is_relative_to(Path(__file__).parent) and (last.line or "").startswith("raise ")
 

@@ -1,4 +1,5 @@
-"""Measures what a step costs on this device: a few real steps of each kind of run, on made-up images of the right shape.
+"""Measures what a step costs on this device: a few real steps of each kind of run, on made-up images of the right
+shape.
 
 `python -m orderdp plan --calibrate` calls it; `orderdp.costs` reads the result.
 """
@@ -27,12 +28,15 @@ from orderdp.training.engine import Training
 STEPS, EPOCHS = 3, 3
 """Steps of an epoch, and epochs; the first warms up, the fastest counts."""
 BUDGET_S = 1.0
-"""A batch that takes longer is cut: beyond that a step's time grows with its samples, and a calibration should take seconds."""
+"""A batch that takes longer is cut: beyond that a step's time grows with its samples, and a calibration should take
+seconds."""
 PROBE = 4
 """Samples of the step that tells how far to cut."""
 
 
-def calibrate(cells: Iterable[Cell], path: Path, device: str | None = None, say: Callable[[str], None] = lambda text: None) -> None:
+def calibrate(
+    cells: Iterable[Cell], path: Path, device: str | None = None, say: Callable[[str], None] = lambda text: None
+) -> None:
     """Measures every kind of run among the cells that this device has no rate for yet, and adds them to the file.
 
     Args:
@@ -59,7 +63,9 @@ def calibrate(cells: Iterable[Cell], path: Path, device: str | None = None, say:
             continue
         try:
             rates[kind] = measure(spec, where)
-        except Exception as error:  # one kind of run, such as one that does not fit this device, must not hide the others
+        except (
+            Exception
+        ) as error:  # one kind of run, such as one that does not fit this device, must not hide the others
             say(f"{kind}: not measured, {type(error).__name__}: {error}")
             continue
         say(f"{kind}: {1e3 * rates[kind]['sample_s']:.3g} ms a sample")
@@ -81,12 +87,24 @@ def measure(spec: RunSpec, device: torch.device) -> dict[str, float]:
 
 def timed(spec: RunSpec, device: torch.device, batch: int, steps: int) -> dict[str, float]:
     """Trains on `steps` batches for a few epochs; the fastest epoch's seconds per sample."""
-    recipe = spec.recipe.model_dump() | {"epochs": EPOCHS, "batch_size": batch, "evaluate_every": 1, "match_steps_at": None}
+    recipe = spec.recipe.model_dump() | {
+        "epochs": EPOCHS,
+        "batch_size": batch,
+        "evaluate_every": 1,
+        "match_steps_at": None,
+    }
     if "size" in recipe["augment"]:  # decoding is the loaders' work, beside the device's
         recipe["augment"] = {"crop_padding": 0, "flip": True}
     recipe["schedule"] |= {"max_lr": 1e-6}  # labels are random: nothing is to be learnt, and the loss must stay finite
     short = RunSpec.model_validate(
-        {**spec.model_dump(), "recipe": recipe, "method": {"name": "full", "options": {}}, "checkpoints": (), "diagnostics": (), "pretraining": None}
+        {
+            **spec.model_dump(),
+            "recipe": recipe,
+            "method": {"name": "full", "options": {}},
+            "checkpoints": (),
+            "diagnostics": (),
+            "pretraining": None,
+        }
     )
     data = made_up(spec, steps * batch, batch)
     training = Training(short, data, device)
@@ -111,7 +129,9 @@ def made_up(spec: RunSpec, n_train: int, n_test: int) -> ImageData:
         return torch.randint(0, classes, (n,), generator=generator)
 
     half = (0.5,) * shape[0]
-    return ImageData(spec.dataset.name, images(n_train), labels(n_train), images(n_test), labels(n_test), classes, half, half)
+    return ImageData(
+        spec.dataset.name, images(n_train), labels(n_train), images(n_test), labels(n_test), classes, half, half
+    )
 
 
 def size_of(model: str, channels: int, side: int, **options: Any) -> costs.Size:

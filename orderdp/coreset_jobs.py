@@ -1,4 +1,5 @@
-"""The two jobs before static runs: a proxy's evidence, `runs/<proxy>/`, and all coresets chosen from it, `runs/<coresets>/`.
+"""The two jobs before static runs: a proxy's evidence, `runs/<proxy>/`, and all coresets chosen from it,
+`runs/<coresets>/`.
 
 Each writes its summary last, which says that the rest is complete. A job that is cut off starts anew.
 """
@@ -28,7 +29,13 @@ Say = Callable[[str], None]
 
 
 def run_proxy(
-    proxy: Proxy, *, data: Path, runs: Path, device: str | None = None, threads: int | None = None, say: Say = lambda text: None
+    proxy: Proxy,
+    *,
+    data: Path,
+    runs: Path,
+    device: str | None = None,
+    threads: int | None = None,
+    say: Say = lambda text: None,
 ) -> None:
     """Trains a proxy's networks and writes `evidence.npz`, `networks.csv` and the summary.
 
@@ -48,7 +55,13 @@ def run_proxy(
     write_json(out / "spec.json", proxy.record())
     write(out / "evidence.npz", lambda file: np.savez(file, **arrays))
     write_rows(out / "networks.csv", list(networks[0]), networks)
-    summary = {"proxy": proxy.name, "status": "finished", "started": started, "ended": time.time(), "networks": networks}
+    summary = {
+        "proxy": proxy.name,
+        "status": "finished",
+        "started": started,
+        "ended": time.time(),
+        "networks": networks,
+    }
     size = sum(array.nbytes for array in arrays.values()) / 1e6
     write_json(out / "summary.json", summary | {"evidence_mb": size, "peak_memory_mb": peak_memory_mb(on)})
 
@@ -93,7 +106,10 @@ def run_coresets(coresets: Coresets, *, runs: Path, threads: int | None = None, 
     write_json(out / "spec.json", coresets.record())
     write(out / "coresets.npz", lambda file: np.savez_compressed(file, **chosen))
     write_rows(out / "costs.csv", COSTS, costs)
-    write_json(out / "summary.json", {"coresets": coresets.name, "status": "finished", "started": started, "ended": time.time()})
+    write_json(
+        out / "summary.json",
+        {"coresets": coresets.name, "status": "finished", "started": started, "ended": time.time()},
+    )
 
 
 def proxy_seconds(needs: tuple[str, ...], coreset: Coreset, networks: list[dict[str, Any]]) -> float:

@@ -1,8 +1,8 @@
 """What a run costs: seconds, memory and bytes on disk, estimated from its spec before it runs.
 
-Light, as the Snakefile asks it for the resources of every job. Seconds come from a calibration on a device (`plan --calibrate`) where there
-is one, else from the network's arithmetic on an assumed GPU. All of it is an estimate: jobs ask for more than that, and a second attempt
-for more again.
+Light, as the Snakefile asks it for the resources of every job. Seconds come from a calibration on a device (`plan
+--calibrate`) where there is one, else from the network's arithmetic on an assumed GPU. All of it is an estimate: jobs
+ask for more than that, and a second attempt for more again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,14 @@ SIZES = {
     "vit": Size(17_560, 59.0, 85.8, 224, 768),
     "mae_vit": Size(9781, 41.2, 112, 224, 768),
 }
-FULL_DEPTH = {"imagenet_resnet18": 2, "imagenet_resnet50": 6, "timm_resnet50": 6, "swin_tiny": 6, "vit": 12, "mae_vit": 12}
+FULL_DEPTH = {
+    "imagenet_resnet18": 2,
+    "imagenet_resnet50": 6,
+    "timm_resnet50": 6,
+    "swin_tiny": 6,
+    "vit": 12,
+    "mae_vit": 12,
+}
 """Value of the option `depth` at which these were counted."""
 FULL_PATCHES = {"swin_tiny": 4, "vit": 16, "mae_vit": 16}
 """Side of a patch, in pixels, likewise."""
@@ -59,7 +66,8 @@ UNKNOWN = Size(17_560, 59.0, 86.6, 224, None)
 IMAGENET: dict[str, Any] = {"n_train": 1_281_167, "n_test": 50_000, "shape": (3, 224, 224)}
 """Of a data set that does not state its facts as literals: likewise."""
 ASSUMED_MACS_PER_S = 2e12
-"""Sustained by the GPU that is assumed where none was measured: a third of what one of the year 2017 reaches in mixed precision."""
+"""Sustained by the GPU that is assumed where none was measured: a third of what one of the year 2017 reaches in mixed
+precision."""
 ASSUMED_STEP_S = 0.02
 """Shortest step on it: a small network waits for its kernels to be launched."""
 IN_MEMORY_MB = 8000
@@ -89,8 +97,8 @@ def calibration(path: Path = CALIBRATION, device: str | None = None) -> Calibrat
 
 
 def facts(dataset: str) -> dict[str, Any]:
-    """n_train, n_test and shape of a data set, read from the text of its entry. Numbers that it leaves open (None) are those
-    of the prepared data set, and of ImageNet as long as it is not prepared."""
+    """n_train, n_test and shape of a data set, read from the text of its entry. Numbers that it leaves open (None) are
+    those of the prepared data set, and of ImageNet as long as it is not prepared."""
     stated = sources.facts(*sources.registry("datasets", "DATASETS")[dataset])
     known = {key: value for key, value in stated.items() if value is not None}
     return IMAGENET | (_counted(dataset) if len(known) < len(stated) else {}) | known
@@ -115,8 +123,8 @@ def key(spec: RunSpec) -> str:
 
 
 def size(spec: RunSpec) -> Size:
-    """Size of a run's network on its images; arithmetic grows with their area, or the number of their patches, with the square of the width,
-    and with the depth (roughly so where that bounds the blocks of a stage)."""
+    """Size of a run's network on its images; arithmetic grows with their area, or the number of their patches, with the
+    square of the width, and with the depth (roughly so where that bounds the blocks of a stage)."""
     known, options = SIZES.get(spec.model.name, UNKNOWN), spec.model.options
     area = 1.0 if known is UNKNOWN else (facts(spec.dataset.name)["shape"][-1] / known.side) ** 2
     if (full := FULL_PATCHES.get(spec.model.name)) is not None:
@@ -127,7 +135,9 @@ def size(spec: RunSpec) -> Size:
     wide = spec.model.options.get("width") or known.width
     wider = 1.0 if known.width is None else float(wide) / known.width  # type: ignore[arg-type]
     work = area * wider * deep
-    return Size(known.macs * work * wider, known.outputs * work, known.parameters * wider**2 * deep, known.side, known.width)
+    return Size(
+        known.macs * work * wider, known.outputs * work, known.parameters * wider**2 * deep, known.side, known.width
+    )
 
 
 def kept(spec: RunSpec) -> float:
@@ -171,8 +181,8 @@ def memory_mb(spec: RunSpec) -> float:
     libraries = 3000
     # Twice: as read and as converted. What is too large for that passes through loaders instead.
     images = 2 * data if data <= IN_MEMORY_MB else 8000
-    # Of each output its value and its gradient, of each parameter its value, its gradient and two moments; four bytes each. What is too large
-    # for memory is too large for a processor: its outputs lie on the GPU.
+    # Of each output its value and its gradient, of each parameter its value, its gradient and two moments; four bytes
+    # each. What is too large for memory is too large for a processor: its outputs lie on the GPU.
     outputs = 0.0 if streamed(spec) else 2 * spec.recipe.batch_size * network.outputs
     return libraries + images + 4 * (outputs + 4 * network.parameters)
 
@@ -183,8 +193,11 @@ def streamed(spec: RunSpec) -> bool:
 
 
 def run_mb(spec: RunSpec, keep_models: str) -> float:
-    """Size of a run's folder once it is finished: history, kept sets (32-bit indices of two epochs for each checkpoint), usage, weights, and
-    where diagnostics are asked for the weights before each checkpoint and after the end."""
+    """Size of a run's folder once it is finished: history, kept sets (32-bit indices of two epochs for each
+    checkpoint), usage, weights, and where diagnostics are asked for the weights before each checkpoint and after the
+    end."""
     n, checkpoints = facts(spec.dataset.name)["n_train"], len(spec.checkpoints)
     models = {"none": 0, "last": 1, "all": 1 + checkpoints}[keep_models] + (1 + checkpoints if spec.diagnostics else 0)
-    return (300 * spec.recipe.epochs + 4 * n * (1 + 2 * checkpoints * kept(spec))) / 1e6 + models * 4 * size(spec).parameters
+    return (300 * spec.recipe.epochs + 4 * n * (1 + 2 * checkpoints * kept(spec))) / 1e6 + models * 4 * size(
+        spec
+    ).parameters

@@ -20,8 +20,11 @@ COLUMNS = (
 """Of `diagnostics.csv`."""
 
 
-def run_diagnosis(diagnosis: Diagnosis, *, data: Path, runs: Path, device: str | None = None, threads: int | None = None) -> None:
-    """Writes `diagnostics.csv`, a row per checkpoint, `profile.npz` and the summary, which says that the rest is complete.
+def run_diagnosis(
+    diagnosis: Diagnosis, *, data: Path, runs: Path, device: str | None = None, threads: int | None = None
+) -> None:
+    """Writes `diagnostics.csv`, a row per checkpoint, `profile.npz` and the summary, which says that the rest is
+    complete.
 
     Args:
         diagnosis: from the grid.
@@ -52,4 +55,7 @@ def run_diagnosis(diagnosis: Diagnosis, *, data: Path, runs: Path, device: str |
         "kept_by_label": torch.stack(found.by_label).numpy(),
     }
     write(out / "profile.npz", lambda file: np.savez_compressed(file, **profile))
-    write_json(out / "summary.json", {"diagnosis": diagnosis.name, "status": "finished", "started": started, "ended": time.time()})
+    write_json(
+        out / "summary.json",
+        {"diagnosis": diagnosis.name, "status": "finished", "started": started, "ended": time.time()},
+    )

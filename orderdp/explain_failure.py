@@ -1,6 +1,8 @@
-"""`python -m orderdp.explain_failure STATUS JOB LOG`: says on stderr how a job of the workflow ended, and ends with the same status.
+"""`python -m orderdp.explain_failure STATUS JOB LOG`: says on stderr how a job of the workflow ended, and ends with the
+same status.
 
-Snakemake itself says only that a command returned a status that is not zero. A process that a signal ended could say nothing more itself.
+Snakemake itself says only that a command returned a status that is not zero. A process that a signal ended could say
+nothing more itself.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def _finite(value: Any) -> Any:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows of numbers as CSV; floats to the last digit, so that reading gives back the same bits. A missing value is empty."""
+    """Writes rows of numbers as CSV; floats to the last digit, so that reading gives back the same bits. A missing
+    value is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()

@@ -1,7 +1,8 @@
 """`python -m orderdp.gpu_slot [--count N] -- COMMAND`: run a command on one free GPU of this machine, or on N.
 
-Snakemake counts GPUs but does not say which one is free. A lock per device does, and the kernel releases it however the command ends.
-With no GPU, or one, or under SLURM (which hands devices out itself), or with a count of 0 the command just runs.
+Snakemake counts GPUs but does not say which one is free. A lock per device does, and the kernel releases it however the
+command ends. With no GPU, or one, or under SLURM (which hands devices out itself), or with a count of 0 the command
+just runs.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def devices() -> list[str]:
 def main() -> None:
     """Waits for devices, then becomes the command, which keeps the locks until it ends."""
     parser = argparse.ArgumentParser(prog="orderdp.gpu_slot", description="Run a command on free GPUs.")
-    parser.add_argument("--count", type=int, default=1, help="devices that the command takes; 0: leave the choice to it")
+    parser.add_argument(
+        "--count", type=int, default=1, help="devices that the command takes; 0: leave the choice to it"
+    )
     parser.add_argument("command", nargs="+", help="behind --")
     args = parser.parse_args()
     claim(args.count)
@@ -42,18 +45,22 @@ def main() -> None:
 
 
 def claim(count: int) -> None:
-    """Waits for devices and shows this process no others. It holds them until it ends, also as another program (`exec`)."""
+    """Waits for devices and shows this process no others. It holds them until it ends, also as another program
+    (`exec`)."""
     found = devices()
     if len(found) > 1 and count and "SLURM_JOB_ID" not in os.environ:
         if count > len(found):
-            sys.exit(f"orderdp.gpu_slot: {count} GPUs are asked for (--count), {len(found)} are here: {', '.join(found)}")
+            sys.exit(
+                f"orderdp.gpu_slot: {count} GPUs are asked for (--count), {len(found)} are here: {', '.join(found)}"
+            )
         folder = Path(tempfile.gettempdir()) / f"orderdp-gpus-{os.getuid()}"
         folder.mkdir(exist_ok=True)
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_wait_for(count, folder, found))
 
 
 def _wait_for(count: int, folder: Path, found: list[str]) -> list[str]:
-    """Locks `count` devices at once. Whoever finds fewer gives them back, so that two who wait for several cannot block each other."""
+    """Locks `count` devices at once. Whoever finds fewer gives them back, so that two who wait for several cannot block
+    each other."""
     while True:
         with contextlib.ExitStack() as stack:
             taken: list[str] = []

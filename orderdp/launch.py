@@ -1,6 +1,8 @@
-"""`python -m orderdp.launch --gpus N -- COMMAND ...`: what `python -m orderdp COMMAND ...` does, on free GPUs and with a process for each.
+"""`python -m orderdp.launch --gpus N -- COMMAND ...`: what `python -m orderdp COMMAND ...` does, on free GPUs and with
+a process for each.
 
-With one GPU or none it is one process, by `orderdp.warm`; with several, torchrun starts them, and they find each other on this machine.
+With one GPU or none it is one process, by `orderdp.warm`; with several, torchrun starts them, and they find each other
+on this machine.
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ def finished(runs: Path, cell: str) -> bool:
 
 
 class Earlier:
-    """Finished runs that lie here, by the readable part of their names. The folder is listed once, a spec is read when it is asked for."""
+    """Finished runs that lie here, by the readable part of their names. The folder is listed once, a spec is read when
+    it is asked for."""
 
     def __init__(self, runs: Path) -> None:
         self.runs = runs
@@ -36,15 +37,20 @@ class Earlier:
 
     def reason(self, cell: Cell) -> str:
         """Why a cell that is not finished has to run: compared with the newest run of the same readable name."""
-        records = [self.runs / name / "spec.json" for name in self.names[cell.name.rpartition("-")[0]] if name != cell.name]
+        records = [
+            self.runs / name / "spec.json" for name in self.names[cell.name.rpartition("-")[0]] if name != cell.name
+        ]
         if not (records := [path for path in records if path.exists()]):
             return "no run yet"
         record: dict[str, Any] = json.loads(max(records, key=lambda path: path.stat().st_mtime).read_text())
         mine = cell.record()
-        edited = sorted(k for k in mine["sources"] | record["sources"] if mine["sources"].get(k) != record["sources"].get(k))
+        edited = sorted(
+            k for k in mine["sources"] | record["sources"] if mine["sources"].get(k) != record["sources"].get(k)
+        )
         changed = sorted(_differences("", record["spec"], mine["spec"]))
         return "; ".join(
-            ([f"changed: {', '.join(changed)}"] if changed else []) + ([f"edited: {', '.join(edited)}"] if edited else [])
+            ([f"changed: {', '.join(changed)}"] if changed else [])
+            + ([f"edited: {', '.join(edited)}"] if edited else [])
         )
 
 
@@ -82,7 +88,8 @@ def estimate(cells: Iterable[Cell], measured: Calibration | None) -> Estimate:
 
 
 def observed(grid: Grid, runs: Path) -> Calibration | None:
-    """Rates of the grid's finished runs, as a calibration would have them: medians on the device of the newest; None if none is finished."""
+    """Rates of the grid's finished runs, as a calibration would have them: medians on the device of the newest; None if
+    none is finished."""
     devices: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     newest: dict[tuple[str, str], float] = {}
     for cell in grid.cells.values():
@@ -91,10 +98,14 @@ def observed(grid: Grid, runs: Path) -> Calibration | None:
         summary = json.loads((runs / cell.name / "summary.json").read_text())
         where = (summary["environment"]["device"], summary["environment"]["device_name"])
         newest[where] = max(newest.get(where, 0.0), summary["ended"])
-        tested = math.ceil(summary["epochs"] / cell.spec.recipe.evaluate_every) * facts(cell.spec.dataset.name)["n_test"]
+        tested = (
+            math.ceil(summary["epochs"] / cell.spec.recipe.evaluate_every) * facts(cell.spec.dataset.name)["n_test"]
+        )
         ranks = summary["environment"].get("ranks", 1)  # seconds of a device for each second that passes
         trained_s = summary["selection_s"] + summary["training_s"]
-        devices[where][key(cell.spec)].append((ranks * trained_s / summary["samples"], ranks * summary["evaluation_s"] / tested))
+        devices[where][key(cell.spec)].append(
+            (ranks * trained_s / summary["samples"], ranks * summary["evaluation_s"] / tested)
+        )
     if not newest:
         return None
     where = max(newest, key=lambda where: newest[where])
@@ -133,7 +144,9 @@ def describe(grid: Grid, runs: Path, measured: Calibration | None = None) -> str
     missing = [cell for name, cell in grid.cells.items() if not finished(runs, name)]
     measured = measured or observed(grid, runs)
     found, earlier = estimate(missing, measured), Earlier(runs)
-    lines = [f"Scale {grid.scale}: {len(grid.cells)} runs, {len(grid.cells) - len(missing)} finished, {len(missing)} to train."]
+    lines = [
+        f"Scale {grid.scale}: {len(grid.cells)} runs, {len(grid.cells) - len(missing)} finished, {len(missing)} to train."
+    ]
     for experiment in grid.experiments.values():
         todo = [cell for cell in experiment.cells if cell in found.seconds]
         lines.append(
@@ -155,7 +168,9 @@ def describe(grid: Grid, runs: Path, measured: Calibration | None = None) -> str
         lines.append(f"Estimated: {found.hours:,.1f} {kind} hours, one run after another. Based on {found.basis}.")
     lines.append(disk(grid))
     if missing:
-        lines.append("The report fills up fastest in this order; `snakemake artifact_NAME` trains what one of them lacks:")
+        lines.append(
+            "The report fills up fastest in this order; `snakemake artifact_NAME` trains what one of them lacks:"
+        )
         lines += [f"  {name:<14} complete after {_hours(clock)}" for name, clock in filling(grid, found.seconds)]
     return "\n".join(lines)
 
@@ -179,7 +194,11 @@ def leftovers(grids: Iterable[Grid], runs: Path, work: Path) -> list[Path]:
     """Run folders, finished or begun, that no scale's grid asks for."""
     wanted = {name for grid in grids for name in grid.folders}
     folders = [path for base in (runs, work) if base.is_dir() for path in sorted(base.iterdir()) if path.is_dir()]
-    return [path for path in folders if path.name not in wanted and any((path / f).exists() for f in ("spec.json", "status.json"))]
+    return [
+        path
+        for path in folders
+        if path.name not in wanted and any((path / f).exists() for f in ("spec.json", "status.json"))
+    ]
 
 
 def collect_garbage(grids: Iterable[Grid], runs: Path, work: Path, delete: bool) -> str:

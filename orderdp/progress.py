@@ -32,7 +32,9 @@ class Progress:
         if self.stream.isatty():
             filled = round(24 * min(1.0, row["progress"]))
             end = "\n" if row["progress"] >= 1 else ""
-            print(f"\r{self.title} [{'#' * filled}{'.' * (24 - filled)}] {text}  ", end=end, file=self.stream, flush=True)
+            print(
+                f"\r{self.title} [{'#' * filled}{'.' * (24 - filled)}] {text}  ", end=end, file=self.stream, flush=True
+            )
         elif now - self.said_at >= 10 or row["progress"] >= 1:
             self.said_at = now
             print(f"{self.title}: {text}", file=self.stream, flush=True)

@@ -1,7 +1,7 @@
 """What a training job asks of the machine, derived from the run. Light: the Snakefile calls it for every job.
 
-From the estimates of `orderdp.costs`, with room above them. Where they were wrong, the cluster ends the job, the next attempt asks for more,
-and the run goes on from its last saved epoch.
+From the estimates of `orderdp.costs`, with room above them. Where they were wrong, the cluster ends the job, the next
+attempt asks for more, and the run goes on from its last saved epoch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def cpus(cell: Cell) -> int:
 
 
 def group(cell: Cell) -> str | None:
-    """Name of the jobs that a run may share one submission with: "brief", "short", or none for a run that is worth its own."""
+    """Name of the jobs that a run may share one submission with: "brief", "short", or none for a run that is worth its
+    own."""
     estimate = seconds(cell.spec, _on_gpu())
     if cell.gpus > 1 or estimate > SHORT_S:
         return None

@@ -1,8 +1,8 @@
 """Run specifications: what one training run is, fully resolved and validated.
 
-A :class:`RunSpec` holds everything that can change a run's result and nothing that only says how to execute it (device, workers,
-logging). No field has a default: `params.yaml` states every value, so that a default changed in code can never pass an old result off
-as a new one. Field docstrings feed the JSON schema in `workflow/schemas`.
+A :class:`RunSpec` holds everything that can change a run's result and nothing that only says how to execute it (device,
+workers, logging). No field has a default: `params.yaml` states every value, so that a default changed in code can never
+pass an old result off as a new one. Field docstrings feed the JSON schema in `workflow/schemas`.
 """
 
 from __future__ import annotations
@@ -132,13 +132,14 @@ class MethodSpec(Sparse):
 
 
 class UpdateSpec(Strict):
-    """What every optimizer states. Its momentum (beta1 of AdamW and LAMB) follows the schedule, as `OneCycleLR` has it."""
+    """What every optimizer states. Its momentum (beta1 of AdamW and LAMB) follows the schedule, as `OneCycleLR` has
+    it."""
 
     weight_decay: Annotated[float, Field(ge=0)]
     """Coupled L2 penalty for SGD and LARS, decoupled decay for AdamW and LAMB."""
     decay: Literal["all", "matrices"]
-    """What decays: every parameter, batch-norm and biases too (as in the released code), or only tensors of two or more dimensions, less
-    those that the network exempts (position embeddings, class tokens)."""
+    """What decays: every parameter, batch-norm and biases too (as in the released code), or only tensors of two or more
+    dimensions, less those that the network exempts (position embeddings, class tokens)."""
     clip_norm: Annotated[float, Field(gt=0)] | None
     """Gradients of a larger norm, over all parameters together, are scaled down to it."""
 
@@ -164,7 +165,8 @@ class AdamWSpec(UpdateSpec):
 
 
 class LarsSpec(UpdateSpec):
-    """LARS of timm (You et al. 2017): SGD with momentum whose step is scaled, per tensor, by trust_coefficient |w| / (|g| + weight_decay |w|)."""
+    """LARS of timm (You et al. 2017): SGD with momentum whose step is scaled, per tensor, by trust_coefficient |w| /
+    (|g| + weight_decay |w|)."""
 
     name: Literal["lars"]
     nesterov: bool
@@ -274,7 +276,8 @@ class MixSpec(Strict):
     cutmix_share: Annotated[float, Field(ge=0, le=1)]
     """Share of the mixed batches that take CutMix, where both are on."""
     erase: Annotated[float, Field(ge=0, le=1)]
-    """Share of the images that lose a random rectangle (random erasing, Zhong et al. 2017), filled with the mean colour."""
+    """Share of the images that lose a random rectangle (random erasing, Zhong et al. 2017), filled with the mean
+    colour."""
 
 
 class RecipeSpec(Strict):
@@ -291,17 +294,19 @@ class RecipeSpec(Strict):
     task: Literal["classify", "reconstruct"]
     """reconstruct: a masked autoencoder, whose network gives each image's reconstruction loss itself."""
     augment: Annotated[
-        Annotated[AugmentSpec, Tag("small")] | Annotated[PhotoAugmentSpec, Tag("photos")], Discriminator(_kind_of_augmentation)
+        Annotated[AugmentSpec, Tag("small")] | Annotated[PhotoAugmentSpec, Tag("photos")],
+        Discriminator(_kind_of_augmentation),
     ]
     mix: MixSpec | None
     """MixUp, CutMix and random erasing. A sample's loss, and so its score, is then against its mixed target."""
     precision: Precision
-    """auto: bf16 autocast where the hardware computes in it, else tf32. tf32: fp32, with products in TF32 on GPUs that have it. fp16: autocast
-    with a loss scale that adapts; recorded norms are unscaled."""
+    """auto: bf16 autocast where the hardware computes in it, else tf32. tf32: fp32, with products in TF32 on GPUs that
+    have it. fp16: autocast with a loss scale that adapts; recorded norms are unscaled."""
     evaluate_every: Annotated[StrictInt, Field(ge=1)]
     """Epochs between evaluations on the test set; the last epoch is always evaluated."""
     match_steps_at: PruneRatio | None
-    """Stop after as many optimiser steps as a run takes that prunes this share of every epoch (a baseline on full data)."""
+    """Stop after as many optimiser steps as a run takes that prunes this share of every epoch (a baseline on full
+    data)."""
 
 
 class DeepFoolSpec(Strict):
@@ -316,7 +321,8 @@ class DeepFoolSpec(Strict):
 
 
 class ProxySpec(Strict):
-    """The networks that are trained before a static selection, and what is noted of them, see `orderdp.training.proxy`."""
+    """The networks that are trained before a static selection, and what is noted of them, see
+    `orderdp.training.proxy`."""
 
     dataset: DatasetSpec
     model: ModelSpec
@@ -326,10 +332,12 @@ class ProxySpec(Strict):
     early_epochs: tuple[Count, ...]
     """Epochs after which every network's outputs are noted, for scores of early training."""
     validation: Annotated[float, Field(gt=0, lt=0.5)]
-    """Share of the training set that one more network does not see, for methods that want held-out samples; never the test set."""
+    """Share of the training set that one more network does not see, for methods that want held-out samples; never the
+    test set."""
     deepfool: DeepFoolSpec
     seed: Seed
-    """Of the first network; the next ones count on. Beyond the seeds of the runs, so that no run repeats a proxy's training."""
+    """Of the first network; the next ones count on. Beyond the seeds of the runs, so that no run repeats a proxy's
+    training."""
 
     @model_validator(mode="after")
     def _early_is_in_time(self) -> ProxySpec:
@@ -361,10 +369,15 @@ class CoresetSpec(Strict):
         if self.models > self.proxy.models:
             raise ValueError(f"'models' must be at most the proxy's {self.proxy.models}")
         if self.epoch is not None and self.epoch not in self.proxy.early_epochs:
-            raise ValueError(f"'epoch' must be one of the proxy's 'early_epochs' {list(self.proxy.early_epochs)}. Got {self.epoch}")
+            raise ValueError(
+                f"'epoch' must be one of the proxy's 'early_epochs' {list(self.proxy.early_epochs)}. Got {self.epoch}"
+            )
         return self
+
+
 NEUTRAL = {"hardest": 1, "trim": 0, "smoothing": 1, "rise": 0}
-"""Shares among a method's options that stand in a run's name where they are in force -> their value where they are not."""
+"""Shares among a method's options that stand in a run's name where they are in force -> their value where they are
+not."""
 
 
 class RunSpec(Sparse):
@@ -379,8 +392,8 @@ class RunSpec(Sparse):
     checkpoints: tuple[Fraction, ...]
     """Positions in training, as fractions of its epochs, at which the kept set is recorded."""
     diagnostics: tuple[Diagnostic, ...]
-    """What is measured of the run at the checkpoints, afterwards, from the weights that it keeps for that. "gradients": gradients, losses and
-    labels of what is kept, against all data."""
+    """What is measured of the run at the checkpoints, afterwards, from the weights that it keeps for that. "gradients":
+    gradients, losses and labels of what is kept, against all data."""
     seed: Seed
     """Decides initial weights, order, augmentation and selection, each from a stream of its own."""
     coreset: CoresetSpec | None = None
@@ -429,7 +442,8 @@ class RunSpec(Sparse):
 
 
 class StudySpec(Strict):
-    """Theorems 1, 3 and 4 checked by experiment: logistic regression under Algorithm 1, see `orderdp.theory.experiments`."""
+    """Theorems 1, 3 and 4 checked by experiment: logistic regression under Algorithm 1, see
+    `orderdp.theory.experiments`."""
 
     dataset: Name
     """A name in `orderdp.datasets.DATASETS`."""
@@ -474,8 +488,8 @@ def problems(error: ValidationError, given: Any = None) -> list[tuple[tuple[int 
 
     Args:
         error: of a validation.
-        given: what was validated. With it, the keys are those that stand in it: pydantic puts the names of alternatives,
-            such as "photos", among them.
+        given: what was validated. With it, the keys are those that stand in it: pydantic puts the names of
+            alternatives, such as "photos", among them.
     """
     found = []
     for item in error.errors():

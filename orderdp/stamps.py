@@ -22,8 +22,8 @@ def stamps(grid: Grid) -> dict[str, str]:
 
 
 def artifact_stamp(grid: Grid, experiment: str) -> str:
-    """Fingerprint of an experiment's tables and figures: its cells (whose names end in the fingerprints of the runs) and how they are
-    looked up, in which order, its study or settings, its words, the scale, the reporting code.
+    """Fingerprint of an experiment's tables and figures: its cells (whose names end in the fingerprints of the runs)
+    and how they are looked up, in which order, its study or settings, its words, the scale, the reporting code.
 
     Raises:
         KeyError: the grid has no such experiment.

@@ -30,7 +30,9 @@ def run_study(study: Study, data: Path, runs: Path) -> None:
     write_json(out / "spec.json", study.record())
     for name, rows in tables.items():
         write_rows(out / f"{name}.csv", list(rows[0]), rows)
-    write_json(out / "summary.json", {"study": study.name, "status": "finished", "seconds": time.time() - started, **summary})
+    write_json(
+        out / "summary.json", {"study": study.name, "status": "finished", "seconds": time.time() - started, **summary}
+    )
 
 
 def _arrays(images: ImageData) -> tuple[np.ndarray[Any, Any], ...]:

@@ -1,10 +1,12 @@
 """The server of `orderdp.warm`: imports once, then forks a child for each job. One thread, one loop, no polling.
 
-A child is left with what a fresh process would have: its job's streams and environment, seeds of its own, no open file of the server's.
-It ends as one would, up to the taking apart of modules, which takes torch a quarter of a second and has no effect outside.
+A child is left with what a fresh process would have: its job's streams and environment, seeds of its own, no open file
+of the server's. It ends as one would, up to the taking apart of modules, which takes torch a quarter of a second and
+has no effect outside.
 
-What a job needs beyond the modules listed here (a network of timm; an optimizer of torch, which brings torch's compiler) only the job
-knows. So a child tells at its end what it had to import, and the server imports that, in the same order, before it forks the next.
+What a job needs beyond the modules listed here (a network of timm; an optimizer of torch, which brings torch's
+compiler) only the job knows. So a child tells at its end what it had to import, and the server imports that, in the
+same order, before it forks the next.
 """
 
 from __future__ import annotations
@@ -33,11 +35,18 @@ PRELOADED = ("orderdp.grid", "orderdp.progress", "numpy.random")
 PRELOADED_FOR = {
     "train": ("orderdp.training.run",),
     "diagnose": ("orderdp.diagnose", "orderdp.training.diagnosis"),
-    "report": ("orderdp.reporting.artifacts", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "seaborn", "PIL.PngImagePlugin"),
+    "report": (
+        "orderdp.reporting.artifacts",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.backends.backend_pdf",
+        "seaborn",
+        "PIL.PngImagePlugin",
+    ),
 }
 """Command -> what its first job has imported beside PRELOADED: a server that makes no report pays for none."""
 HARMLESS = {"jemalloc_bg_thd"}
-"""Names of threads that a fork may lose: jemalloc, which comes with pandas' Arrow, stops and restarts its own around a fork."""
+"""Names of threads that a fork may lose: jemalloc, which comes with pandas' Arrow, stops and restarts its own around a
+fork."""
 BOARD_BYTES = 1 << 20
 """Room for what a child tells, of which it takes only what it fills: 1,500 names have 50,000 bytes."""
 GPU_DRIVERS = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
@@ -77,7 +86,9 @@ def _preload(modules: Sequence[str], command: Sequence[str]) -> str | None:
             return f"{error}"  # its job will say so, too
     with contextlib.suppress(Exception):  # a job will say what is wrong
         scale = command[command.index("--scale") + 1] if "--scale" in command else None
-        sys.modules["orderdp.grid"].load(Path("params.yaml"), scale)  # which remembers it, for jobs that find the same parameters
+        sys.modules["orderdp.grid"].load(
+            Path("params.yaml"), scale
+        )  # which remembers it, for jobs that find the same parameters
     return None
 
 
@@ -88,17 +99,20 @@ def _learn(modules: Sequence[str]) -> str | None:
         try:
             importlib.import_module(module)
         except (Exception, SystemExit) as error:
-            # One that is not found has done nothing. One that breaks off may have, and a job that tries it again would fail for it.
+            # One that is not found has done nothing. One that breaks off may have, and a job that tries it again would
+            # fail for it.
             if not (isinstance(error, ModuleNotFoundError) and error.name == module):
                 return f"{module}, which a job has imported, cannot be imported again: {error}"
-    # A variable that an import sets is not for the next jobs. Torch's compiler sets one, the folder of its cache, again where it is missing.
+    # A variable that an import sets is not for the next jobs. Torch's compiler sets one, the folder of its cache, again
+    # where it is missing.
     os.environ.clear()
     os.environ.update(environment)
     return None
 
 
 def _tell(board: mmap.mmap, path: Sequence[str], known: Set[str]) -> None:
-    """At a child's end: the modules that it had to import. Nothing if the server would find others by these names, or might get threads."""
+    """At a child's end: the modules that it had to import. Nothing if the server would find others by these names, or
+    might get threads."""
     with contextlib.suppress(OSError):  # a thread that ends while threads are listed
         if sys.path == path and not _has_threads():
             told = [name for name in sys.modules if name not in known and not name.endswith("_main__")]
@@ -162,7 +176,8 @@ class _Job(NamedTuple):
     """The child's pidfd: readable once it has ended."""
     client: socket.socket
     board: mmap.mmap
-    """Shared with the child, which tells by it; no file, so a job finds none, and a child that is killed leaves none."""
+    """Shared with the child, which tells by it; no file, so a job finds none, and a child that is killed leaves
+    none."""
 
 
 class _Request(NamedTuple):
@@ -184,7 +199,9 @@ class _Server:
         self.told: set[str] = set()
         os.makedirs(WORK, exist_ok=True)
         _sweep()
-        self.path = f"{WORK}/warm-{self.pid}.sock"  # relative: an absolute path may be longer than a socket's name can be
+        self.path = (
+            f"{WORK}/warm-{self.pid}.sock"  # relative: an absolute path may be longer than a socket's name can be
+        )
         self.listener = socket.socket(socket.AF_UNIX)
         umask = os.umask(0o177)
         self.listener.bind(self.path)
@@ -226,7 +243,9 @@ class _Server:
             if pid == 0:
                 self._forget(client)
                 _settle(self.pid, streams, request.environment)
-                atexit.register(_tell, board, list(sys.path), set(sys.modules))  # before the job registers anything, hence called after
+                atexit.register(
+                    _tell, board, list(sys.path), set(sys.modules)
+                )  # before the job registers anything, hence called after
                 return request.command
         for stream in streams:
             os.close(stream)
@@ -265,7 +284,8 @@ class _Server:
         return not _gone(client)
 
     def _may_fork(self, reason: str | None) -> bool:
-        """After imports, with what failed in them: whether children still begin as fresh processes. If not, says why and retires."""
+        """After imports, with what failed in them: whether children still begin as fresh processes. If not, says why
+        and retires."""
         gc.collect()
         gc.freeze()  # so that the children's collections leave the shared pages alone
         if reason is None and _has_threads():
@@ -375,8 +395,8 @@ def _settle(server: int, streams: list[int], environment: dict[str, str]) -> Non
     os.environ.clear()
     os.environ.update(environment)
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
-    # Python's own generator is seeded anew at a fork, torch's default one starts from a constant. Nobody here uses NumPy's, but
-    # two processes never share its numbers.
+    # Python's own generator is seeded anew at a fork, torch's default one starts from a constant. Nobody here uses
+    # NumPy's, but two processes never share its numbers.
     if numpy_random := sys.modules.get("numpy.random"):
         numpy_random.seed()
     tempfile.tempdir = None  # where temporary files go is the job's

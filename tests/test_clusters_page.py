@@ -17,7 +17,12 @@ from orderdp.launch import launcher
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/clusters.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.S) for line in block.replace("\\\n", " ").splitlines() if line]
+COMMANDS = [
+    line
+    for block in re.findall(r"```bash\n(.*?)```", PAGE, re.S)
+    for line in block.replace("\\\n", " ").splitlines()
+    if line
+]
 
 
 def test_our_commands_are_understood():
@@ -43,7 +48,9 @@ def test_the_launcher_is_the_one_that_runs():
 
 
 def test_the_plugin_has_the_options_that_are_named():
-    plugin = pytest.importorskip("snakemake_executor_plugin_slurm")  # that it is there is `tests/workflow/test_cluster.py`'s business
+    plugin = pytest.importorskip(
+        "snakemake_executor_plugin_slurm"
+    )  # that it is there is `tests/workflow/test_cluster.py`'s business
     options = {f"--slurm-{field.name.replace('_', '-')}" for field in dataclasses.fields(plugin.ExecutorSettings)}
     named = set(re.findall(r"--slurm-[a-z-]+", PAGE))
     assert named
@@ -53,5 +60,8 @@ def test_the_plugin_has_the_options_that_are_named():
 def test_the_numbers_are_those_of_the_profile_and_of_the_estimate():
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
     brief, short = (int(entry.split("=")[1]) for entry in profile["group-components"])
-    assert f"up to {resources.BRIEF_S / 60:g} minutes go {brief} to a job, up to {resources.SHORT_S / 60:g} minutes {short} to a job" in PAGE.replace("\n  ", " ")
+    assert (
+        f"up to {resources.BRIEF_S / 60:g} minutes go {brief} to a job, up to {resources.SHORT_S / 60:g} minutes {short} to a job"
+        in PAGE.replace("\n  ", " ")
+    )
     assert set(re.findall(r"(\w+)=\d+", " ".join(profile["group-components"]))) == {"brief", "short"}

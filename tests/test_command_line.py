@@ -16,8 +16,14 @@ from orderdp import __main__ as command_line
         (["report", "--only", "table99"], "no experiment 'table99'. Known: table1, table2,"),
         (["prepare", "--dataset", "mnist"], "Unknown data set 'mnist'. Known: digits,"),
         (["study", "--study", "theory"], "'theory' is not in the grid of scale 'quick'. Known: theory-digits-"),
-        (["theory", "--n", "100", "--s", "101", "--q", "10"], "The 's' of OrderDP must be an integer in [1, n] = [1, 100]. Got 101."),
-        (["select", "--evidence", "nowhere.npz", "--method", "margin", "--budget", "3", "--out", "a.npy"], "there is no nowhere.npz"),
+        (
+            ["theory", "--n", "100", "--s", "101", "--q", "10"],
+            "The 's' of OrderDP must be an integer in [1, n] = [1, 100]. Got 101.",
+        ),
+        (
+            ["select", "--evidence", "nowhere.npz", "--method", "margin", "--budget", "3", "--out", "a.npy"],
+            "there is no nowhere.npz",
+        ),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_2(capsys, command, said):

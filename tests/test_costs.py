@@ -54,7 +54,9 @@ def test_a_network_grows_with_its_width_and_an_unknown_one_counts_as_large():
 
 def test_a_transformer_grows_with_its_patches_and_its_depth():
     def sized(name, options):
-        return costs.size(spec().model_copy(update={"model": spec().model.model_copy(update={"name": name, "options": options})}))
+        return costs.size(
+            spec().model_copy(update={"model": spec().model.model_copy(update={"name": name, "options": options})})
+        )
 
     # Digits: 8 of 224 pixels a side, but patches of 2 instead of 16.
     small = sized("vit", {"image": 8, "patch": 2, "width": 384, "depth": 6, "drop_path": 0.0})
@@ -64,13 +66,19 @@ def test_a_transformer_grows_with_its_patches_and_its_depth():
 
 
 def test_costs_of_imagenet_are_plausible():
-    """ResNet-50 for 90 epochs on the assumed GPU: 90 x 1.28 million x 3 x 4.1 GMAC at 2 TMAC/s is 196 hours, and some for evaluation."""
+    """ResNet-50 for 90 epochs on the assumed GPU: 90 x 1.28 million x 3 x 4.1 GMAC at 2 TMAC/s is 196 hours, and some
+    for evaluation."""
     grid = grids.load(ROOT / "params.yaml", "paper")
-    full, pruned = (next(cell for name, cell in grid.cells.items() if name.startswith(f"imagenet-imagenet_resnet50w64-{kind}")) for kind in ("full", "orderdp-x75-p40"))
+    full, pruned = (
+        next(cell for name, cell in grid.cells.items() if name.startswith(f"imagenet-imagenet_resnet50w64-{kind}"))
+        for kind in ("full", "orderdp-x75-p40")
+    )
     hours = costs.seconds(full.spec, None) / 3600
     assert 196 < hours < 210
     assert costs.seconds(pruned.spec, None) / 3600 == pytest.approx(0.6 * hours, rel=0.03)
-    assert all(costs.memory_mb(cell.spec) < 16_000 for cell in grid.cells.values() if cell.spec.dataset.name == "imagenet")  # a GPU's share of a node
+    assert all(
+        costs.memory_mb(cell.spec) < 16_000 for cell in grid.cells.values() if cell.spec.dataset.name == "imagenet"
+    )  # a GPU's share of a node
     assert costs.UNKNOWN not in {costs.size(cell.spec) for cell in grid.cells.values()}
     assert set(costs.SIZES) == set(MODELS)
 
@@ -94,7 +102,9 @@ def test_seconds_from_a_calibration_are_samples_times_rates():
     measured = costs.Calibration("cuda", "x", 0.0, {costs.key(run): {"sample_s": 0.01, "test_sample_s": 0.001}})
     n_train, n_test = DATASETS["digits"].n_train, DATASETS["digits"].n_test
     assert costs.seconds(run, measured) == pytest.approx(7 * 0.3 * n_train * 0.01 + 3 * n_test * 0.001)
-    assert costs.seconds(spec(batch_size=64), measured) == costs.seconds(spec(batch_size=64), None)  # another kind: assumed
+    assert costs.seconds(spec(batch_size=64), measured) == costs.seconds(
+        spec(batch_size=64), None
+    )  # another kind: assumed
 
 
 def test_the_newest_calibration_of_a_kind_of_device_counts(tmp_path):
@@ -157,7 +167,9 @@ def test_the_report_fills_up_by_fewest_missing_hours():
     done, clock, expected = set(), 0.0, []
     left = list(GRID.experiments)
     while left:
-        lacking = [math.fsum(seconds[cell] for cell in GRID.experiments[name].cells if cell not in done) for name in left]
+        lacking = [
+            math.fsum(seconds[cell] for cell in GRID.experiments[name].cells if cell not in done) for name in left
+        ]
         name = left.pop(lacking.index(min(lacking)))
         clock += min(lacking)
         done |= set(GRID.experiments[name].cells)
@@ -174,7 +186,9 @@ def test_the_plan_tells_hours_disk_and_order(tmp_path):
     assert f"Estimated: {total:,.1f} GPU hours, one run after another. Based on an assumed GPU" in text
     assert "369 MB of decoded images" in text  # 2 x 60,000 x 3 x 32 x 32 bytes, and digits
     assert text.index("figures5_8     complete after") < text.index("table2         complete after")
-    measured = costs.Calibration("cpu", "x", 0.0, {costs.key(cell_of("cifar10-resnet18").spec): {"sample_s": 1.0, "test_sample_s": 0.0}})
+    measured = costs.Calibration(
+        "cpu", "x", 0.0, {costs.key(cell_of("cifar10-resnet18").spec): {"sample_s": 1.0, "test_sample_s": 0.0}}
+    )
     assert "CPU hours" in plan.describe(GRID, tmp_path, measured)
     assert "runs from an assumed GPU" in plan.describe(GRID, tmp_path, measured)  # ResNet-50 was not measured
 
@@ -192,7 +206,9 @@ def test_finished_runs_are_a_measurement(tmp_path):
         (folder / "summary.json").write_text(json.dumps(summary))
     measured = plan.observed(grid, tmp_path)
     assert measured.name == "device of 20"
-    assert measured.rates == {costs.key(second.spec): {"sample_s": 0.25, "test_sample_s": 36.0 / (10 * DATASETS["digits"].n_test)}}
+    assert measured.rates == {
+        costs.key(second.spec): {"sample_s": 0.25, "test_sample_s": 36.0 / (10 * DATASETS["digits"].n_test)}
+    }
     assert "what steps took on cpu (device of 20)" in plan.describe(grid, tmp_path)
 
 

@@ -17,7 +17,9 @@ def instructions() -> list[tuple[str, str]]:
     """(word, rest) of each instruction, lines joined, comments left out."""
     lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
-    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line.strip())]
+    return [
+        (word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line.strip())
+    ]
 
 
 def copied() -> list[str]:
@@ -35,7 +37,12 @@ def test_what_is_copied_exists_and_reaches_the_build():
 def test_the_workflow_finds_all_that_it_includes():
     """Every file that the Snakefile and the profiles name is in a copied folder."""
     text = (ROOT / "Snakefile").read_text()
-    for path in [*re.findall(r'include: "([^"]+)"', text), "params.yaml", "profiles/default/config.yaml", "orderdp/__main__.py"]:
+    for path in [
+        *re.findall(r'include: "([^"]+)"', text),
+        "params.yaml",
+        "profiles/default/config.yaml",
+        "orderdp/__main__.py",
+    ]:
         assert any(path == source or path.startswith(f"{source}/") for source in copied()), path
 
 
@@ -52,7 +59,9 @@ def test_the_environment_is_the_locked_one():
 def test_the_base_is_the_python_of_ci_and_the_user_is_not_root():
     words = dict(instructions())
     ci = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
-    (python,) = (step["with"]["python-version"] for step in ci["jobs"]["ci"]["steps"] if "python-version" in step.get("with", {}))
+    (python,) = (
+        step["with"]["python-version"] for step in ci["jobs"]["ci"]["steps"] if "python-version" in step.get("with", {})
+    )
     assert words["FROM"] == f"python:{python}-slim"
     assert words["USER"] not in ("root", "0")
     position = [word for word, _ in instructions()]

@@ -20,7 +20,10 @@ def run_all(tmp_path: Path, visible: str, counts: list[int]) -> list[tuple[list[
     env |= {"CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "orderdp.gpu_slot", "--count"]
     started = [
-        subprocess.Popen([*command, str(count), "--", sys.executable, "-c", CHILD], env=env, stdout=subprocess.PIPE, text=True) for count in counts
+        subprocess.Popen(
+            [*command, str(count), "--", sys.executable, "-c", CHILD], env=env, stdout=subprocess.PIPE, text=True
+        )
+        for count in counts
     ]
     answers = [process.communicate()[0].split() for process in started]
     return [(devices.split(","), float(begin), float(end)) for devices, begin, end in answers]
@@ -45,7 +48,10 @@ def test_a_count_of_none_leaves_all_devices(tmp_path):
 
 
 def test_more_devices_than_there_are_is_one_message():
-    env = {k: v for k, v in os.environ.items() if k != "SLURM_JOB_ID"} | {"CUDA_VISIBLE_DEVICES": "0,1", "PYTHONPATH": str(ROOT)}
+    env = {k: v for k, v in os.environ.items() if k != "SLURM_JOB_ID"} | {
+        "CUDA_VISIBLE_DEVICES": "0,1",
+        "PYTHONPATH": str(ROOT),
+    }
     command = [sys.executable, "-m", "orderdp.gpu_slot", "--count", "3", "--", "true"]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 1
@@ -54,5 +60,13 @@ def test_more_devices_than_there_are_is_one_message():
 
 def test_one_device_needs_no_slot():
     env = {**os.environ, "CUDA_VISIBLE_DEVICES": "3", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "orderdp.gpu_slot", "--", sys.executable, "-c", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"]
+    command = [
+        sys.executable,
+        "-m",
+        "orderdp.gpu_slot",
+        "--",
+        sys.executable,
+        "-c",
+        "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])",
+    ]
     assert subprocess.run(command, env=env, capture_output=True, text=True).stdout.strip() == "3"

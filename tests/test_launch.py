@@ -22,9 +22,14 @@ def launched(tmp_path: Path, *arguments: str, visible: str) -> subprocess.Comple
     told = "words = [*sys.argv[1:], *map(os.environ.get, ('LOCAL_RANK', 'WORLD_SIZE', 'CUDA_VISIBLE_DEVICES'))]\n"
     told += "os.write(1, (' '.join(map(str, words)) + '\\n').encode())"  # at once: two ranks share the pipe
     (package / "__main__.py").write_text(f"import os, sys\n{told}\n")
-    env = {k: v for k, v in os.environ.items() if k != "SLURM_JOB_ID"} | {"CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path)}
+    env = {k: v for k, v in os.environ.items() if k != "SLURM_JOB_ID"} | {
+        "CUDA_VISIBLE_DEVICES": visible,
+        "TMPDIR": str(tmp_path),
+    }
     command = [sys.executable, "-m", "orderdp.launch", *arguments]
-    return subprocess.run(command, cwd=tmp_path, env=env | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    return subprocess.run(
+        command, cwd=tmp_path, env=env | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
 
 
 @pytest.mark.parametrize("gpus", ["0", "1"])

@@ -62,8 +62,14 @@ def test_no_arrow_goes_up_or_sideways(path):
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import orderdp.grid, orderdp.stamps, orderdp.plan, orderdp.resources", {"torch", "numpy", "pandas", "mlflow"}),
-        ("from orderdp import OrderDP", {"torchvision", "sklearn", "pandas", "mlflow", "matplotlib", "scipy", "yaml", "pydantic"}),
+        (
+            "import orderdp.grid, orderdp.stamps, orderdp.plan, orderdp.resources",
+            {"torch", "numpy", "pandas", "mlflow"},
+        ),
+        (
+            "from orderdp import OrderDP",
+            {"torchvision", "sklearn", "pandas", "mlflow", "matplotlib", "scipy", "yaml", "pydantic"},
+        ),
         ("import orderdp.integrations", {"torch", "lightning", "transformers", "accelerate"}),
         ("import orderdp.training.run", {"torchvision", "sklearn", "pandas", "mlflow", "matplotlib", "torch._dynamo"}),
         ("import orderdp.tracking", {"mlflow", "torch", "pandas"}),

@@ -113,7 +113,10 @@ def test_garbage_is_collected_with_a_workload_of_one_scale(params, tmp_path, mon
             r"experiments\.mine\.workloads: 'mine-resnet8' has no entry under scales\.cifar\.workloads, nor at any other scale\. "
             r"Add `mine-resnet8: mine-resnet8` there",
         ),
-        ("mine-resnet9", r"'mine-resnet9' has no entry .* Add `mine-resnet9: NAME` there, with the name of an entry of `workloads`"),
+        (
+            "mine-resnet9",
+            r"'mine-resnet9' has no entry .* Add `mine-resnet9: NAME` there, with the name of an entry of `workloads`",
+        ),
     ],
 )
 def test_a_workload_that_no_scale_has_is_a_mistake(params, tmp_path, name, message):
@@ -162,7 +165,9 @@ def test_photographs_in_any_number_are_planned(read_here, monkeypatch):  # noqa:
 
 def test_a_wrong_key_of_a_recipe_is_told_at_the_recipe_once(params, tmp_path):
     params["recipes"]["paper"]["schedule"]["maxlr"] = 0.1
-    with pytest.raises(SpecError, match=r"^1 problem in .*\n  recipes\.paper\.schedule\.maxlr: Unknown key\. Got 0\.1$"):
+    with pytest.raises(
+        SpecError, match=r"^1 problem in .*\n  recipes\.paper\.schedule\.maxlr: Unknown key\. Got 0\.1$"
+    ):
         grids.load(written(params, tmp_path), "quick")
 
 
@@ -171,9 +176,17 @@ def test_a_wrong_key_of_a_recipe_is_told_at_the_recipe_once(params, tmp_path):
     [
         ("recipes/mae/epoch", 3, r"recipes\.mae\.epoch: Unknown key\. Got 3"),  # which no run of this scale uses
         ("recipes/paper/optimizer/trust", 3, r"recipes\.paper\.optimizer\.trust: Unknown key\. Got 3"),
-        ("recipes/paper/augment/crop_padding", 17, r"recipes\.paper\.augment\.crop_padding: .*less than or equal to 16\. Got 17"),
+        (
+            "recipes/paper/augment/crop_padding",
+            17,
+            r"recipes\.paper\.augment\.crop_padding: .*less than or equal to 16\. Got 17",
+        ),
         ("recipes/paper/epochs", None, r"recipes\.paper\.epochs: Input should be a valid integer"),
-        ("workloads/digits-resnet8/overrides/schedul", {"max_lr": 1}, r"workloads\.digits-resnet8\.overrides\.schedul: Unknown key"),
+        (
+            "workloads/digits-resnet8/overrides/schedul",
+            {"max_lr": 1},
+            r"workloads\.digits-resnet8\.overrides\.schedul: Unknown key",
+        ),
         (
             "workloads/digits-resnet8/overrides/optimizer",
             {"name": "sgd", "decay": "all", "clip_norm": None, "nesterov": False, "weight_decay": -1},
@@ -192,7 +205,11 @@ def test_a_wrong_key_of_a_recipe_is_told_at_the_recipe_once(params, tmp_path):
             r"\(imagenet, timm, swin, mae, vit_mae\), or write one under 'recipes'",
         ),
         ("coresets/proxy/overrides", {"epoch": 3}, r"coresets\.proxy\.overrides\.epoch: Unknown key\. Got 3"),
-        ("experiments/figures9_11/grid/0/epochs", 0, r"experiments\.figures9_11\.grid\.0\.epochs: .*greater than or equal to 1"),
+        (
+            "experiments/figures9_11/grid/0/epochs",
+            0,
+            r"experiments\.figures9_11\.grid\.0\.epochs: .*greater than or equal to 1",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_recipe_is_named_where_it_was_written(params, tmp_path, where, value, message):

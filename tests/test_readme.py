@@ -88,7 +88,9 @@ def test_the_test_command_is_the_one_that_ci_calls():
 
 
 def test_paths_named_in_the_readme_exist():
-    for path in re.findall(r"`((?:orderdp|workflow|profiles|reports|benchmarks)/[a-z_/]+|[A-Z]\w+\.md|params\.yaml|dvc\.yaml)`", README):
+    for path in re.findall(
+        r"`((?:orderdp|workflow|profiles|reports|benchmarks)/[a-z_/]+|[A-Z]\w+\.md|params\.yaml|dvc\.yaml)`", README
+    ):
         assert (ROOT / path).exists(), path
     for path in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / path).exists(), path

@@ -65,11 +65,17 @@ class Place:
         self.environment.pop("PYTHONUNBUFFERED", None)
         (folder / ".work").mkdir(parents=True, exist_ok=True)
 
-    def start(self, *command: str, module: tuple[str, ...] = ("orderdp.warm", "--"), **options) -> subprocess.Popen[str]:
+    def start(
+        self, *command: str, module: tuple[str, ...] = ("orderdp.warm", "--"), **options
+    ) -> subprocess.Popen[str]:
         environment = {**self.environment, **options.pop("extra", {})}
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
-            [sys.executable, "-m", *module, *command], cwd=self.folder, env=environment, text=True, **{**streams, **options}
+            [sys.executable, "-m", *module, *command],
+            cwd=self.folder,
+            env=environment,
+            text=True,
+            **{**streams, **options},
         )
 
     def run(self, *command: str, say: str = "", **options) -> tuple[int, str, str]:
@@ -125,7 +131,8 @@ def noted(place: Place, count: int = 1) -> list[int]:
 
 @pytest.fixture(autouse=True)
 def interrupts() -> Iterator[None]:
-    """The jobs of these tests heed SIGINT, also where a shell started the tests in the background, which ignores it and hands that on."""
+    """The jobs of these tests heed SIGINT, also where a shell started the tests in the background, which ignores it and
+    hands that on."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -181,7 +188,10 @@ def test_it_ends_as_a_cold_one_ends(place, server, command):
 
 def test_what_cannot_be_written_is_an_error_in_both(place, server):
     with open("/dev/full", "w") as full:
-        codes = [place.start("parent", module=module, stdout=full).wait() for module in (("orderdp",), ("orderdp.warm", "--"))]
+        codes = [
+            place.start("parent", module=module, stdout=full).wait()
+            for module in (("orderdp",), ("orderdp.warm", "--"))
+        ]
     assert codes == [120, 120]
 
 
@@ -302,7 +312,9 @@ def test_what_a_job_had_to_import_the_next_one_finds(place, server):
     ids=["killed", "more than there is room for", "has threads"],
 )  # fmt: skip
 def test_a_job_may_tell_nothing(place, server, command):
-    (place.folder / "late.py").write_text("import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()")
+    (place.folder / "late.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()"
+    )
     assert place.run(*command)[2] == ""
     assert place.run("need", "colorsys")[1] == "False\n"
     assert place.runs_warm(server)
@@ -404,7 +416,9 @@ def test_a_training_gives_the_same_bits(tmp_path):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     assert place.cold("prepare", "--dataset", "digits")[0] == 0
     code = "from orderdp import grid; print(next(name for name in grid.load().cells if '-orderdp-' in name and '-lars-' in name))"
-    cell = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=place.environment, capture_output=True, text=True).stdout.strip()
+    cell = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=place.environment, capture_output=True, text=True
+    ).stdout.strip()
     training = ("train", "--scale", "quick", "--cell", cell, "--threads", "1")
     assert place.cold(*training)[0] == 0
     (tmp_path / "runs").rename(tmp_path / "cold")

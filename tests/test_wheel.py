@@ -1,7 +1,8 @@
 """The package as people install it: what the wheel holds, and the README's loop run from it outside the repository.
 
-A fresh environment with torch would be gigabytes. Instead the wheel is installed without dependencies into a new environment that sees
-the present one's packages, and the loop's process is held to torch, what torch needs, and NumPy: the others seem not installed there.
+A fresh environment with torch would be gigabytes. Instead the wheel is installed without dependencies into a new
+environment that sees the present one's packages, and the loop's process is held to torch, what torch needs, and NumPy:
+the others seem not installed there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 COPIED = ["orderdp", "pyproject.toml", "README.md", "LICENSE"]
 # Packages of the present environment that the library must do without.
-ABSENT = ["torchvision", "sklearn", "scipy", "pandas", "pydantic", "yaml", "mlflow", "matplotlib", "lightning", "transformers", "accelerate"]
+ABSENT = [
+    "torchvision",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "pydantic",
+    "yaml",
+    "mlflow",
+    "matplotlib",
+    "lightning",
+    "transformers",
+    "accelerate",
+]
 PROGRAM = """
 import sys
 from importlib.machinery import PathFinder
@@ -56,8 +69,24 @@ def wheel(tmp_path_factory):
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in COPIED:  # setuptools leaves its own files beside what it builds
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, source / name, **({"ignore": shutil.ignore_patterns("__pycache__")} if copy is shutil.copytree else {}))
-    call(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", target, source, folder=target)
+        copy(
+            ROOT / name,
+            source / name,
+            **({"ignore": shutil.ignore_patterns("__pycache__")} if copy is shutil.copytree else {}),
+        )
+    call(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        target,
+        source,
+        folder=target,
+    )
     (path,) = target.glob("*.whl")
     return path
 
@@ -68,9 +97,15 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert {name for name in names if ".dist-info/" not in name} == ours
     (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
     text = zipfile.ZipFile(wheel).read(metadata).decode()
-    required = {line.split(":")[1].strip() for line in text.splitlines() if line.startswith("Requires-Dist") and "extra" not in line}
+    required = {
+        line.split(":")[1].strip()
+        for line in text.splitlines()
+        if line.startswith("Requires-Dist") and "extra" not in line
+    }
     assert {re.match(r"[\w-]+", line).group() for line in required} == {"torch", "numpy"}
-    assert {"workflow", "lightning", "transformers", "accelerate"} <= set(re.findall(r"^Provides-Extra: (\S+)", text, re.M))
+    assert {"workflow", "lightning", "transformers", "accelerate"} <= set(
+        re.findall(r"^Provides-Extra: (\S+)", text, re.M)
+    )
 
 
 def test_the_three_lines_run_from_the_installed_wheel(wheel, tmp_path):
@@ -81,7 +116,11 @@ def test_the_three_lines_run_from_the_installed_wheel(wheel, tmp_path):
     # The present environment may itself be one, which `--system-site-packages` would look behind.
     (site / "present.pth").write_text(sysconfig.get_path("purelib") + "\n")
     call(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, folder=tmp_path)
-    (loop,) = re.findall(r"```python\n(from orderdp import OrderDP, Indexed\n.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+    (loop,) = re.findall(
+        r"```python\n(from orderdp import OrderDP, Indexed\n.*?)```",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.S,
+    )
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(absent=ABSENT, loop=loop))
     where, result, loaded = call(python, "-I", program, folder=tmp_path).strip().splitlines()

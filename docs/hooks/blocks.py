@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from typing import Any, NamedTuple
 
-BLOCK = re.compile(r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\n+)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(
+    r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\n+)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+)
 OUTPUT = re.compile(r"^```bash\n(?P<text>[^`]*)```\n+<!-- generated: output -->$", re.M)
 
 
@@ -33,7 +35,9 @@ def blocks(markdown: str) -> Iterator[Block]:
 def execute(block: Block, page: str, names: dict[str, Any]) -> str:
     """Runs a Python block in a namespace that the blocks of its page share; what it printed."""
     printed = io.StringIO()
-    code = compile("\n" * (block.line - 1) + block.text, page, "exec")  # padded, so that a traceback names the page's line
+    code = compile(
+        "\n" * (block.line - 1) + block.text, page, "exec"
+    )  # padded, so that a traceback names the page's line
     with redirect_stdout(printed):
         exec(code, names)
     return printed.getvalue()

@@ -34,7 +34,10 @@ def pruners() -> str:
     from orderdp.pruning import PRUNERS, StreamingOrderDP
 
     rows = [(f"`{name}`", _api("pruning", pruner), first_line(pruner.__doc__)) for name, pruner in PRUNERS.items()]
-    return table(["name", "class", "what it trains on"], [*rows, ("", _api("pruning", StreamingOrderDP), first_line(StreamingOrderDP.__doc__))])
+    return table(
+        ["name", "class", "what it trains on"],
+        [*rows, ("", _api("pruning", StreamingOrderDP), first_line(StreamingOrderDP.__doc__))],
+    )
 
 
 def scores() -> str:
@@ -48,14 +51,19 @@ def schedules() -> str:
     """Prune ratios over training."""
     from orderdp.pruning.schedules import SCHEDULES
 
-    return table(["name", "prune ratio"], [(f"`{name}`", first_line(schedule.__doc__)) for name, schedule in SCHEDULES.items()])
+    return table(
+        ["name", "prune ratio"], [(f"`{name}`", first_line(schedule.__doc__)) for name, schedule in SCHEDULES.items()]
+    )
 
 
 def coresets() -> str:
     """Every static method, with its family."""
     from orderdp.coresets import CORESETS
 
-    rows = [(f"`{name}`", method.__module__.rpartition(".")[2].replace("_", " "), first_line(method.__doc__)) for name, method in CORESETS.items()]
+    rows = [
+        (f"`{name}`", method.__module__.rpartition(".")[2].replace("_", " "), first_line(method.__doc__))
+        for name, method in CORESETS.items()
+    ]
     return table(["name", "family", "what it keeps"], rows)
 
 
@@ -85,7 +93,13 @@ def integrations() -> str:
     for name, module in sorted(MODULES.items(), key=lambda item: item[::-1]):
         tree = ast.parse((ROOT / f"orderdp/integrations/{module}.py").read_text(encoding="utf-8"))
         node = next(n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == name)
-        rows.append((f"`{module}`", f"[`{name}`](api/integrations.md#orderdp.integrations.{module}.{name})", first_line(ast.get_docstring(node))))
+        rows.append(
+            (
+                f"`{module}`",
+                f"[`{name}`](api/integrations.md#orderdp.integrations.{module}.{name})",
+                first_line(ast.get_docstring(node)),
+            )
+        )
     return table(["library", "name", "what it does"], rows)
 
 
@@ -98,13 +112,16 @@ def commands() -> str:
         (choices,) = (action for action in parser(name)._actions if isinstance(action, argparse._SubParsersAction))
         sub = choices.choices[name]
         options = [action for action in sub._actions if not isinstance(action, argparse._HelpAction)]
-        rows = [(f"`{', '.join(o.option_strings)}`", _values(o), (o.help or "") % {"default": o.default}) for o in options]
+        rows = [
+            (f"`{', '.join(o.option_strings)}`", _values(o), (o.help or "") % {"default": o.default}) for o in options
+        ]
         parts.append(f"## {name}\n\n{sub.description}\n\n" + table(["option", "takes", ""], rows))
     return "\n\n".join(parts)
 
 
 def members(module: str) -> str:
-    """Places for the docstrings of what a module makes public, in the order in which it imports them; registries have tables of their own."""
+    """Places for the docstrings of what a module makes public, in the order in which it imports them; registries have
+    tables of their own."""
     package = importlib.import_module(module)
     order = {name: place for place, name in enumerate(vars(package))}
     public = [name for name in package.__all__ if not isinstance(vars(package).get(name), dict)]
@@ -112,8 +129,12 @@ def members(module: str) -> str:
 
 
 def change() -> str:
-    """What OrderDP changes in the plain example, as a diff of the loop without it and with it; their first lines, which name them, are left out."""
-    before, after = ((ROOT / "examples" / name).read_text(encoding="utf-8").splitlines()[2:] for name in ("plain_before.py", "plain.py"))
+    """What OrderDP changes in the plain example, as a diff of the loop without it and with it; their first lines, which
+    name them, are left out."""
+    before, after = (
+        (ROOT / "examples" / name).read_text(encoding="utf-8").splitlines()[2:]
+        for name in ("plain_before.py", "plain.py")
+    )
     return "\n".join(["```diff", *list(difflib.unified_diff(before, after, n=99, lineterm=""))[3:], "```"])
 
 
@@ -128,7 +149,10 @@ def results() -> str:
     if not files:
         return f"No results lie in `{RESULTS}` of the checkout that this page was built from."
     drawn = {path.stem: f"![{_title(path)}](results/{path.name})" for path in figures()}
-    return "\n\n".join(f"### {_title(path)}\n\n`{RESULTS}/{path.name}`\n\n{_csv(path)}\n\n{drawn.get(path.stem, '')}".rstrip() for path in files)
+    return "\n\n".join(
+        f"### {_title(path)}\n\n`{RESULTS}/{path.name}`\n\n{_csv(path)}\n\n{drawn.get(path.stem, '')}".rstrip()
+        for path in files
+    )
 
 
 def figures() -> list[Path]:
@@ -150,7 +174,11 @@ def _csv(path: Path) -> str:
     with path.open(encoding="utf-8", newline="") as file:
         heads, *rows = csv.reader(file)
     shared = [len(rows) > 1 and len(set(values)) == 1 for values in zip(*rows, strict=True)]
-    said = [f"{head.replace('_', ' ')} {_number(cell)}" for head, cell, same in zip(heads, rows[0], shared, strict=True) if same and cell]
+    said = [
+        f"{head.replace('_', ' ')} {_number(cell)}"
+        for head, cell, same in zip(heads, rows[0], shared, strict=True)
+        if same and cell
+    ]
     kept = [[cell for cell, same in zip(line, shared, strict=True) if not same] for line in (heads, *rows)]
     lines = table([head.replace("_", " ") for head in kept[0]], [map(_number, line) for line in kept[1:]])
     return f"All rows: {'; '.join(said)}.\n\n{lines}" if said else lines
@@ -179,7 +207,11 @@ def _home(package: ModuleType, name: str) -> str:
 def _values(option: argparse.Action) -> str:
     if option.nargs == 0:
         return ""
-    return ", ".join(f"`{choice}`" for choice in option.choices) if option.choices else f"`{option.metavar or option.dest.upper()}`"
+    return (
+        ", ".join(f"`{choice}`" for choice in option.choices)
+        if option.choices
+        else f"`{option.metavar or option.dest.upper()}`"
+    )
 
 
 GENERATED: dict[str, Callable[..., str]] = {

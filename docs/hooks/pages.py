@@ -1,4 +1,5 @@
-"""What mkdocs calls while it builds: fills the places that pages mark with `<!-- generated: NAME -->`, and runs their code."""
+"""What mkdocs calls while it builds: fills the places that pages mark with `<!-- generated: NAME -->`, and runs their
+code."""
 
 from __future__ import annotations
 

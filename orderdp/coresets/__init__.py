@@ -1,4 +1,5 @@
-"""Static data pruning: a proxy's evidence in, a coreset out. One function per method, one registry. Torch and NumPy only; usable alone."""
+"""Static data pruning: a proxy's evidence in, a coreset out. One function per method, one registry. Torch and NumPy
+only; usable alone."""
 
 from __future__ import annotations
 

@@ -32,7 +32,11 @@ class Recipe(Protocol):
 
 
 def choose(
-    function: Callable[..., Tensor], arrays: Mapping[str, NDArray[Any]], recipe: Recipe, prune_ratios: Sequence[float], seed: int
+    function: Callable[..., Tensor],
+    arrays: Mapping[str, NDArray[Any]],
+    recipe: Recipe,
+    prune_ratios: Sequence[float],
+    seed: int,
 ) -> list[Selection]:
     """The coresets of one method, one for each prune ratio: round((1 - prune_ratio) n) of all n training samples.
 
@@ -44,8 +48,8 @@ def choose(
         seed: decides ties and whatever the method draws.
 
     Returns:
-        Selections with indices into the whole training set. A method that wants held-out samples is shown the network that did not train on
-        them, and chooses among the others.
+        Selections with indices into the whole training set. A method that wants held-out samples is shown the network
+        that did not train on them, and chooses among the others.
 
     Raises:
         ValueError: the evidence is not there, or a budget is larger than what a method may choose from.

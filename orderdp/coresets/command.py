@@ -26,15 +26,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     arrays = "; ".join(f"{name}: {held.text}, {held.meaning}" for name, held in HELD.items())
     source.add_argument("--evidence", type=Path, help=f"an .npz file of what a proxy run left. Arrays: {arrays}")
-    source.add_argument("--from-run", type=Path, help="a run's folder: takes the samples that its dynamic pruning kept most often")
+    source.add_argument(
+        "--from-run", type=Path, help="a run's folder: takes the samples that its dynamic pruning kept most often"
+    )
     parser.add_argument("--method", help=f"with --evidence: {', '.join(CORESETS)}")
-    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method; can be repeated")
-    parser.add_argument("--balance", choices=BALANCE, default="yes", help="keep class proportions, or take as many of each class")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method; can be repeated"
+    )
+    parser.add_argument(
+        "--balance", choices=BALANCE, default="yes", help="keep class proportions, or take as many of each class"
+    )
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--budget", type=int, help="samples to keep")
     size.add_argument("--prune-ratio", type=float, help="share of the samples to leave out, in (0, 1)")
     parser.add_argument("--seed", type=int, default=0, help="decides ties and whatever a method draws")
-    parser.add_argument("--out", type=Path, required=True, help="the .npy file of indices; a summary (.json) and weights come beside it")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the .npy file of indices; a summary (.json) and weights come beside it"
+    )
 
 
 def run(args: argparse.Namespace, write: Write) -> str:
@@ -58,11 +66,17 @@ def run(args: argparse.Namespace, write: Write) -> str:
     selection, summary = (_from_run if args.from_run else _from_evidence)(args, rng)
     if selection.weights is not None:
         weights = selection.weights.numpy()
-        summary["weights"] = {"file": args.out.with_suffix(".weights.npy").name, "least": float(weights.min()), "most": float(weights.max())}
+        summary["weights"] = {
+            "file": args.out.with_suffix(".weights.npy").name,
+            "least": float(weights.min()),
+            "most": float(weights.max()),
+        }
         write(args.out.with_suffix(".weights.npy"), lambda file: np.save(file, weights))
     write(args.out.with_suffix(".json"), json.dumps(summary, indent=1) + "\n")
     write(args.out, lambda file: np.save(file, selection.indices.numpy()))  # last: where it is, the others are
-    return "\n".join([f"{args.out}: {len(selection.indices)} of {summary['samples']} samples", *map(_line, summary.items())])
+    return "\n".join(
+        [f"{args.out}: {len(selection.indices)} of {summary['samples']} samples", *map(_line, summary.items())]
+    )
 
 
 def load(path: Path) -> Evidence:
@@ -84,7 +98,12 @@ def _from_evidence(args: argparse.Namespace, rng: np.random.Generator) -> tuple[
     budget = _budget(args, evidence.n)
     (selection,) = select(args.method, evidence, [budget], rng, balance=BALANCE[args.balance], **options)
     counts = evidence.labels[selection.indices].bincount(minlength=evidence.classes).tolist()
-    summary = _summary(args, evidence.n, budget) | {"method": args.method, "options": options, "balance": args.balance, "classes": counts}
+    summary = _summary(args, evidence.n, budget) | {
+        "method": args.method,
+        "options": options,
+        "balance": args.balance,
+        "classes": counts,
+    }
     return selection, summary
 
 
@@ -99,7 +118,10 @@ def _from_run(args: argparse.Namespace, rng: np.random.Generator) -> tuple[Selec
     budget = _budget(args, len(usage))
     order = np.lexsort((rng.random(len(usage)), -usage.astype(np.int64)))[:budget]
     kept = {"least": int(usage[order[-1]]), "most": int(usage[order[0]]), "unused": int((usage[order] == 0).sum())}
-    return Selection(torch.from_numpy(order), None), _summary(args, len(usage), budget) | {"run": args.from_run.name, "usage": kept}
+    return Selection(torch.from_numpy(order), None), _summary(args, len(usage), budget) | {
+        "run": args.from_run.name,
+        "usage": kept,
+    }
 
 
 def _summary(args: argparse.Namespace, n: int, budget: int) -> dict[str, Any]:

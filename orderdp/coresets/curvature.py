@@ -1,8 +1,8 @@
 """The last layer's Gauss-Newton Hessian of the mean loss, damped, and what takes its inverse.
 
-H = 1/n sum_i (diag(p_i) - p_i p_i^T) (x) [h_i; 1][h_i; 1]^T + damping I, of order k(d + 1): 5,130 for ten classes and 512 features, where it
-is factored; 51,300 for a hundred, where it takes Kronecker factors or conjugate gradients. Everything is in double precision, because
-its condition number is the largest curvature over the damping.
+H = 1/n sum_i (diag(p_i) - p_i p_i^T) (x) [h_i; 1][h_i; 1]^T + damping I, of order k(d + 1): 5,130 for ten classes and
+512 features, where it is factored; 51,300 for a hundred, where it takes Kronecker factors or conjugate gradients.
+Everything is in double precision, because its condition number is the largest curvature over the damping.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Exact(NamedTuple):
 
 
 class Kronecker(NamedTuple):
-    """H with the mean of the products taken as the product of the means, E[diag(p) - pp^T] (x) E[hh^T]: the eigenvectors of both."""
+    """H with the mean of the products taken as the product of the means, E[diag(p) - pp^T] (x) E[hh^T]: the
+    eigenvectors of both."""
 
     left: Tensor
     """(k, k)."""
@@ -97,7 +98,9 @@ def gauss_newton(evidence: Evidence, kind: Kind, damping: float) -> Curvature:
 
     def build() -> Curvature:
         probabilities = evidence.held("logits")[-1].double().softmax(-1)
-        inputs = gradients(evidence, torch.arange(evidence.n, device=evidence.labels.device), dtype=torch.float64).inputs
+        inputs = gradients(
+            evidence, torch.arange(evidence.n, device=evidence.labels.device), dtype=torch.float64
+        ).inputs
         if kind == "cg":
             return Iterative(probabilities, inputs, damping)
         return (exact if kind == "exact" else kronecker)(probabilities, inputs, damping)
@@ -129,13 +132,16 @@ def kronecker(probabilities: Tensor, inputs: Tensor, damping: float) -> Kronecke
 
 
 def norms(form: Curvature, parts: Gradients, sketched: Callable[[], Tensor]) -> Tensor:
-    """float64 (m,): ||H^-1 g_i||; with conjugate gradients the norm of a sketch of it, because n systems are too many."""
+    """float64 (m,): ||H^-1 g_i||; with conjugate gradients the norm of a sketch of it, because n systems are too
+    many."""
     if isinstance(form, Iterative):
         return sketched().norm(dim=1)
     results = []
     for errors, inputs in zip(parts.errors.split(ROWS), parts.inputs.split(ROWS), strict=True):
         if isinstance(form, Kronecker):  # in the eigenvectors' coordinates H is diagonal
-            results.append(((errors @ form.left).square() @ form.scales.square() * (inputs @ form.right).square()).sum(1).sqrt())
+            results.append(
+                ((errors @ form.left).square() @ form.scales.square() * (inputs @ form.right).square()).sum(1).sqrt()
+            )
         else:
             few = zip(errors.split(512), inputs.split(512), strict=True)
             results += [form.solve(e.unsqueeze(2) * h.unsqueeze(1)).flatten(1).norm(dim=1) for e, h in few]
@@ -143,10 +149,11 @@ def norms(form: Curvature, parts: Gradients, sketched: Callable[[], Tensor]) -> 
 
 
 def sketch(evidence: Evidence, kind: Kind, damping: float, members: Tensor, size: int) -> Tensor:
-    """float64 (len(members), size): random projections of H^-1 g_i that keep lengths and angles on average (Johnson-Lindenstrauss).
+    """float64 (len(members), size): random projections of H^-1 g_i that keep lengths and angles on average
+    (Johnson-Lindenstrauss).
 
-    Row r is <H^-1 z_r, g_i> with z_r of +-1 / sqrt(size): `size` systems to solve instead of n. The z_r are the same in every call, so that
-    classes share the solutions. Where H's order is at most `size` the vectors themselves come out.
+    Row r is <H^-1 z_r, g_i> with z_r of +-1 / sqrt(size): `size` systems to solve instead of n. The z_r are the same in
+    every call, so that classes share the solutions. Where H's order is at most `size` the vectors themselves come out.
     """
     form = gauss_newton(evidence, kind, damping)
 
@@ -155,7 +162,9 @@ def sketch(evidence: Evidence, kind: Kind, damping: float, members: Tensor, size
         if k * width <= size:
             signs = torch.eye(k * width, dtype=torch.float64)
         else:
-            signs = torch.from_numpy(np.random.default_rng(0).integers(2, size=(size, k * width)) * 2.0 - 1.0) / size**0.5
+            signs = (
+                torch.from_numpy(np.random.default_rng(0).integers(2, size=(size, k * width)) * 2.0 - 1.0) / size**0.5
+            )
         return form.solve(signs.view(-1, k, width).to(evidence.labels.device))
 
     solved = remembered(evidence, ("sketch", kind, damping, size), probes)
@@ -170,7 +179,8 @@ def sketch(evidence: Evidence, kind: Kind, damping: float, members: Tensor, size
 
 
 def remembered(evidence: Evidence, key: tuple[object, ...], build: Callable[[], T]) -> T:
-    """What was built from the evidence before, once for all classes and budgets; it lives as long as the evidence does."""
+    """What was built from the evidence before, once for all classes and budgets; it lives as long as the evidence
+    does."""
     memory: dict[tuple[object, ...], T] = vars(evidence).setdefault("_remembered", {})
     if key not in memory:
         memory[key] = build()

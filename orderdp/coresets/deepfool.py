@@ -14,32 +14,43 @@ from orderdp.coresets.base import Evidence, scored
 
 @scored(needs=("perturbation",), family="uncertainty")
 def deepfool(evidence: Evidence, members: Tensor, rng: np.random.Generator) -> Tensor:
-    """DeepFool: the samples that the smallest change of the input would carry over the decision boundary (Ducoffe & Precioso 2018)."""
+    """DeepFool: the samples that the smallest change of the input would carry over the decision boundary (Ducoffe &
+    Precioso 2018)."""
     return -evidence.held("perturbation")[members]
 
 
 def perturbations(
-    model: nn.Module, images: Tensor, *, classes: int = 10, iterations: int = 50, overshoot: float = 0.02, batch_size: int = 256
+    model: nn.Module,
+    images: Tensor,
+    *,
+    classes: int = 10,
+    iterations: int = 50,
+    overshoot: float = 0.02,
+    batch_size: int = 256,
 ) -> Tensor:
     """The norm of the change that makes the model answer another class, by steps to the nearest linearised boundary.
 
-    Source: Moosavi-Dezfooli et al. 2016, algorithm 2. Each step costs two forward passes and one backward pass per candidate class, over
-    those samples only that have not crossed yet. The model is in eval mode meanwhile; nothing of it is different afterwards.
+    Source: Moosavi-Dezfooli et al. 2016, algorithm 2. Each step costs two forward passes and one backward pass per
+    candidate class, over those samples only that have not crossed yet. The model is in eval mode meanwhile; nothing of
+    it is different afterwards.
 
     Args:
         model: images -> logits; each sample's must not depend on the others' in eval mode.
         images: float (n, ...), normalised as the model takes them, on its device.
-        classes: candidates per sample: the ones that the model finds likeliest for the unchanged image, its answer included.
+        classes: candidates per sample: the ones that the model finds likeliest for the unchanged image, its answer
+            included.
         iterations: at most so many steps.
         overshoot: share of the change added to it to get across the boundary; not counted in its norm.
         batch_size: images at a time.
 
     Returns:
-        float32 (n,): Euclidean norm; float32's largest number where no gradient leads to another class. That of a sample which has not
-        crossed after all iterations is the norm of the change so far.
+        float32 (n,): Euclidean norm; float32's largest number where no gradient leads to another class. That of a
+        sample which has not crossed after all iterations is the norm of the change so far.
     """
     if classes < 2 or iterations < 1 or batch_size < 1:
-        raise ValueError(f"DeepFool needs classes >= 2, iterations >= 1, batch_size >= 1. Got {classes}, {iterations}, {batch_size}.")
+        raise ValueError(
+            f"DeepFool needs classes >= 2, iterations >= 1, batch_size >= 1. Got {classes}, {iterations}, {batch_size}."
+        )
     with _evaluating(model), torch.enable_grad():
         parts = [_batch(model, part.detach(), classes, iterations, overshoot) for part in images.split(batch_size)]
     return torch.cat(parts) if parts else images.new_empty(0, dtype=torch.float32)
@@ -57,7 +68,9 @@ def _batch(model: nn.Module, images: Tensor, classes: int, iterations: int, over
         active = active[reachable]
         change[active] += step[reachable]
         norms[active] = change[active].flatten(1).float().norm(dim=1)
-        with torch.no_grad():  # one more forward pass, which spares those that crossed a backward pass for each candidate
+        with (
+            torch.no_grad()
+        ):  # one more forward pass, which spares those that crossed a backward pass for each candidate
             answers = model(images[active] + (1 + overshoot) * change[active]).argmax(1) if len(active) else active
         active = active[answers == candidates[active, 0]]
         if len(active) == 0:
@@ -66,7 +79,8 @@ def _batch(model: nn.Module, images: Tensor, classes: int, iterations: int, over
 
 
 def _likeliest(logits: Tensor, classes: int) -> Tensor:
-    """int64 (b, classes): the answer, then the next ones. Of equal logits the first class is the answer, as `argmax` has it."""
+    """int64 (b, classes): the answer, then the next ones. Of equal logits the first class is the answer, as `argmax`
+    has it."""
     return logits.argsort(dim=1, descending=True, stable=True)[:, :classes]
 
 
@@ -75,7 +89,10 @@ def _step(model: nn.Module, point: Tensor, candidates: Tensor) -> tuple[Tensor, 
     point = point.requires_grad_()
     outputs = model(point).gather(1, candidates)
     columns = range(outputs.shape[1])
-    slopes = [torch.autograd.grad(outputs[:, c].sum(), point, retain_graph=c != columns[-1])[0].flatten(1).double() for c in columns]
+    slopes = [
+        torch.autograd.grad(outputs[:, c].sum(), point, retain_graph=c != columns[-1])[0].flatten(1).double()
+        for c in columns
+    ]
     ways = torch.stack(slopes[1:], dim=1) - slopes[0].unsqueeze(1)
     lead = (outputs[:, :1] - outputs[:, 1:]).detach().double().clamp(min=0)
     squares = ways.square().sum(2)

@@ -11,10 +11,11 @@ from orderdp.coresets.base import Evidence, residuals, scored
 
 @scored(needs=("correct", "losses"), family="training dynamics")
 def forgetting(evidence: Evidence, members: Tensor, rng: np.random.Generator) -> Tensor:
-    """Forgetting events: how often a sample was classified right at one presentation and wrong at the next (Toneva et al. 2019).
+    """Forgetting events: how often a sample was classified right at one presentation and wrong at the next (Toneva et
+    al. 2019).
 
-    A sample never classified right counts as forgotten infinitely often. With few epochs most counts are equal: then the sample first
-    classified right later goes first, and after that the one with the higher mean loss.
+    A sample never classified right counts as forgotten infinitely often. With few epochs most counts are equal: then
+    the sample first classified right later goes first, and after that the one with the higher mean loss.
     """
     correct = evidence.held("correct")[:, members]
     forgotten = (correct[:-1] & ~correct[1:]).sum(0).double()
@@ -41,6 +42,9 @@ def el2n(evidence: Evidence, members: Tensor, rng: np.random.Generator) -> Tenso
 
 
 def _error_norms(evidence: Evidence, members: Tensor) -> Tensor:
-    """float64 (early models, n); one proxy after the other, because only one set of outputs in double precision need fit."""
+    """float64 (early models, n); one proxy after the other, because only one set of outputs in double precision need
+    fit."""
     labels = evidence.labels[members]
-    return torch.stack([residuals(logits[members].double(), labels).norm(dim=1) for logits in evidence.held("early_logits")])
+    return torch.stack(
+        [residuals(logits[members].double(), labels).norm(dim=1) for logits in evidence.held("early_logits")]
+    )

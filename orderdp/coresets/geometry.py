@@ -39,8 +39,8 @@ def k_center(evidence: Evidence, members: Tensor, budget: int, rng: np.random.Ge
 def contextual_diversity(evidence: Evidence, members: Tensor, budget: int, rng: np.random.Generator) -> Tensor:
     """Farthest-first traversal of the proxies' outputs, by the symmetric Kullback-Leibler divergence of their softmax.
 
-    d(p, r) = 1/2 KL(p || r) + 1/2 KL(r || p) = 1/2 sum_c (p_c - r_c)(log p_c - log r_c). The measure of Agarwal et al. (2020) is one
-    of image segments; this is what remains of it in classification.
+    d(p, r) = 1/2 KL(p || r) + 1/2 KL(r || p) = 1/2 sum_c (p_c - r_c)(log p_c - log r_c). The measure of Agarwal et al.
+    (2020) is one of image segments; this is what remains of it in classification.
     """
     logs = evidence.log_probabilities(members).clamp_(min=math.log(SMALLEST)).float()
     probabilities = logs.exp()
@@ -80,10 +80,11 @@ def herding(evidence: Evidence, members: Tensor, budget: int, rng: np.random.Gen
 def _farthest_first(
     n: int, budget: int, distance: Callable[[int, Tensor | slice], Tensor], bound: Callable[[int], Tensor]
 ) -> Tensor:
-    """Positions 0..n-1, from 0 on: always the one whose distance to the nearest of those before is largest, the first of such.
+    """Positions 0..n-1, from 0 on: always the one whose distance to the nearest of those before is largest, the first
+    of such.
 
-    The exact distances are computed only where the bound leaves a choice: a matrix-vector product costs a fifth of them, and soon few
-    samples are nearer to a new centre than to an old one. Nothing n x n is ever held.
+    The exact distances are computed only where the bound leaves a choice: a matrix-vector product costs a fifth of
+    them, and soon few samples are nearer to a new centre than to an old one. Nothing n x n is ever held.
 
     Args:
         n: number of samples.

@@ -13,19 +13,24 @@ NEEDS = ("logits", "features", "validation_logits", "validation_features", "vali
 
 
 @ordered(needs=NEEDS, family="gradient matching", nested=False)
-def glister(evidence: Evidence, members: Tensor, budget: int, rng: np.random.Generator, *, rounds: int = 15, rate: float = 0.05) -> Tensor:
-    """GLISTER: greedy by the drop in validation loss that a step on the chosen samples would bring (Killamsetty et al. 2021).
+def glister(
+    evidence: Evidence, members: Tensor, budget: int, rng: np.random.Generator, *, rounds: int = 15, rate: float = 0.05
+) -> Tensor:
+    """GLISTER: greedy by the drop in validation loss that a step on the chosen samples would bring (Killamsetty et al.
+    2021).
 
-    gain_i = <g_i, grad L_val(theta - (rate / budget) sum_{j in S} g_j)>, with gradients of the last layer. The validation logits are linear
-    in that layer, so that they follow each step exactly. Paper: the sum has the learning rate as its factor; here: the mean over the
-    budget has, because a sum over thousands leaves the neighbourhood of theta in which the gain means anything.
+    gain_i = <g_i, grad L_val(theta - (rate / budget) sum_{j in S} g_j)>, with gradients of the last layer. The
+    validation logits are linear in that layer, so that they follow each step exactly. Paper: the sum has the learning
+    rate as its factor; here: the mean over the budget has, because a sum over thousands leaves the neighbourhood of
+    theta in which the gain means anything.
 
     Args:
         evidence: with logits, features and a validation split held out of the training set.
         members: of one class, or all. The validation loss is that of all classes.
         budget: how many to choose.
         rng: unused.
-        rounds: how often the validation gradient is taken anew; the budget is split evenly. From `budget` on: after every sample.
+        rounds: how often the validation gradient is taken anew; the budget is split evenly. From `budget` on: after
+            every sample.
         rate: step size.
     """
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
@@ -33,12 +38,20 @@ def glister(evidence: Evidence, members: Tensor, budget: int, rng: np.random.Gen
     logits = evidence.held("validation_logits").double()
     inputs = with_one(evidence.held("validation_features").float())
     positions = greedy(
-        gradients(evidence, members), logits, inputs, evidence.held("validation_labels"), budget, rounds=rounds, rate=rate / budget
+        gradients(evidence, members),
+        logits,
+        inputs,
+        evidence.held("validation_labels"),
+        budget,
+        rounds=rounds,
+        rate=rate / budget,
     )
     return members[positions]
 
 
-def greedy(training: Gradients, logits: Tensor, inputs: Tensor, labels: Tensor, budget: int, *, rounds: int, rate: float) -> Tensor:
+def greedy(
+    training: Gradients, logits: Tensor, inputs: Tensor, labels: Tensor, budget: int, *, rounds: int, rate: float
+) -> Tensor:
     """Positions of the samples chosen, in that order.
 
     Args:

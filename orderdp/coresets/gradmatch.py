@@ -16,9 +16,12 @@ LEAST_WEIGHT = 1e-6  # of the mean: a chosen sample that the best weights give n
 
 
 def matched_weights(evidence: Evidence, members: Tensor, chosen: Tensor, *, ridge: float = 0.5) -> Tensor:
-    """The weights >= 0 with which the chosen samples' gradients come closest to the sum over all members, for this very cut."""
+    """The weights >= 0 with which the chosen samples' gradients come closest to the sum over all members, for this very
+    cut."""
     parts = gradients(evidence, members).scaled()
-    weights = fit(parts.take(places(evidence, members, chosen)), parts.total(), ridge * float(parts.squares().mean())).double()
+    weights = fit(
+        parts.take(places(evidence, members, chosen)), parts.total(), ridge * float(parts.squares().mean())
+    ).double()
     even = len(members) / len(chosen)
     if float(weights.sum()) <= 0:  # all gradients are 0, or none points the right way
         return torch.full_like(weights, even)
@@ -27,12 +30,20 @@ def matched_weights(evidence: Evidence, members: Tensor, chosen: Tensor, *, ridg
 
 @ordered(needs=("logits", "features"), family="gradient matching", weigh=matched_weights)
 def gradmatch(
-    evidence: Evidence, members: Tensor, budget: int, rng: np.random.Generator, *, ridge: float = 0.5, growth: float = 0.02
+    evidence: Evidence,
+    members: Tensor,
+    budget: int,
+    rng: np.random.Generator,
+    *,
+    ridge: float = 0.5,
+    growth: float = 0.02,
 ) -> Tensor:
-    """GradMatch: orthogonal matching pursuit of the full gradient by samples' gradients, weighted (Killamsetty et al. 2021).
+    """GradMatch: orthogonal matching pursuit of the full gradient by samples' gradients, weighted (Killamsetty et al.
+    2021).
 
-    Always the sample whose last-layer gradient has the largest product with what is left of the sum over all members; then the weights
-    w >= 0 of all chosen ones anew: min ||sum_S w_i g_i - sum_i g_i||^2 + ridge mean_i ||g_i||^2 ||w||^2.
+    Always the sample whose last-layer gradient has the largest product with what is left of the sum over all members;
+    then the weights w >= 0 of all chosen ones anew: min ||sum_S w_i g_i - sum_i g_i||^2 + ridge mean_i ||g_i||^2
+    ||w||^2.
 
     Args:
         evidence: with logits and features.
@@ -40,8 +51,8 @@ def gradmatch(
         budget: how many to choose.
         rng: unused.
         ridge: relative to the mean squared norm of the gradients, so that it does not depend on the loss's scale.
-        growth: how many are chosen between two fits, as a share of those chosen so far; at least one. 0.02 fits after every sample up to
-            the hundredth, 0 (the original pursuit) after all.
+        growth: how many are chosen between two fits, as a share of those chosen so far; at least one. 0.02 fits after
+            every sample up to the hundredth, 0 (the original pursuit) after all.
     """
     for name, value in (("ridge", ridge), ("growth", growth)):
         if not 0 <= value < float("inf"):
@@ -70,7 +81,13 @@ def pursue(parts: Gradients, budget: int, *, penalty: float, growth: float = 0.0
 
 
 def fit(
-    parts: Gradients, target: Tensor, penalty: float, start: Tensor | None = None, *, tolerance: float = 1e-5, limit: int = 1000
+    parts: Gradients,
+    target: Tensor,
+    penalty: float,
+    start: Tensor | None = None,
+    *,
+    tolerance: float = 1e-5,
+    limit: int = 1000,
 ) -> Tensor:
     """argmin over w >= 0 of ||sum_i w_i g_i - target||^2 + penalty ||w||^2.
 
@@ -131,7 +148,8 @@ def _inner_products(parts: Gradients, penalty: float) -> Callable[[Tensor], Tens
 
 
 def _safe_step(apply: Callable[[Tensor], Tensor], start: Tensor, rounds: int = 4) -> float:
-    """One over the largest eigenvalue, estimated from below by the power method; the projection is stable up to twice that."""
+    """One over the largest eigenvalue, estimated from below by the power method; the projection is stable up to twice
+    that."""
     vector, largest = start, 0.0
     for _ in range(rounds):
         vector = vector / vector.norm().clamp(min=1e-38)

@@ -1,4 +1,5 @@
-"""How much the parameters, or the validation loss, would move if a sample were left out; and samples whose moves cancel."""
+"""How much the parameters, or the validation loss, would move if a sample were left out; and samples whose moves
+cancel."""
 
 from __future__ import annotations
 
@@ -25,14 +26,17 @@ def influence(
     damping: float = 0.01,
     projection: int = 256,
 ) -> Tensor:
-    """Influence functions: the samples whose removal would move the last layer's parameters most, ||H^-1 g_i|| (Koh & Liang 2017).
+    """Influence functions: the samples whose removal would move the last layer's parameters most, ||H^-1 g_i|| (Koh &
+    Liang 2017).
 
     Args:
         evidence: with logits and features; for the target "loss" with a validation split too.
         members: all samples.
         rng: unused.
-        target: "parameters"; or "loss": the samples whose larger weight would lower the validation loss most, grad L_val^T H^-1 g_i.
-        curvature: H as "exact", "kronecker" or by "cg"; "auto" is exact up to an order k(d + 1) of 6,000, else Kronecker.
+        target: "parameters"; or "loss": the samples whose larger weight would lower the validation loss most, grad
+            L_val^T H^-1 g_i.
+        curvature: H as "exact", "kronecker" or by "cg"; "auto" is exact up to an order k(d + 1) of 6,000, else
+            Kronecker.
         damping: added to H's diagonal.
         projection: with "cg" the norm is estimated from so many random directions, each a system to solve.
     """
@@ -62,11 +66,12 @@ def dataset_pruning(
     sweeps: int = 50,
     temperature: float = 1.0,
 ) -> Tensor:
-    """Dataset pruning: drops samples that together move the parameters least, min ||sum_dropped H^-1 g_i / n|| (Yang et al. 2023).
+    """Dataset pruning: drops samples that together move the parameters least, min ||sum_dropped H^-1 g_i / n|| (Yang et
+    al. 2023).
 
-    The cardinality-guaranteed form. The vectors are projected to a few random directions, and two searches swap a dropped sample with a kept
-    one until no swap shortens the sum: one from the set that drops the shortest vectors, one from where a simulated annealing ends. The
-    better set is the answer.
+    The cardinality-guaranteed form. The vectors are projected to a few random directions, and two searches swap a
+    dropped sample with a kept one until no swap shortens the sum: one from the set that drops the shortest vectors, one
+    from where a simulated annealing ends. The better set is the answer.
 
     Args:
         evidence: with logits and features.

@@ -1,4 +1,5 @@
-"""The loss's gradient by the last layer's weights and bias, in closed form: g_i = (p_i - y_i) (x) [h_i; 1]. Never held as n x k(d + 1)."""
+"""The loss's gradient by the last layer's weights and bias, in closed form: g_i = (p_i - y_i) (x) [h_i; 1]. Never held
+as n x k(d + 1)."""
 
 from __future__ import annotations
 
@@ -40,13 +41,15 @@ class Gradients(NamedTuple):
         return errors.T @ self.inputs
 
     def scaled(self) -> Gradients:
-        """The same directions and proportions, with errors up to 1: squares of a well-trained network's would leave float32's range."""
+        """The same directions and proportions, with errors up to 1: squares of a well-trained network's would leave
+        float32's range."""
         largest = self.errors.abs().max()
         return Gradients(self.errors / largest, self.inputs) if float(largest) > 0 else self
 
 
 def gradients(evidence: Evidence, members: Tensor, *, dtype: torch.dtype = torch.float32) -> Gradients:
-    """The gradients of the last proxy. Errors are computed in double precision, so that a softmax near 1 keeps its digits."""
+    """The gradients of the last proxy. Errors are computed in double precision, so that a softmax near 1 keeps its
+    digits."""
     errors = residuals(evidence.held("logits")[-1, members].double(), evidence.labels[members])
     return Gradients(errors.to(dtype), with_one(evidence.held("features")[members].to(dtype)))
 

@@ -26,7 +26,8 @@ def prototypes(
 ) -> Tensor:
     """Distance of a sample's features to the centre of its cluster (Sorscher et al. 2022).
 
-    Paper: features of a self-supervised network, cosine distance; here: those of the proxy, Euclidean distance unless asked otherwise.
+    Paper: features of a self-supervised network, cosine distance; here: those of the proxy, Euclidean distance unless
+    asked otherwise.
 
     Args:
         evidence: the proxy's features.
@@ -39,7 +40,9 @@ def prototypes(
         starts: k-means is run that often, and the tightest clustering counts.
     """
     if keep not in ("hard", "easy") or metric not in ("euclidean", "cosine"):
-        raise ValueError(f"'prototypes' takes keep = hard or easy, metric = euclidean or cosine. Got {keep!r}, {metric!r}.")
+        raise ValueError(
+            f"'prototypes' takes keep = hard or easy, metric = euclidean or cosine. Got {keep!r}, {metric!r}."
+        )
     features = evidence.held("features")[members].float()
     if metric == "cosine":
         features = torch.nn.functional.normalize(features, dim=1)
@@ -50,7 +53,9 @@ def prototypes(
     size = cluster.bincount().clamp(min=1)
     centers = features.new_zeros(len(size), features.shape[1]).index_add_(0, cluster, features) / size.unsqueeze(1)
     if metric == "cosine":
-        distance = 1 - (features * torch.nn.functional.normalize(centers, dim=1)[cluster]).sum(1)  # all-zero features: 1
+        distance = 1 - (features * torch.nn.functional.normalize(centers, dim=1)[cluster]).sum(
+            1
+        )  # all-zero features: 1
     else:
         distance = (features - centers[cluster]).square().sum(1).sqrt()
     return distance if keep == "hard" else -distance
@@ -62,7 +67,9 @@ def _k_means(features: Tensor, clusters: int, starts: int, rng: np.random.Genera
         from sklearn.cluster import KMeans
         from sklearn.exceptions import ConvergenceWarning
     except ImportError:
-        raise ValueError("'prototypes' needs scikit-learn for k-means; with supervised = True it does without.") from None
+        raise ValueError(
+            "'prototypes' needs scikit-learn for k-means; with supervised = True it does without."
+        ) from None
     if not 1 <= clusters <= len(features):
         raise ValueError(f"The 'clusters' of 'prototypes' must be in 1..n = {len(features)}. Got {clusters!r}.")
     if starts < 1:

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def quotas(sizes: Sequence[int], budget: int, keys: Sequence[int] | NDArray[np.int64], *, equal: bool = False) -> NDArray[np.int64]:
+def quotas(
+    sizes: Sequence[int], budget: int, keys: Sequence[int] | NDArray[np.int64], *, equal: bool = False
+) -> NDArray[np.int64]:
     """Splits a budget over classes: at least one sample of each, never more than it has, the sum exactly the budget.
 
-    Shares are in proportion to the sizes, or equal; those below 1 are raised to it, those above a class's size cut to it, and the
-    other classes share what is left by the same rule. Then largest remainder: every class gets the whole part of its share, and the
-    classes with the largest fractions one more.
+    Shares are in proportion to the sizes, or equal; those below 1 are raised to it, those above a class's size cut to
+    it, and the other classes share what is left by the same rule. Then largest remainder: every class gets the whole
+    part of its share, and the classes with the largest fractions one more.
 
     Args:
         sizes: samples in each class, at least one.
@@ -35,8 +37,8 @@ def quotas(sizes: Sequence[int], budget: int, keys: Sequence[int] | NDArray[np.i
 def _bounded(parts: Sequence[int], sizes: Sequence[int], budget: int) -> list[Fraction]:
     """Exact shares proportional to `parts`, each between 1 and its size, summing to the budget.
 
-    To move classes to one bound moves the others towards the other bound. So each round settles only the side on which more is to be
-    moved: those classes stay at their bound whatever becomes of the rest.
+    To move classes to one bound moves the others towards the other bound. So each round settles only the side on which
+    more is to be moved: those classes stay at their bound whatever becomes of the rest.
     """
     shares = [Fraction(0)] * len(sizes)
     free, left = set(range(len(sizes))), budget

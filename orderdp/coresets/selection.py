@@ -20,20 +20,27 @@ Balance = bool | Literal["equal"]
 
 
 def select(
-    name: str, evidence: Evidence, budgets: Sequence[int], rng: np.random.Generator, *, balance: Balance = True, **options: Any
+    name: str,
+    evidence: Evidence,
+    budgets: Sequence[int],
+    rng: np.random.Generator,
+    *,
+    balance: Balance = True,
+    **options: Any,
 ) -> list[Selection]:
     """Coresets of one method, one for each budget.
 
-    A budget's answer is the same whatever other budgets are asked for with it, and a function of the evidence, the options and `rng`;
-    it uses no other randomness. If the samples are renumbered, other samples may win where a method is indifferent, and no others.
+    A budget's answer is the same whatever other budgets are asked for with it, and a function of the evidence, the
+    options and `rng`; it uses no other randomness. If the samples are renumbered, other samples may win where a method
+    is indifferent, and no others.
 
     Args:
         name: a key of `CORESETS`.
         evidence: what the proxy left, with everything that the method `needs`.
         budgets: sizes of the coresets, each from 1 (with `balance` from the number of classes) to n.
         rng: is advanced by the same amount whatever the method.
-        balance: True selects from each class in proportion to its size, "equal" as many from each (small classes whole), and the classes
-            take turns in the result; False selects from all samples at once.
+        balance: True selects from each class in proportion to its size, "equal" as many from each (small classes
+            whole), and the classes take turns in the result; False selects from all samples at once.
         options: keyword-only arguments of the method.
 
     Raises:
@@ -52,7 +59,9 @@ def select(
     shuffled = torch.from_numpy(everyone).to(evidence.labels.device)
     groups = _by_class(shuffled, evidence.labels) if balance else [shuffled]
     turns = keys[[int(evidence.labels[group[0]]) for group in groups]] if balance else keys[:1]
-    shares = [quotas([len(group) for group in groups], int(budget), turns, equal=balance == "equal") for budget in budgets]
+    shares = [
+        quotas([len(group) for group in groups], int(budget), turns, equal=balance == "equal") for budget in budgets
+    ]
     answer = _answers(partial(function, evidence, **options), method, shuffled, groups, shares, seed)
 
     selections = []
@@ -96,7 +105,8 @@ def _answers(
 
 
 def _descending(scores: Tensor) -> Tensor:
-    """Positions from the largest score to the smallest; equal ones in the order given. Rows are compared column by column."""
+    """Positions from the largest score to the smallest; equal ones in the order given. Rows are compared column by
+    column."""
     assert not bool(scores.isnan().any()), "a method scored a sample NaN"
     columns = scores.reshape(len(scores), -1)
     order = torch.arange(len(scores), device=scores.device)
@@ -114,19 +124,26 @@ def _by_class(shuffled: Tensor, labels: Tensor) -> list[Tensor]:
 
 
 def _take_turns(share: NDArray[np.int64], turns: NDArray[np.int64]) -> Tensor:
-    """Merges the classes' answers, concatenated, so that any beginning of the result holds them in about their proportions."""
+    """Merges the classes' answers, concatenated, so that any beginning of the result holds them in about their
+    proportions."""
     place = np.concatenate([(np.arange(quota) + 0.5) / quota for quota in share])
     return torch.from_numpy(np.lexsort((np.repeat(turns, share), place)))
 
 
 def _weights(
-    weigh: Callable[..., Tensor], evidence: Evidence, groups: Sequence[Tensor], chosen: Sequence[Tensor], options: Mapping[str, Any]
+    weigh: Callable[..., Tensor],
+    evidence: Evidence,
+    groups: Sequence[Tensor],
+    chosen: Sequence[Tensor],
+    options: Mapping[str, Any],
 ) -> Tensor:
     """float32: the chosen ones' weights, concatenated, with mean 1."""
     known = {key: value for key, value in options.items() if key in _options(weigh)}
     parts = [weigh(evidence, group, some, **known).double().cpu() for group, some in zip(groups, chosen, strict=True)]
     weights = torch.cat(parts)
-    assert bool((weights.isfinite() & (weights > 0)).all()), f"{weigh.__name__} gave a weight that is not positive and finite"
+    assert bool((weights.isfinite() & (weights > 0)).all()), (
+        f"{weigh.__name__} gave a weight that is not positive and finite"
+    )
     return (weights / weights.mean()).float()
 
 

@@ -1,11 +1,11 @@
 """Facility location: samples such that every other one has one near it. On features, and on gradients (CRAIG).
 
-Maximising sum_i max_{j in S} (C - d_ij) is the same as minimising the distances to the nearest chosen sample, whatever the constant C: it
-only has to make every term positive for the greedy answer to be within 1 - 1/e of the best (Nemhauser et al. 1978). So this module deals
-in distances, and the first choice is the medoid.
+Maximising sum_i max_{j in S} (C - d_ij) is the same as minimising the distances to the nearest chosen sample, whatever
+the constant C: it only has to make every term positive for the greedy answer to be within 1 - 1/e of the best
+(Nemhauser et al. 1978). So this module deals in distances, and the first choice is the medoid.
 
-Two samples that are each other's nearest often gain exactly the same. So that such ties are ties, whatever blocks the distances come in,
-these are computed in double precision, kept in single, and summed in double, which loses nothing.
+Two samples that are each other's nearest often gain exactly the same. So that such ties are ties, whatever blocks the
+distances come in, these are computed in double precision, kept in single, and summed in double, which loses nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ MATRIX = 8192  # largest group whose distances are held at once: 256 MB. Those o
 BLOCK = 2**23  # distances computed at a time: 64 MB
 FIRST_TRIALS, MOST_TRIALS = 8, 64  # candidates evaluated together; twice as many each time until one wins
 
-SAME = 2.0**-43  # squared distances below this share of the vectors' squares are 0: rounding could tell equal samples apart
+SAME = (
+    2.0**-43
+)  # squared distances below this share of the vectors' squares are 0: rounding could tell equal samples apart
 
 Distances = Callable[[Tensor], Tensor]
 """Positions (b,) -> float32 (b, m), the distances of all m members of a group to them."""
@@ -33,7 +35,12 @@ Distances = Callable[[Tensor], Tensor]
 
 @ordered(needs=("features",), family="geometry")
 def facility_location(
-    evidence: Evidence, members: Tensor, budget: int, rng: np.random.Generator, *, metric: Literal["euclidean", "cosine"] = "euclidean"
+    evidence: Evidence,
+    members: Tensor,
+    budget: int,
+    rng: np.random.Generator,
+    *,
+    metric: Literal["euclidean", "cosine"] = "euclidean",
 ) -> Tensor:
     """Facility location on the features: always the sample that shortens the distances to the nearest chosen one most.
 
@@ -51,13 +58,19 @@ def facility_location(
 
 
 def cluster_sizes(evidence: Evidence, members: Tensor, chosen: Tensor) -> Tensor:
-    """How many members each chosen sample is the nearest to, itself included; of equally near ones the first chosen counts."""
-    return nearest_counts(gradient_distances(gradients(evidence, members, dtype=torch.float64)), places(evidence, members, chosen), len(members))
+    """How many members each chosen sample is the nearest to, itself included; of equally near ones the first chosen
+    counts."""
+    return nearest_counts(
+        gradient_distances(gradients(evidence, members, dtype=torch.float64)),
+        places(evidence, members, chosen),
+        len(members),
+    )
 
 
 @ordered(needs=("logits", "features"), family="gradient matching", weigh=cluster_sizes)
 def craig(evidence: Evidence, members: Tensor, budget: int, rng: np.random.Generator) -> Tensor:
-    """CRAIG: facility location on the last layer's gradients, each chosen one weighted by its cluster (Mirzasoleiman et al. 2020)."""
+    """CRAIG: facility location on the last layer's gradients, each chosen one weighted by its cluster (Mirzasoleiman et
+    al. 2020)."""
     parts = gradients(evidence, members, dtype=torch.float64)
     return members[greedy(gradient_distances(parts), len(members), budget)]
 
@@ -113,7 +126,9 @@ def greedy(distances: Distances, m: int, budget: int) -> Tensor:
         return torch.sub(nearest, distances(rows)).clamp_(min=0).sum(1).tolist()
 
     # Entries: (-gain, position, size of the set that the gain is for).
-    heap = [(-gain, row, 1) for rows in blocks for row, gain in zip(rows.tolist(), gains(rows), strict=True) if row != best]
+    heap = [
+        (-gain, row, 1) for rows in blocks for row, gain in zip(rows.tolist(), gains(rows), strict=True) if row != best
+    ]
     heapq.heapify(heap)
     trials = FIRST_TRIALS
     while len(order) < budget:
@@ -133,7 +148,8 @@ def greedy(distances: Distances, m: int, budget: int) -> Tensor:
 
 
 def nearest_counts(distances: Distances, chosen: Tensor, m: int) -> Tensor:
-    """float (len(chosen),): how many of m samples have each chosen position as their nearest; every chosen one has at least itself."""
+    """float (len(chosen),): how many of m samples have each chosen position as their nearest; every chosen one has at
+    least itself."""
     owner = torch.zeros(m, dtype=torch.int64, device=chosen.device)
     least = torch.full((m,), torch.inf, device=chosen.device, dtype=torch.float64)
     first = 0

@@ -1,4 +1,5 @@
-"""Which rows to leave out so that the sum of those left out is short: annealing by swaps, and descent until no swap helps."""
+"""Which rows to leave out so that the sum of those left out is short: annealing by swaps, and descent until no swap
+helps."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ FEWEST = 20_000  # swaps that an annealing proposes at least: sets of a dozen ro
 BLOCK = 64  # dropped rows that a step of the descent compares with all kept ones in one matrix product
 
 
-def least_sum(shifts: Vectors, budget: int, rng: np.random.Generator, *, steps: int, temperature: float) -> tuple[Rows, float]:
+def least_sum(
+    shifts: Vectors, budget: int, rng: np.random.Generator, *, steps: int, temperature: float
+) -> tuple[Rows, float]:
     """The rows to keep so that ||sum of the dropped rows|| is small: the best of two descents.
 
-    One descent begins with the longest rows kept, the other where an annealing from there ends. Both are needed. Where lengths differ by
-    orders of magnitude, the first ends lower, because no temperature suits all rows. Where they differ by a factor of a few, the second
-    does: it has found sums that cancel.
+    One descent begins with the longest rows kept, the other where an annealing from there ends. Both are needed. Where
+    lengths differ by orders of magnitude, the first ends lower, because no temperature suits all rows. Where they
+    differ by a factor of a few, the second does: it has found sums that cancel.
 
     Args:
         shifts: (m, r), finite; in random order if equal rows are to be treated alike.
@@ -42,8 +45,8 @@ def least_sum(shifts: Vectors, budget: int, rng: np.random.Generator, *, steps: 
 def descend(shifts: Vectors, order: Rows, budget: int) -> tuple[Rows, float]:
     """Swaps a dropped row with a kept one as long as that shortens the sum of the dropped ones.
 
-    Goes through the dropped rows in blocks and makes the best swap of a block until it has none. A swap that lets a in and takes b out
-    changes the square by 2 v.(S_a - S_b) + ||S_a - S_b||^2, where v is the sum of the dropped rows.
+    Goes through the dropped rows in blocks and makes the best swap of a block until it has none. A swap that lets a in
+    and takes b out changes the square by 2 v.(S_a - S_b) + ||S_a - S_b||^2, where v is the sum of the dropped rows.
 
     Args:
         shifts: (m, r).
@@ -51,8 +54,8 @@ def descend(shifts: Vectors, order: Rows, budget: int) -> tuple[Rows, float]:
         budget: 1..m-1.
 
     Returns:
-        (the rows in the same form, the squared length). All pairs were compared since the last swap, and none shortens the sum by more
-        than rounding errors do.
+        (the rows in the same form, the squared length). All pairs were compared since the last swap, and none shortens
+        the sum by more than rounding errors do.
     """
     order = order.copy()
     kept, dropped = order[:budget], order[budget:]
@@ -68,7 +71,9 @@ def descend(shifts: Vectors, order: Rows, budget: int) -> tuple[Rows, float]:
             stay, leave = np.unravel_index(int(rise.argmin()), rise.shape)
             old, new = block[leave], kept[stay]
             moved = total + (shifts[new] - shifts[old])
-            if not float(moved @ moved) < square * (1 - 1e-12):  # measured, not foretold: the loop ends whatever is rounded
+            if not float(moved @ moved) < square * (
+                1 - 1e-12
+            ):  # measured, not foretold: the loop ends whatever is rounded
                 break
             total, square, compared = moved, float(moved @ moved), 0
             kept[stay], block[leave] = old, new
@@ -92,11 +97,12 @@ def anneal(
         budget: 1..m-1.
         rng: proposes swaps and accepts bad ones.
         steps: swaps proposed.
-        temperature: of the start, relative to the median squared distance of two rows that differ, because a few long rows would
-            decide the mean; it falls geometrically.
+        temperature: of the start, relative to the median squared distance of two rows that differ, because a few long
+            rows would decide the mean; it falls geometrically.
 
     Returns:
-        (the rows in the same form, for the best set visited; the best squared length so far: at the start and after each time it fell).
+        (the rows in the same form, for the best set visited; the best squared length so far: at the start and after
+        each time it fell).
     """
     place = order.copy()  # rows kept, then rows dropped
     total = shifts[place[budget:]].sum(0)
@@ -133,7 +139,8 @@ def _typical_distance(shifts: Vectors, rng: np.random.Generator) -> float:
 
 
 def _proposals(m: int, budget: int, steps: int, rng: np.random.Generator) -> Iterator[tuple[int, int, float]]:
-    """Pairs of a place kept and a place dropped, with -log of a uniform number, in which Metropolis' rule is `rise < heat * luck`."""
+    """Pairs of a place kept and a place dropped, with -log of a uniform number, in which Metropolis' rule is `rise <
+    heat * luck`."""
     for first in range(0, steps, 65536):
         count = min(65536, steps - first)
         yield from zip(

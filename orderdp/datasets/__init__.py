@@ -46,8 +46,8 @@ def get(name: str) -> ImageDataset | Folders:
 def prepare(name: str, out: Path, *, places: Sequence[Path] = ()) -> None:
     """Find the raw files of a data set, check them, and write its prepared form.
 
-    Searched in order: `places`, the system's folder, torchvision's download. Of ImageNet and its like, which are in `places` only,
-    the prepared form is an index.
+    Searched in order: `places`, the system's folder, torchvision's download. Of ImageNet and its like, which are in
+    `places` only, the prepared form is an index.
 
     Args:
         name: key in `DATASETS`.

@@ -74,9 +74,7 @@ class Cifar(ImageDataset):
             # A row is the image's red, green and blue plane, each row by row.
             return rows.reshape(len(labels), *self.shape), labels
         except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DatasetError(
-                f"{path} is no batch of {self.name} ({type(error).__name__}: {error})."
-            ) from error
+            raise DatasetError(f"{path} is no batch of {self.name} ({type(error).__name__}: {error}).") from error
 
 
 # The function that pickled arrays name; its module has moved within NumPy, so that it is taken from an array.
@@ -146,10 +144,7 @@ CIFAR100 = Cifar(
     n_test=10_000,
     mean=(0.5071, 0.4865, 0.4409),
     std=(0.2673, 0.2564, 0.2762),
-    raw={
-        "train": "md5:16019d7e3df5f24257cddd939b257f8d",
-        "test": "md5:f0ef6b0ae62326f3e7ffdfab6717acfc",
-    },
+    raw={"train": "md5:16019d7e3df5f24257cddd939b257f8d", "test": "md5:f0ef6b0ae62326f3e7ffdfab6717acfc"},
     torchvision_name="CIFAR100",
     wanted="folder cifar-100-python or file cifar-100-python.tar.gz",
     folder="cifar-100-python",

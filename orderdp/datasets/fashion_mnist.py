@@ -53,9 +53,7 @@ def _content(path: Path) -> bytes:
         with gzip.open(path) as stream:
             return stream.read()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DatasetError(
-            f"{path} is truncated or not a gzip file ({error}). Delete or replace it."
-        ) from error
+        raise DatasetError(f"{path} is truncated or not a gzip file ({error}). Delete or replace it.") from error
 
 
 def parse_idx(content: bytes, path: Path) -> np.ndarray:
@@ -76,9 +74,7 @@ def parse_idx(content: bytes, path: Path) -> np.ndarray:
     start = 4 + 4 * axes
     shape = tuple(np.frombuffer(content[4:start], dtype=">u4").tolist()) if len(content) >= start else ()
     if not shape or len(content) != start + int(np.prod(shape)):
-        raise DatasetError(
-            f"{path} is no idx file of unsigned bytes, or it is truncated. Delete or replace it."
-        )
+        raise DatasetError(f"{path} is no idx file of unsigned bytes, or it is truncated. Delete or replace it.")
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)
 
 

@@ -1,13 +1,14 @@
 """Data sets of photographs that stay in their files: folders of classes, or tar shards, with an index of every sample.
 
-Pruning chooses samples by their number, so every sample must be reachable by it. In folders a sample is a file. In shards (the tar files of
-WebDataset: members `<key>.jpg` and `<key>.cls` side by side) the index holds, for every sample, its shard and the offset and length of the
-image in it, found by reading the tar headers once when the data set is prepared; later one read at that offset brings it. WebDataset's own
-readers stream a shard from its beginning, which a selection cannot use.
+Pruning chooses samples by their number, so every sample must be reachable by it. In folders a sample is a file. In
+shards (the tar files of WebDataset: members `<key>.jpg` and `<key>.cls` side by side) the index holds, for every
+sample, its shard and the offset and length of the image in it, found by reading the tar headers once when the data set
+is prepared; later one read at that offset brings it. WebDataset's own readers stream a shard from its beginning, which
+a selection cannot use.
 
-The prepared form is small: names, labels and places as .npy files, a manifest, and a link `images` to where the files lie. Its digest covers
-names, sizes and labels, not the contents: reading 150 GB at every preparation would take hours, and a file that cannot be decoded is
-named when it is met.
+The prepared form is small: names, labels and places as .npy files, a manifest, and a link `images` to where the files
+lie. Its digest covers names, sizes and labels, not the contents: reading 150 GB at every preparation would take hours,
+and a file that cannot be decoded is named when it is met.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Folders:
     @property
     def used_classes(self) -> int:
         """Number of classes after `subset`."""
-        return self.classes if self.subset is None else self.subset if isinstance(self.subset, int) else len(self.subset)
+        return (
+            self.classes if self.subset is None else self.subset if isinstance(self.subset, int) else len(self.subset)
+        )
 
 
 @dataclass(eq=False)

@@ -41,8 +41,8 @@ def write_index(dataset: Folders, out: Path, places: Sequence[Path]) -> None:
     Args:
         dataset: entry of `DATASETS`.
         out: folder to make; an older index in it is replaced. It appears whole or not at all.
-        places: folders, of which the first that exists must hold the data set: `train/` and `val/` with a folder per class, or with
-            tar shards.
+        places: folders, of which the first that exists must hold the data set: `train/` and `val/` with a folder per
+            class, or with tar shards.
 
     Raises:
         DatasetError: no place exists, or the first one that does is not as it should be; names the path.
@@ -96,7 +96,9 @@ def read_index(dataset: Folders, folder: Path) -> FolderData:
         facts = {key: manifest[key] for key in _facts(dataset)}
         pins, in_shards, digest = manifest["files"], manifest["in_shards"], manifest["digest"]
     except (FileNotFoundError, NotADirectoryError):
-        raise DatasetError(f"The data set '{dataset.name}' is not prepared: {folder} has no {MANIFEST}. Run {command}.") from None
+        raise DatasetError(
+            f"The data set '{dataset.name}' is not prepared: {folder} has no {MANIFEST}. Run {command}."
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"{folder / MANIFEST} is damaged ({type(error).__name__}: {error}). Delete {folder} and run {command}."
@@ -108,7 +110,9 @@ def read_index(dataset: Folders, folder: Path) -> FolderData:
             )
     root = folder / LINK
     if not root.is_dir():
-        raise DatasetError(f"{root} leads to {os.readlink(root) if root.is_symlink() else 'nothing'}, which is not there. Run {command}.")
+        raise DatasetError(
+            f"{root} leads to {os.readlink(root) if root.is_symlink() else 'nothing'}, which is not there. Run {command}."
+        )
     splits = {}
     for split in SPLITS:
         arrays: dict[str, Any] = {}
@@ -119,7 +123,9 @@ def read_index(dataset: Folders, folder: Path) -> FolderData:
             arrays[name] = np.load(file, allow_pickle=False)
         names = Names(arrays.pop("names"), arrays.pop("ends"))
         splits[split] = Split(root=root, names=names, in_shards=in_shards[split], **arrays)
-    return FolderData(dataset.name, splits["train"], splits["test"], dataset.used_classes, dataset.mean, dataset.std, digest)
+    return FolderData(
+        dataset.name, splits["train"], splits["test"], dataset.used_classes, dataset.mean, dataset.std, digest
+    )
 
 
 def _root(dataset: Folders, places: Sequence[Path]) -> Path:
@@ -137,7 +143,9 @@ def _root(dataset: Folders, places: Sequence[Path]) -> Path:
 
 def _find(dataset: Folders, root: Path, split: str) -> Found:
     folder = root / split
-    shards = sorted(path for path in (folder if folder.is_dir() else root).glob("*.tar") if folder.is_dir() or split in path.name)
+    shards = sorted(
+        path for path in (folder if folder.is_dir() else root).glob("*.tar") if folder.is_dir() or split in path.name
+    )
     if shards:
         return _in_shards(dataset, root, shards)
     if not folder.is_dir():
@@ -157,7 +165,11 @@ def _in_folders(dataset: Folders, root: Path, folder: Path) -> Found:
     names_digest = hashlib.sha256("\n".join(classes).encode()).hexdigest()
     if len(classes) != dataset.classes:
         others = {
-            entry.name for split in SPLITS.values() if (root / split).is_dir() for entry in os.scandir(root / split) if entry.is_dir()
+            entry.name
+            for split in SPLITS.values()
+            if (root / split).is_dir()
+            for entry in os.scandir(root / split)
+            if entry.is_dir()
         }
         missing = [str(folder / name) for name in sorted(others - set(classes))[:3]]
         raise DatasetError(
@@ -197,7 +209,9 @@ def _used(dataset: Folders, classes: list[str], folder: Path) -> list[str]:
 
 def _in_shards(dataset: Folders, root: Path, shards: list[Path]) -> Found:
     if isinstance(dataset.subset, tuple):
-        raise DatasetError(f"{shards[0]} is a shard, which holds class numbers: the subset '{dataset.name}', by names, needs folders.")
+        raise DatasetError(
+            f"{shards[0]} is a shard, which holds class numbers: the subset '{dataset.name}', by names, needs folders."
+        )
     found = Found([], [], [], [], [], in_shards=True)
     for number, shard in enumerate(shards):
         found.names.append(str(shard.relative_to(root)))
@@ -217,7 +231,8 @@ def _in_shards(dataset: Folders, root: Path, shards: list[Path]) -> Found:
 
 
 def _members(shard: Path) -> Iterator[tuple[int, int, int]]:
-    """(label, offset, length) of each sample of a shard. Its members stand together and share their name up to the first dot."""
+    """(label, offset, length) of each sample of a shard. Its members stand together and share their name up to the
+    first dot."""
     try:
         with tarfile.open(shard, "r:") as tar:  # "r:" refuses compressed tars, in which no offset leads to an image
             key, image, label = None, None, None

@@ -1,4 +1,5 @@
-"""Wrong labels on purpose: for experiments with label noise. Ours: the paper names noisy labels as future work (section F)."""
+"""Wrong labels on purpose: for experiments with label noise. Ours: the paper names noisy labels as future work (section
+F)."""
 
 from __future__ import annotations
 
@@ -19,9 +20,9 @@ Data = TypeVar("Data", ImageData, FolderData)
 def with_label_noise(data: Data, rate: float) -> tuple[Data, Tensor]:
     """The data set with a share of its training labels wrong; its test labels stay right.
 
-    Exactly round(rate n) training samples, drawn uniformly, get a label drawn uniformly from the other classes. The draw depends on
-    the data set's name alone: it is the same in every run, whatever its seed and method, and what is wrong at one rate is wrong, by the
-    same label, at every higher one.
+    Exactly round(rate n) training samples, drawn uniformly, get a label drawn uniformly from the other classes. The
+    draw depends on the data set's name alone: it is the same in every run, whatever its seed and method, and what is
+    wrong at one rate is wrong, by the same label, at every higher one.
 
     Args:
         data: with right labels.
@@ -43,8 +44,10 @@ def with_label_noise(data: Data, rate: float) -> tuple[Data, Tensor]:
 
 
 def noisy_labels(labels: np.ndarray, classes: int, rate: float, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The labels with round(rate n) of them wrong, and which: int64 (n,) and bool (n,). See :func:`with_label_noise`."""
-    # Raw bits and a stable sort, as for the digits' split: NumPy promises the bits of PCG64 for ever, but not what it makes of them.
+    """The labels with round(rate n) of them wrong, and which: int64 (n,) and bool (n,). See
+    :func:`with_label_noise`."""
+    # Raw bits and a stable sort, as for the digits' split: NumPy promises the bits of PCG64 for ever, but not what it
+    # makes of them.
     seed = int.from_bytes(hashlib.sha256(f"label noise of {name}".encode()).digest()[:16], "big")
     keys, shifts = np.random.PCG64(seed).random_raw(2 * len(labels)).reshape(2, -1)
     wrong = np.zeros(len(labels), dtype=np.bool_)

@@ -109,9 +109,7 @@ def read_prepared(dataset: ImageDataset, folder: Path) -> ImageData:
             f"The data set '{dataset.name}' is not prepared: {folder} has no {MANIFEST}. Run {command}."
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f"{folder / MANIFEST} is damaged ({type(error).__name__}: {error}). {remedy}"
-        ) from error
+        raise DatasetError(f"{folder / MANIFEST} is damaged ({type(error).__name__}: {error}). {remedy}") from error
     for key, expected in _facts(dataset).items():
         if manifest.get(key) != expected:
             raise DatasetError(
@@ -135,8 +133,7 @@ def _check_facts(dataset: ImageDataset, arrays: Arrays) -> None:
             raise DatasetError(f"The {name} of '{dataset.name}' must have shape {shape}. Got {array.shape}.")
         if name.endswith("labels") and (array.min() < 0 or array.max() >= dataset.classes):
             raise DatasetError(
-                f"The {name} of '{dataset.name}' must be in 0..{dataset.classes - 1}. "
-                f"Got {array.min()}..{array.max()}."
+                f"The {name} of '{dataset.name}' must be in 0..{dataset.classes - 1}. Got {array.min()}..{array.max()}."
             )
 
 

@@ -16,7 +16,8 @@ class SubsetGradients:
     full: Tensor
     """float32 (p,): of the mean loss over all n samples."""
     kept: Tensor
-    """float32 (p,): of the weighted mean loss over the kept samples: what a method steps along, in expectation over its batches."""
+    """float32 (p,): of the weighted mean loss over the kept samples: what a method steps along, in expectation over its
+    batches."""
     losses: Tensor
     """float32 (n,)."""
     correct: Tensor
@@ -40,8 +41,8 @@ def subset_gradients(
     The gradient over all is the sum over the kept and the dropped samples, so that no sample is visited twice.
 
     Args:
-        evaluate: int64 indices (b,) -> (losses (b,) with gradients, bool (b,) whether the sample is classified rightly). A sample's loss
-            must not depend on the others of its batch: evaluation mode, no augmentation.
+        evaluate: int64 indices (b,) -> (losses (b,) with gradients, bool (b,) whether the sample is classified
+            rightly). A sample's loss must not depend on the others of its batch: evaluation mode, no augmentation.
         parameters: p numbers in all, each requiring gradients; their `.grad` stays as it is.
         kept: bool (n,), on the parameters' device; at least one.
         weights: float (n,), weights of the kept samples in the method's loss; None where all are 1.

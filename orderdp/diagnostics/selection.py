@@ -1,4 +1,5 @@
-"""What the kept samples are: overlap, coverage, their losses and labels, and what is forgotten. All sets are masks, bool (n,)."""
+"""What the kept samples are: overlap, coverage, their losses and labels, and what is forgotten. All sets are masks,
+bool (n,)."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ def load(path: str | Path = "params.yaml", scale: str | None = None) -> Grid:
     return _LOADED[text, scale]
 
 
-# A job that the warm server forked finds the grid that the server has read, if the file's text is still the same: a quarter of a second each.
+# A job that the warm server forked finds the grid that the server has read, if the file's text is still the same: a
+# quarter of a second each.
 _LOADED: dict[tuple[str, str | None], Grid] = {}
 
 

@@ -11,7 +11,8 @@ from orderdp.spec import CoresetSpec, ProxySpec, RunSpec, SpecError, Strict, Stu
 
 @dataclass(frozen=True)
 class Folder:
-    """Results of one job: `name` is their folder under `runs/`, and ends in the fingerprint of all that decides them."""
+    """Results of one job: `name` is their folder under `runs/`, and ends in the fingerprint of all that decides
+    them."""
 
     kind: ClassVar[str]
     name: str
@@ -131,14 +132,17 @@ class Coresets(Folder):
     def decided_by(self) -> dict[str, Any]:
         wanted, sources = {}, dict(self.proxy.sources)
         for name, one in self.wanted.items():
-            wanted[name] = {"method": one.method, "seed": one.seed} | {k: v for k, v in one.spec.plain().items() if k != "proxy"}
+            wanted[name] = {"method": one.method, "seed": one.seed} | {
+                k: v for k, v in one.spec.plain().items() if k != "proxy"
+            }
             sources |= one.sources
         return {"proxy": self.proxy.name, "wanted": wanted, "sources": dict(sorted(sources.items()))}
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A table or figure at the present scale: made from runs (`rows`), from a study, or computed from `settings` alone."""
+    """A table or figure at the present scale: made from runs (`rows`), from a study, or computed from `settings`
+    alone."""
 
     name: str
     title: str
@@ -162,7 +166,8 @@ class Experiment:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Names under `runs/` of everything that it is made from: its cells, their diagnoses, its study and its coresets."""
+        """Names under `runs/` of everything that it is made from: its cells, their diagnoses, its study and its
+        coresets."""
         return (*self.cells, *self.diagnoses, *(() if self.study is None else (self.study.name,)), *self.coresets)
 
 
@@ -182,8 +187,8 @@ class Grid:
     coresets: Mapping[str, Coresets] = field(default_factory=dict)
     diagnoses: Mapping[str, Diagnosis] = field(default_factory=dict)
     replaced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Section of the scale, for example `scales.quick.experiments` -> the keys outside of it that are not used, because it
-    states other values."""
+    """Section of the scale, for example `scales.quick.experiments` -> the keys outside of it that are not used, because
+    it states other values."""
 
     @property
     def folders(self) -> tuple[str, ...]:

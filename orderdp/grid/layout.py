@@ -18,7 +18,12 @@ from orderdp.grid.recipes import Recipes, merge
 from orderdp.grid.statics import REGISTRY, coreset_sources, coreset_values, gathered, proxy_values
 from orderdp.spec import CoresetSpec, Diagnostic, ProxySpec, RecipeSpec, RunSpec, SpecError, StudySpec, explain
 
-REGISTRIES = {"dataset": ("datasets", "DATASETS"), "model": ("models", "MODELS"), "method": ("pruning", "PRUNERS"), "coreset": REGISTRY}
+REGISTRIES = {
+    "dataset": ("datasets", "DATASETS"),
+    "model": ("models", "MODELS"),
+    "method": ("pruning", "PRUNERS"),
+    "coreset": REGISTRY,
+}
 GIVEN_BY_ENGINE = {"n", "seed", "epochs", "indices", "weights", "rank", "world_size"}
 
 
@@ -37,7 +42,8 @@ class Layout:
         if scale not in params.scales:
             raise SpecError(report(path, [f"scale: unknown scale {scale!r}. Known: {', '.join(params.scales)}"]))
         self.scale_name, self.scale = scale, params.scales[scale]
-        # Runs under a key that leaves their diagnostics open: those are known only when every experiment has said what it wants.
+        # Runs under a key that leaves their diagnostics open: those are known only when every experiment has said what
+        # it wants.
         self.specs: dict[str, RunSpec] = {}
         self.method_of: dict[str, str] = {}
         self.users: dict[str, dict[str, None]] = {}
@@ -72,9 +78,15 @@ class Layout:
             folders = dict.fromkeys(where[0] for row in rows if (where := cells[row.cell].coreset) is not None)
             experiments[name] = replace(experiment, rows=rows, coresets=tuple(folders))
             if name in self.diagnosing:
-                experiments[name] = replace(experiments[name], diagnoses=tuple(diagnoses[cell].name for cell in experiments[name].cells))
+                experiments[name] = replace(
+                    experiments[name], diagnoses=tuple(diagnoses[cell].name for cell in experiments[name].cells)
+                )
         studies = [experiment.study for experiment in experiments.values() if experiment.study is not None]
-        datasets = tuple(dict.fromkeys([*(cell.spec.dataset.name for cell in cells.values()), *(study.spec.dataset for study in studies)]))
+        datasets = tuple(
+            dict.fromkeys(
+                [*(cell.spec.dataset.name for cell in cells.values()), *(study.spec.dataset for study in studies)]
+            )
+        )
         return Grid(
             scale=self.scale_name,
             scales=tuple(self.params.scales),
@@ -127,7 +139,9 @@ class Layout:
         for key, workload in self.params.workloads.items():
             self.known(f"workloads.{key}.dataset", workload.dataset, registered["dataset"])
             if self.known(f"workloads.{key}.model", workload.model, registered["model"]):
-                self.check_options(f"workloads.{key}.model_options", registered["model"][workload.model], workload.model_options)
+                self.check_options(
+                    f"workloads.{key}.model_options", registered["model"][workload.model], workload.model_options
+                )
             self.known(f"workloads.{key}.recipe", workload.recipe, self.params.recipes)
             before = workload.pretraining
             known = before is None or self.known(f"workloads.{key}.pretraining", before, self.params.workloads)
@@ -138,8 +152,12 @@ class Layout:
                 given = {**method.options, **{k: None for split in method.at for k in split.options}}
                 ratio = {"prune_ratio": None} if method.ratio_sets == "prune_ratio" else {}
                 self.check_options(f"methods.{key}.options", registered["method"][method.name], {**given, **ratio})
-            if method.coreset is not None and self.known(f"methods.{key}.coreset.name", method.coreset.name, registered["coreset"]):
-                self.check_options(f"methods.{key}.coreset.options", registered["coreset"][method.coreset.name], method.coreset.options)
+            if method.coreset is not None and self.known(
+                f"methods.{key}.coreset.name", method.coreset.name, registered["coreset"]
+            ):
+                self.check_options(
+                    f"methods.{key}.coreset.options", registered["coreset"][method.coreset.name], method.coreset.options
+                )
         for scale, entry in self.params.scales.items():
             for paper, ours in entry.workloads.items():
                 if ours is not None:
@@ -148,7 +166,9 @@ class Layout:
                 if self.known(f"scales.{scale}.methods", name, self.params.methods):
                     pruner = self.params.methods[name].name
                     if pruner in registered["method"]:
-                        self.check_options(f"scales.{scale}.methods.{name}", registered["method"][pruner], options, partial=True)
+                        self.check_options(
+                            f"scales.{scale}.methods.{name}", registered["method"][pruner], options, partial=True
+                        )
             for name in entry.early_epochs:
                 self.known(f"scales.{scale}.early_epochs", name, self.params.methods)
             for name in entry.experiments:
@@ -161,11 +181,14 @@ class Layout:
         for name in given:
             if name not in accepted:
                 self.problem(f"{key}.{name}", f"unknown option of {entry[1]}. Known: {', '.join(accepted) or 'none'}")
-        # No default of the code may decide a result unseen, so that every option stands in the file (a ratio may come in two forms).
+        # No default of the code may decide a result unseen, so that every option stands in the file (a ratio may come
+        # in two forms).
         either = {"prune_ratio", "explore", "exploit"}
         for name in () if partial else accepted:
             if name not in given and name not in either:
-                self.problem(f"{key}.{name}", f"missing: {entry[1]} takes this option, and params.yaml states every value")
+                self.problem(
+                    f"{key}.{name}", f"missing: {entry[1]} takes this option, and params.yaml states every value"
+                )
 
     def experiment(self, name: str, entry: ExperimentEntry) -> Experiment:
         changes = self.scale.experiments.get(name, {})
@@ -183,7 +206,9 @@ class Layout:
             self.diagnosing.add(name)
         study = None if entry.study is None else self.study(name, entry.study)
         shown = name in sources.reported()
-        return Experiment(name, entry.title, entry.reproduces, rows, entry.settings, study, left_out=left_out, shown=shown)
+        return Experiment(
+            name, entry.title, entry.reproduces, rows, entry.settings, study, left_out=left_out, shown=shown
+        )
 
     def study(self, name: str, spec: StudySpec) -> Study | None:
         if not self.known(f"experiments.{name}.study.dataset", spec.dataset, sources.registry(*REGISTRIES["dataset"])):
@@ -193,7 +218,8 @@ class Layout:
         return Study(f"{name}-{spec.dataset}-{fingerprint}", fingerprint, spec, found)
 
     def stand_ins(self, name: str, entry: ExperimentEntry) -> dict[str, tuple[str, ...]]:
-        """Our workload -> the experiment's workloads that it stands for. Those that only other scales have are left out."""
+        """Our workload -> the experiment's workloads that it stands for. Those that only other scales have are left
+        out."""
         found: dict[str, tuple[str, ...]] = {}
         for paper in entry.workloads:
             ours = self.scale.workloads.get(paper)
@@ -235,7 +261,9 @@ class Layout:
                                 self.wanted.setdefault(needed, set())
                             self.wanted[cell].update(entry.diagnostics)
                             label = self.params.methods[method].label
-                            yield Row(name, cell, ours, stands_for, method, label, ratio, explored, part.panel, seed, noise)
+                            yield Row(
+                                name, cell, ours, stands_for, method, label, ratio, explored, part.panel, seed, noise
+                            )
 
     def points(self, key: str, part: GridEntry, method: str) -> Iterator[tuple[float | None, float | None, float]]:
         takes_ratio = self.params.methods[method].ratio_sets is not None
@@ -247,7 +275,15 @@ class Layout:
                     yield ratio, explore, noise
 
     def cell(
-        self, key: str, ours: str, method: str, part: GridEntry, ratio: float | None, explore: float | None, seed: int, noise: float
+        self,
+        key: str,
+        ours: str,
+        method: str,
+        part: GridEntry,
+        ratio: float | None,
+        explore: float | None,
+        seed: int,
+        noise: float,
     ) -> tuple[str | None, float | None]:
         """Registers the run of one grid point; returns its key and its explore ratio."""
         entry, workload = self.params.methods[method], self.params.workloads[ours]
@@ -261,7 +297,9 @@ class Layout:
         for split in entry.at:
             for needed in split.options:
                 if needed not in options:
-                    self.problem(f"methods.{method}.at", f"no {needed!r} for prune ratio {ratio:g}: add an entry for it")
+                    self.problem(
+                        f"methods.{method}.at", f"no {needed!r} for prune ratio {ratio:g}: add an entry for it"
+                    )
                     return None, None
         trained_by, before = {"name": entry.name, "options": options, "score": entry.score}, None
         if workload.pretraining is not None:
@@ -276,7 +314,11 @@ class Layout:
             if recipe is None:
                 self.problems |= dict.fromkeys(self.recipes.problems)
                 return None, None
-            coreset = None if entry.coreset is None or before is not None else self.coreset(method, ours, recipe, ratio, noise)
+            coreset = (
+                None
+                if entry.coreset is None or before is not None
+                else self.coreset(method, ours, recipe, ratio, noise)
+            )
             spec = RunSpec.model_validate(
                 {
                     "dataset": {"name": workload.dataset, "label_noise": noise},
@@ -291,13 +333,13 @@ class Layout:
                 }
             )
         except ValidationError as error:
-            where = {
-                "RunSpec": key,
-                "ProxySpec": "coresets.proxy",
-                "CoresetSpec": f"methods.{method}.coreset",
-            }[error.title]
+            where = {"RunSpec": key, "ProxySpec": "coresets.proxy", "CoresetSpec": f"methods.{method}.coreset"}[
+                error.title
+            ]
             lines = explain(error, where)
-            if error.title == "ProxySpec":  # its recipe is the workload's, which is in order, with the protocol's changes
+            if (
+                error.title == "ProxySpec"
+            ):  # its recipe is the workload's, which is in order, with the protocol's changes
                 lines = [line.replace(f"{where}.recipe.", f"{where}.overrides.") for line in lines]
             self.problems |= dict.fromkeys(lines)
             return None, None
@@ -319,7 +361,9 @@ class Layout:
         changed = merge(recipe.model_dump(), self.protocol.proxy.overrides)
         dataset = {"name": workload.dataset, "label_noise": noise}
         proxy = ProxySpec.model_validate(proxy_values(self.protocol, changed, dataset, model))
-        return CoresetSpec.model_validate(coreset_values(entry, self.protocol, proxy, ratio, self.scale.early_epochs.get(method)))
+        return CoresetSpec.model_validate(
+            coreset_values(entry, self.protocol, proxy, ratio, self.scale.early_epochs.get(method))
+        )
 
     def named(self, key: str, spec: RunSpec) -> Cell:
         """The run with all that is asked of it, under its final name."""
@@ -329,7 +373,9 @@ class Layout:
         found = dict(sorted((found | coreset_sources(spec)).items()))
         fingerprint = spec.fingerprint(found)
         before = self.named(self.before[key], self.specs[self.before[key]]).name if key in self.before else None
-        return Cell(f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]), self.gpus[key], before)
+        return Cell(
+            f"{spec.stem()}-{fingerprint}", fingerprint, spec, found, tuple(self.users[key]), self.gpus[key], before
+        )
 
     def diagnosis(self, cell: Cell) -> Diagnosis:
         """The measurements of a run that asks for them."""

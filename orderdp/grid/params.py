@@ -36,10 +36,11 @@ class Workload(Strict):
     overrides: dict[str, Any]
     """What differs from that recipe."""
     pretraining: str | None = None
-    """A name under `workloads`: every run starts from the final weights of a run of that one, which takes the method and its ratio;
-    this one then trains on all data."""
+    """A name under `workloads`: every run starts from the final weights of a run of that one, which takes the method
+    and its ratio; this one then trains on all data."""
     gpus: Count = 1
-    """GPUs that one run takes; more than one: torchrun starts a process on each. How to run, so not part of a run's name."""
+    """GPUs that one run takes; more than one: torchrun starts a process on each. How to run, so not part of a run's
+    name."""
 
 
 class SplitAt(Strict):

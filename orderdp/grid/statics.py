@@ -59,7 +59,9 @@ def proxy_sources(spec: ProxySpec) -> dict[str, str]:
     return sources.proxy_digests((*DATASETS, spec.dataset.name), (*MODELS, spec.model.name))
 
 
-def gathered(cells: Mapping[str, Cell], methods: Mapping[str, str]) -> tuple[dict[str, Cell], dict[str, Proxy], dict[str, Coresets]]:
+def gathered(
+    cells: Mapping[str, Cell], methods: Mapping[str, str]
+) -> tuple[dict[str, Cell], dict[str, Proxy], dict[str, Coresets]]:
     """The cells with the places of their coresets, and the proxies and selections that these need.
 
     Args:
@@ -81,7 +83,9 @@ def coreset_name(cell: Cell) -> str:
     """`herding-p70-s0-2f0a...`: the same for all runs that train on these samples."""
     spec = cell.spec.coreset
     assert spec is not None
-    return f"{spec.method}-p{100 * spec.prune_ratio:.6g}-s{cell.spec.seed}-{spec.fingerprint(coreset_sources(cell.spec))}"
+    return (
+        f"{spec.method}-p{100 * spec.prune_ratio:.6g}-s{cell.spec.seed}-{spec.fingerprint(coreset_sources(cell.spec))}"
+    )
 
 
 def _proxy(cell: Cell) -> Proxy:
@@ -96,7 +100,9 @@ def _coresets(proxy: Proxy, cells: Iterable[Cell], methods: Mapping[str, str]) -
     wanted = {}
     for cell in cells:
         assert cell.spec.coreset is not None
-        wanted[coreset_name(cell)] = Coreset(methods[cell.name], cell.spec.coreset, cell.spec.seed, coreset_sources(cell.spec))
+        wanted[coreset_name(cell)] = Coreset(
+            methods[cell.name], cell.spec.coreset, cell.spec.seed, coreset_sources(cell.spec)
+        )
     # Their names hold all that decides them.
     text = json.dumps([proxy.name, sorted((name, one.method) for name, one in wanted.items())])
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,4 +1,5 @@
-"""Pruners in other libraries' trainers. One module per library, each behind an optional extra; none is imported before its name is used."""
+"""Pruners in other libraries' trainers. One module per library, each behind an optional extra; none is imported before
+its name is used."""
 
 from __future__ import annotations
 

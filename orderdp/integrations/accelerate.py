@@ -14,11 +14,13 @@ except ModuleNotFoundError as error:
 def prepare_pruner(accelerator: Accelerator, pruner: Pruner) -> None:
     """Makes a pruner fit for loaders that `accelerator.prepare` returns; call it once, before `prepare`.
 
-    accelerate deals out the batches among processes itself, so that the pruner must not. Its state joins `accelerator.save_state` and
-    `load_state`. After `load_state`, name the epoch to accelerate: `loader.set_epoch(epoch)`; it would start at 0.
+    accelerate deals out the batches among processes itself, so that the pruner must not. Its state joins
+    `accelerator.save_state` and `load_state`. After `load_state`, name the epoch to accelerate:
+    `loader.set_epoch(epoch)`; it would start at 0.
 
     Raises:
-        ValueError: batches are drawn in one process and dispatched to the others, which the exchange of losses cannot follow.
+        ValueError: batches are drawn in one process and dispatched to the others, which the exchange of losses cannot
+            follow.
     """
     if accelerator.num_processes > 1 and accelerator.dispatch_batches:
         raise ValueError(

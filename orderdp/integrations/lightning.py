@@ -14,10 +14,12 @@ except ModuleNotFoundError as error:
 
 
 class PrunerCallback(Callback):
-    """Keeps a pruner in step with a `Trainer`: its state in the checkpoints, its losses exchanged each epoch, its ratio in the log.
+    """Keeps a pruner in step with a `Trainer`: its state in the checkpoints, its losses exchanged each epoch, its ratio
+    in the log.
 
-    The training loader is `DataLoader(Indexed(data), sampler=pruner, ...)`, and `training_step` returns `pruner.update(index, losses)`.
-    Lightning names the epochs to the sampler. Where an epoch's length varies (InfoBatch), set `reload_dataloaders_every_n_epochs=1`.
+    The training loader is `DataLoader(Indexed(data), sampler=pruner, ...)`, and `training_step` returns
+    `pruner.update(index, losses)`. Lightning names the epochs to the sampler. Where an epoch's length varies
+    (InfoBatch), set `reload_dataloaders_every_n_epochs=1`.
 
     Args:
         pruner: the sampler of the training loader.
@@ -34,7 +36,9 @@ class PrunerCallback(Callback):
         """
         # Lightning's own wrapper would list the first epoch's samples once and deal these out for ever.
         if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
-            raise ValueError("A pruner deals out its samples among processes itself. Set use_distributed_sampler=False in the Trainer.")
+            raise ValueError(
+                "A pruner deals out its samples among processes itself. Set use_distributed_sampler=False in the Trainer."
+            )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Exchanges the losses, so that a checkpoint of any process holds what all have seen; logs the ratio."""

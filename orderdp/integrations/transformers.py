@@ -28,9 +28,9 @@ STATE = "pruner.pt"
 class PrunerMixin:
     """Adds a pruner to a `Trainer`: `class MyTrainer(PrunerMixin, SomeTrainer)`, built with `pruner=`.
 
-    The training loader draws from the pruner and carries sample numbers; the loss is taken per sample; checkpoints hold the pruner's
-    state, which `train(resume_from_checkpoint=...)` reads. Evaluation is the Trainer's own. The Trainer plans its steps by the first
-    epoch's length: with a method whose epochs vary (InfoBatch) give `max_steps`.
+    The training loader draws from the pruner and carries sample numbers; the loss is taken per sample; checkpoints hold
+    the pruner's state, which `train(resume_from_checkpoint=...)` reads. Evaluation is the Trainer's own. The Trainer
+    plans its steps by the first epoch's length: with a method whose epochs vary (InfoBatch) give `max_steps`.
 
     Args:
         pruner: over as many samples as `train_dataset` has.
@@ -48,9 +48,13 @@ class PrunerMixin:
         data: Any = self.train_dataset  # type: ignore[attr-defined]
         if isinstance(data, IterableDataset) or not hasattr(data, "__len__") or len(data) != pruner.n:
             size = len(data) if hasattr(data, "__len__") else "unknown length"
-            raise ValueError(f"The pruner is over n = {pruner.n} samples, the train_dataset has {size}. Build {pruner!r} for its length.")
+            raise ValueError(
+                f"The pruner is over n = {pruner.n} samples, the train_dataset has {size}. Build {pruner!r} for its length."
+            )
         if self.accelerator.num_processes > 1 and self.accelerator.dispatch_batches:  # type: ignore[attr-defined]
-            raise ValueError("A pruner is drawn from in every process. Set accelerator_config={'dispatch_batches': False}.")
+            raise ValueError(
+                "A pruner is drawn from in every process. Set accelerator_config={'dispatch_batches': False}."
+            )
         pruner.shard(0, 1)  # the Trainer's accelerate deals out the batches among processes itself
         self.add_callback(_SaveState(pruner))  # type: ignore[attr-defined]
 
@@ -74,7 +78,8 @@ class PrunerMixin:
         return self.accelerator.prepare(loader)  # type: ignore[attr-defined]
 
     def sample_losses(self, outputs: Any, labels: Tensor) -> Tensor:
-        """float (b,): cross-entropy per sample, over tokens the mean of those whose label is not -100. Override it for other losses.
+        """float (b,): cross-entropy per sample, over tokens the mean of those whose label is not -100. Override it for
+        other losses.
 
         Labels are taken in place: a causal language model's must be shifted here.
         """
@@ -108,7 +113,8 @@ class PrunedTrainer(PrunerMixin, Trainer):
 
 
 class _Collate:
-    """Collates numbered samples into a dict with the numbers in it; without the columns that the model does not take."""
+    """Collates numbered samples into a dict with the numbers in it; without the columns that the model does not
+    take."""
 
     def __init__(self, collate: Any, columns: set[str] | None) -> None:
         self.collate, self.columns = collate, columns

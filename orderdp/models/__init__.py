@@ -1,8 +1,8 @@
 """The networks: builders `(classes, channels, **options) -> Module`, each with `features(x) -> (B, d)` and a
 linear `head` (but `mae_vit`, which gives losses instead of class scores).
 
-All of them take float images (B, channels, H, W), of any size but for the transformers', and run fastest in the channels_last memory
-format.
+All of them take float images (B, channels, H, W), of any size but for the transformers', and run fastest in the
+channels_last memory format.
 """
 
 from __future__ import annotations
@@ -59,7 +59,5 @@ def build(name: str, classes: int, channels: int, **options: object) -> nn.Modul
             if not isinstance(value, int | float) or not 0 <= value < 1:
                 raise ValueError(f"The '{key}' of model '{name}' must be in [0, 1). Got {value!r}.")
         elif type(value) is not int or value < 1:
-            raise ValueError(
-                f"The '{key}' of model '{name}' must be an integer of at least 1. Got {value!r}."
-            )
+            raise ValueError(f"The '{key}' of model '{name}' must be an integer of at least 1. Got {value!r}.")
     return MODELS[name](classes, channels, **options)

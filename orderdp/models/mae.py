@@ -16,8 +16,8 @@ MASKED = 0.75
 class MaskedAutoencoder(nn.Module):
     """Encodes the patches that are not masked, decodes all, and compares the masked ones with their pixels.
 
-    Position embeddings are sines and cosines and stay as they are; the pixels of a patch are normalised by their own mean and standard
-    deviation.
+    Position embeddings are sines and cosines and stay as they are; the pixels of a patch are normalised by their own
+    mean and standard deviation.
 
     Args:
         encoder: timm's VisionTransformer with a class token.
@@ -35,7 +35,9 @@ class MaskedAutoencoder(nn.Module):
         self.patch = patch
         rows, columns = encoder.patch_embed.grid_size
         positions = sines(rows, columns, encoder.embed_dim)
-        encoder.pos_embed = nn.Parameter(torch.cat([torch.zeros(1, encoder.embed_dim), positions])[None], requires_grad=False)
+        encoder.pos_embed = nn.Parameter(
+            torch.cat([torch.zeros(1, encoder.embed_dim), positions])[None], requires_grad=False
+        )
         self.embed = nn.Linear(encoder.embed_dim, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         self.register_buffer("positions", torch.cat([torch.zeros(1, width), sines(rows, columns, width)])[None])
@@ -51,7 +53,8 @@ class MaskedAutoencoder(nn.Module):
         """Reconstruction loss of each image, float32 (B,): the mean squared error over its masked patches.
 
         Args:
-            x: normalised images, float (B, channels, H, W). Which patches are masked is drawn from torch's global generator.
+            x: normalised images, float (B, channels, H, W). Which patches are masked is drawn from torch's global
+                generator.
         """
         tokens = self.encoder.patch_embed(x) + self.encoder.pos_embed[:, 1:]
         count, length, width = tokens.shape
@@ -100,7 +103,8 @@ def mae_vit(
     decoder_width: int = 512,
     decoder_depth: int = 8,
 ) -> MaskedAutoencoder:
-    """Build a masked autoencoder around a Vision Transformer, ViT-Base by default (111.7 million parameters that are trained).
+    """Build a masked autoencoder around a Vision Transformer, ViT-Base by default (111.7 million parameters that are
+    trained).
 
     Args:
         classes: not used; it learns without labels.
@@ -117,11 +121,13 @@ def mae_vit(
 
 
 def sines(rows: int, columns: int, width: int) -> Tensor:
-    """Position embeddings of a grid, float32 (rows * columns, width): a quarter each of sines and cosines of column and row, at
-    wavelengths from 2 pi to 20,000 pi (Vaswani et al. 2017, in two dimensions)."""
+    """Position embeddings of a grid, float32 (rows * columns, width): a quarter each of sines and cosines of column and
+    row, at wavelengths from 2 pi to 20,000 pi (Vaswani et al. 2017, in two dimensions)."""
     if width % 4:
         raise ValueError(f"The width of a masked autoencoder must be a multiple of 4. Got {width}.")
     frequencies = torch.exp(-math.log(10000) * torch.arange(width // 4, dtype=torch.float64) / (width // 4))
-    row, column = torch.meshgrid(torch.arange(rows, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij")
+    row, column = torch.meshgrid(
+        torch.arange(rows, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij"
+    )
     angles = [place.reshape(-1, 1) * frequencies for place in (column, row)]
     return torch.cat([f(angle) for angle in angles for f in (torch.sin, torch.cos)], 1).float()

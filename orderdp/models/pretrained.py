@@ -13,7 +13,8 @@ PREFIXES = {"encoder.": "body."}
 def start_from(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Copies the weights of a masked autoencoder's encoder into a Vision Transformer.
 
-    The decoder is left out; the head, and the norm after pooling, are new and stay as they are (He et al. 2021, appendix A.1).
+    The decoder is left out; the head, and the norm after pooling, are new and stay as they are (He et al. 2021,
+    appendix A.1).
 
     Args:
         model: as `vit` builds it.
@@ -24,7 +25,10 @@ def start_from(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """
     own = model.state_dict()
     given = {
-        new + name.removeprefix(old): value for name, value in weights.items() for old, new in PREFIXES.items() if name.startswith(old)
+        new + name.removeprefix(old): value
+        for name, value in weights.items()
+        for old, new in PREFIXES.items()
+        if name.startswith(old)
     }
     wanted = [name for name in own if name.startswith("body.") and not name.startswith("body.fc_norm.")]
     for name in wanted:

@@ -28,12 +28,7 @@ class ResNet(nn.Module):
     """
 
     def __init__(
-        self,
-        block: type[BasicBlock | Bottleneck],
-        depths: tuple[int, ...],
-        classes: int,
-        channels: int,
-        width: int,
+        self, block: type[BasicBlock | Bottleneck], depths: tuple[int, ...], classes: int, channels: int, width: int
     ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)

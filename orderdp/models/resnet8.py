@@ -21,9 +21,7 @@ class Block(nn.Module):
         self.norm2 = nn.BatchNorm2d(after)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or before != after:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
 
     def forward(self, x: Tensor) -> Tensor:
         y = relu(self.norm1(self.conv1(x)), inplace=True)
@@ -39,9 +37,7 @@ class ResNet8(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
-        self.stages = nn.Sequential(
-            Block(width, width, 1), Block(width, 2 * width, 2), Block(2 * width, 4 * width, 2)
-        )
+        self.stages = nn.Sequential(Block(width, width, 1), Block(width, 2 * width, 2), Block(2 * width, 4 * width, 2))
         self.head = nn.Linear(4 * width, classes)
 
     def features(self, x: Tensor) -> Tensor:

@@ -13,7 +13,9 @@ HEAD_WIDTH = 64
 """Channels of an attention head in a Vision Transformer."""
 
 
-def timm_resnet50(classes: int, channels: int, *, depth: int = 6, width: int = 64, drop_path: float = 0.05) -> Classifier:
+def timm_resnet50(
+    classes: int, channels: int, *, depth: int = 6, width: int = 64, drop_path: float = 0.05
+) -> Classifier:
     """Build timm's ResNet-50 (25.6 million parameters with 1,000 classes).
 
     Args:
@@ -79,7 +81,8 @@ def vit(
     depth: int = 12,
     drop_path: float = 0.1,
 ) -> Classifier:
-    """Build a Vision Transformer with averaged patches as features, ViT-Base by default (86.6 million parameters with 1,000 classes).
+    """Build a Vision Transformer with averaged patches as features, ViT-Base by default (86.6 million parameters with
+    1,000 classes).
 
     Args:
         classes: outputs.
@@ -94,7 +97,9 @@ def vit(
     return _classifier(vision_transformer(channels, image, patch, width, depth, **pooled))
 
 
-def vision_transformer(channels: int, image: int, patch: int, width: int, depth: int, **options: Any) -> VisionTransformer:
+def vision_transformer(
+    channels: int, image: int, patch: int, width: int, depth: int, **options: Any
+) -> VisionTransformer:
     """The body of `vit` and of `mae_vit`: one function, so that the weights of one fit the other.
 
     Args:

@@ -1,4 +1,5 @@
-"""Dynamic data pruning: one contract (`Pruner`), one file per method, one registry. Torch and NumPy only; usable alone."""
+"""Dynamic data pruning: one contract (`Pruner`), one file per method, one registry. Torch and NumPy only; usable
+alone."""
 
 from __future__ import annotations
 

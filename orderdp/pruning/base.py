@@ -25,20 +25,22 @@ CHUNK = 65536  # indices turned into Python integers at a time: a list of all of
 class Pruner(Stateful, Sampler[Any]):
     """Base of all pruning methods: a `Sampler` for the `DataLoader`, and a weighted mean for the loss.
 
-    A subclass says which samples an epoch keeps (`choose`) and, if it ranks them, what it remembers (`learn`, `memory`).
+    A subclass says which samples an epoch keeps (`choose`) and, if it ranks them, what it remembers (`learn`,
+    `memory`).
 
-    Epochs are numbered from 0. `set_epoch` names the one that iterations make until the next `set_epoch`. Where it was never called, an
-    iteration makes the next epoch if the one before it came to its end or losses were observed since it began; a mere peek is repeated.
-    An epoch's set is drawn when it begins and stays, whatever is observed meanwhile; iterating it again does not count it again. The
-    order is one permutation of all n samples per (seed, epoch), restricted to what is kept: a pruned run and the full run visit their
-    common samples in the same order.
+    Epochs are numbered from 0. `set_epoch` names the one that iterations make until the next `set_epoch`. Where it was
+    never called, an iteration makes the next epoch if the one before it came to its end or losses were observed since
+    it began; a mere peek is repeated. An epoch's set is drawn when it begins and stays, whatever is observed meanwhile;
+    iterating it again does not count it again. The order is one permutation of all n samples per (seed, epoch),
+    restricted to what is kept: a pruned run and the full run visit their common samples in the same order.
 
-    Across ranks of `torch.distributed` every rank draws the same selection and iterates its share. Losses are exchanged in `set_epoch`,
-    when an epoch begins, in `grow` and in `synchronize`, which every rank must call alike; nothing else communicates, so that one rank
-    alone may ask for a length, a selection or a ratio.
+    Across ranks of `torch.distributed` every rank draws the same selection and iterates its share. Losses are exchanged
+    in `set_epoch`, when an epoch begins, in `grow` and in `synchronize`, which every rank must call alike; nothing else
+    communicates, so that one rank alone may ask for a length, a selection or a ratio.
 
-    One pruner serves one loader: an iteration that goes on after a newer one has started is an error. Loader workers draw ahead, so that
-    with them an iteration may have come to its end although training has left it; name the epochs where that matters.
+    One pruner serves one loader: an iteration that goes on after a newer one has started is an error. Loader workers
+    draw ahead, so that with them an iteration may have come to its end although training has left it; name the epochs
+    where that matters.
 
     Args:
         n: number of samples in the data set.
@@ -87,7 +89,8 @@ class Pruner(Stateful, Sampler[Any]):
         """Takes in losses: int64 (m,) without repetition, float32 (m,), each finite or +inf. The default needs none."""
 
     def memory(self) -> dict[str, Any]:
-        """What `state_dict` stores for the method; names of attributes with their values. Tensors are (n,), one value per sample."""
+        """What `state_dict` stores for the method; names of attributes with their values. Tensors are (n,), one value
+        per sample."""
         return {}
 
     def on_begin(self, epoch: int, selection: Selection) -> None:
@@ -96,7 +99,8 @@ class Pruner(Stateful, Sampler[Any]):
     # What users call
 
     def set_epoch(self, epoch: int) -> None:
-        """Names the epoch, from 0, that the next iterations make. Across ranks: exchanges the losses, so call it on every rank."""
+        """Names the epoch, from 0, that the next iterations make. Across ranks: exchanges the losses, so call it on
+        every rank."""
         self._epoch = whole(self, "epoch", epoch, 0)
         self._named = True
         if placement()[1] > 1:
@@ -118,7 +122,8 @@ class Pruner(Stateful, Sampler[Any]):
         return self._preview[1]
 
     def begin_epoch(self, epoch: int) -> Selection:
-        """Draws an epoch's set, counts it as trained, and returns it (all ranks' together); the same again until another begins."""
+        """Draws an epoch's set, counts it as trained, and returns it (all ranks' together); the same again until
+        another begins."""
         self._epoch = whole(self, "epoch", epoch, 0)
         self._named = True
         return self._begin(self._epoch)
@@ -130,7 +135,8 @@ class Pruner(Stateful, Sampler[Any]):
         return iter(parts), len(parts)
 
     def batch_sampler(self, batch_size: int) -> PrunedBatches:
-        """For `DataLoader(Indexed(data), batch_sampler=pruner.batch_sampler(64))`: a remainder of one or two joins the batch before it.
+        """For `DataLoader(Indexed(data), batch_sampler=pruner.batch_sampler(64))`: a remainder of one or two joins the
+        batch before it.
 
         Everything else is as with `sampler=pruner, batch_size=64`: epochs, order, ranks, `update`. See `batch_sizes`.
 
@@ -143,12 +149,13 @@ class Pruner(Stateful, Sampler[Any]):
         return PrunedBatches(self, batch_size)
 
     def observe(self, indices: Tensor | Sequence[int], losses: Tensor) -> None:
-        """Takes in the losses of samples just trained. Nothing waits for the device: they are read when a selection needs them.
+        """Takes in the losses of samples just trained. Nothing waits for the device: they are read when a selection
+        needs them.
 
         Args:
             indices: integers (b,), as the loader yielded them.
-            losses: float (b,), one per sample, or other scores (`scores.py`), larger for harder samples. One that is not finite counts as
-                infinite: the sample ranks first until it is seen again.
+            losses: float (b,), one per sample, or other scores (`scores.py`), larger for harder samples. One that is
+                not finite counts as infinite: the sample ranks first until it is seen again.
 
         Raises:
             ValueError: losses that are not per sample, indices that are not integers.
@@ -169,9 +176,11 @@ class Pruner(Stateful, Sampler[Any]):
         self._take_in(indices, losses)
 
     def prime(self, indices: Tensor | Sequence[int], losses: Tensor) -> None:
-        """Takes in losses that were measured outside of training, for example by a pass over all data before the first epoch.
+        """Takes in losses that were measured outside of training, for example by a pass over all data before the first
+        epoch.
 
-        Unlike `observe` it may come before any epoch, and it does not count as training: an epoch that has begun goes on.
+        Unlike `observe` it may come before any epoch, and it does not count as training: an epoch that has begun goes
+        on.
 
         Args:
             indices: integers (b,), places in the data set.
@@ -212,7 +221,8 @@ class Pruner(Stateful, Sampler[Any]):
         return (self.weights(indices).to(losses.device, non_blocking=True) * losses).mean()
 
     def weights(self, indices: Tensor | Sequence[int]) -> Tensor:
-        """float32 (b,), where the indices are: the weights of these samples in the epoch that has begun (1 if it left them out)."""
+        """float32 (b,), where the indices are: the weights of these samples in the epoch that has begun (1 if it left
+        them out)."""
         indices = as_indices(indices, self.n)
         if self._begun is None or self._begun[1].weights is None:
             return torch.ones(len(indices), device=indices.device)
@@ -230,7 +240,8 @@ class Pruner(Stateful, Sampler[Any]):
         return 1 - self._samples_begun / self._samples_offered
 
     def synchronize(self) -> None:
-        """Learns from the losses observed since the last call, on all ranks: every rank must call it. Before `state_dict`, for example."""
+        """Learns from the losses observed since the last call, on all ranks: every rank must call it. Before
+        `state_dict`, for example."""
         if type(self).learn is Pruner.learn or (not self._pending and placement()[1] == 1):
             return
         indices, losses = joined(self._pending)
@@ -244,10 +255,13 @@ class Pruner(Stateful, Sampler[Any]):
             self._preview = None
 
     def shard(self, rank: int, world_size: int) -> None:
-        """Iterates this share instead of what `torch.distributed` says: (0, 1) where a library splits the batches itself."""
+        """Iterates this share instead of what `torch.distributed` says: (0, 1) where a library splits the batches
+        itself."""
         world_size = whole(self, "world_size", world_size, 1)
         if whole(self, "rank", rank, 0) >= world_size:
-            raise ValueError(f"The 'rank' of {type(self).__name__} must be below 'world_size' = {world_size}. Got {rank}.")
+            raise ValueError(
+                f"The 'rank' of {type(self).__name__} must be below 'world_size' = {world_size}. Got {rank}."
+            )
         self._placement = (rank, world_size)
 
     # Sampler
@@ -267,7 +281,8 @@ class Pruner(Stateful, Sampler[Any]):
         self._finish(epoch)
 
     def _take_turn(self) -> int:
-        # Emptied, so that an older iteration ends its list and finds its turn over: a check per sample would cost as much as sampling.
+        # Emptied, so that an older iteration ends its list and finds its turn over: a check per sample would cost as
+        # much as sampling.
         self._ahead.clear()
         self._turn += 1
         return self._turn

@@ -20,9 +20,9 @@ SHORTEST = 2
 def batch_sizes(count: int, batch_size: int) -> list[int]:
     """The sizes of the batches of an epoch, in order; they sum to `count`.
 
-    Paper: the last batch is whatever remains, as `DataLoader` makes it; here: a remainder of one or two samples joins the batch before,
-    because batch norm cannot train on one value per channel, and the statistics of two are worth nothing. A batch size of one or two, and
-    an epoch shorter than one batch, stay as they are.
+    Paper: the last batch is whatever remains, as `DataLoader` makes it; here: a remainder of one or two samples joins
+    the batch before, because batch norm cannot train on one value per channel, and the statistics of two are worth
+    nothing. A batch size of one or two, and an epoch shorter than one batch, stay as they are.
 
     Args:
         count: samples of the epoch.
@@ -42,9 +42,11 @@ def batch_sizes(count: int, batch_size: int) -> list[int]:
 
 
 class PrunedBatches(BatchSampler):
-    """Batches of a pruner's samples for a `DataLoader`, of the sizes that `batch_sizes` says; made by `Pruner.batch_sampler`.
+    """Batches of a pruner's samples for a `DataLoader`, of the sizes that `batch_sizes` says; made by
+    `Pruner.batch_sampler`.
 
-    Iterations begin epochs as those of the pruner itself do; `sampler` is the pruner, where trainers look for it to name the epoch.
+    Iterations begin epochs as those of the pruner itself do; `sampler` is the pruner, where trainers look for it to
+    name the epoch.
 
     Args:
         pruner: draws the samples.

@@ -29,10 +29,13 @@ def fraction(owner: object, name: str, value: Any, *, zero: bool = False, one: b
 
 
 def budget(owner: object, n: int, prune_ratio: Any) -> int:
-    """Samples that a prune ratio in (0, 1) keeps: round((1 - prune_ratio) n). `int` would cut 0.58 * 50,000 down to 28,999."""
+    """Samples that a prune ratio in (0, 1) keeps: round((1 - prune_ratio) n). `int` would cut 0.58 * 50,000 down to
+    28,999."""
     count = round((1 - fraction(owner, "prune_ratio", prune_ratio)) * n)
     if count == 0:
-        raise ValueError(f"The 'prune_ratio' of {_name(owner)} must keep at least one of n = {n} samples. Got {prune_ratio!r}.")
+        raise ValueError(
+            f"The 'prune_ratio' of {_name(owner)} must keep at least one of n = {n} samples. Got {prune_ratio!r}."
+        )
     return count
 
 
@@ -44,11 +47,14 @@ def initial(owner: object, score: Any) -> float:
 
 
 def as_indices(indices: Tensor | Sequence[int], n: int) -> Tensor:
-    """Sample numbers as a 1-d int64 tensor; those on the CPU are checked against n (on a device the check would wait for it)."""
+    """Sample numbers as a 1-d int64 tensor; those on the CPU are checked against n (on a device the check would wait
+    for it)."""
     try:
         tensor = torch.as_tensor(indices)
     except (TypeError, ValueError, RuntimeError) as error:  # texts, dictionaries, samples of different shapes
-        raise ValueError(f"Indices must be integers, one per sample. Got {type(indices).__name__}. {_UNINDEXED}") from error
+        raise ValueError(
+            f"Indices must be integers, one per sample. Got {type(indices).__name__}. {_UNINDEXED}"
+        ) from error
     if tensor.numel() == 0:
         tensor = tensor.long()  # an empty list comes as floats
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool or tensor.dim() != 1:
@@ -61,7 +67,9 @@ def as_indices(indices: Tensor | Sequence[int], n: int) -> Tensor:
         low, high = (int(end) for end in torch.aminmax(tensor))
         if low < 0 or high >= n:
             wrong = low if low < 0 else high
-            raise IndexError(f"Index {wrong} is out of range for a pruner over n = {n} samples. Is the pruner's n the data set's length?")
+            raise IndexError(
+                f"Index {wrong} is out of range for a pruner over n = {n} samples. Is the pruner's n the data set's length?"
+            )
     return tensor
 
 

@@ -34,7 +34,9 @@ class EpsilonGreedy(MovingAverage):
         warmup_epochs: int = 1,
         seed: int = 0,
     ) -> None:
-        super().__init__(n, prune_ratio=prune_ratio, smoothing=smoothing, period=period, warmup_epochs=warmup_epochs, seed=seed)
+        super().__init__(
+            n, prune_ratio=prune_ratio, smoothing=smoothing, period=period, warmup_epochs=warmup_epochs, seed=seed
+        )
         self.epsilon = fraction(self, "epsilon", epsilon, zero=True, one=True)
 
     def choose_set(self, draw: np.random.Generator) -> Tensor:

@@ -16,9 +16,9 @@ T = TypeVar("T")
 class Indexed(Dataset[tuple[int, T]]):
     """A data set that yields `(index, sample)`, so that a training step knows whose losses it holds.
 
-    Batches become `(indices, batch)` under any collate function that keeps pairs apart, as the default one does; `Indexed.collate` makes
-    one out of a function for plain samples. It goes outermost, `Indexed(Subset(data, ...))` and `Indexed(ConcatDataset(...))`, so that
-    numbers are places in what the pruner draws from.
+    Batches become `(indices, batch)` under any collate function that keeps pairs apart, as the default one does;
+    `Indexed.collate` makes one out of a function for plain samples. It goes outermost, `Indexed(Subset(data, ...))` and
+    `Indexed(ConcatDataset(...))`, so that numbers are places in what the pruner draws from.
 
     Args:
         dataset: any map-style data set; its `__getitems__`, where it has one, is used for whole batches.

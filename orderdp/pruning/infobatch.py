@@ -17,19 +17,21 @@ from orderdp.pruning.ranking import smallest, unseen
 
 
 class InfoBatch(Pruner):
-    """Keeps every sample whose last loss is at least the mean; of the others a random share, weighed up so that sums stay unbiased.
+    """Keeps every sample whose last loss is at least the mean; of the others a random share, weighed up so that sums
+    stay unbiased.
 
     Source: Qin et al. 2024. Without annealing by default, as the paper compares it (footnote 3).
 
     Args:
         n: number of samples.
-        prune_ratio: r, in (0, 1). With budget "nominal" the share pruned of the samples *below the mean*, as published: the epoch's own
-            ratio is smaller. With "calibrated" the share pruned of all samples: r is set anew each epoch so that it is met exactly, where
-            the samples below the mean suffice (`feasible` tells).
+        prune_ratio: r, in (0, 1). With budget "nominal" the share pruned of the samples *below the mean*, as published:
+            the epoch's own ratio is smaller. With "calibrated" the share pruned of all samples: r is set anew each
+            epoch so that it is met exactly, where the samples below the mean suffice (`feasible` tells).
         budget: "nominal" or "calibrated".
         annealing: share of the epochs, in (0, 1], after which all data is used (0.875 in the original); None for never.
         epochs: planned epochs; needed with annealing.
-        min_keep: least share kept below the mean (0.1 in the original), in (0, 1], which bounds the weights by 1 / min_keep.
+        min_keep: least share kept below the mean (0.1 in the original), in (0, 1], which bounds the weights by 1 /
+            min_keep.
         seed: decides the random share and order.
     """
 
@@ -61,7 +63,8 @@ class InfoBatch(Pruner):
 
     @property
     def feasible(self) -> bool:
-        """Whether every epoch begun so far met its budget. Epochs before any score is known, and annealed ones, do not count."""
+        """Whether every epoch begun so far met its budget. Epochs before any score is known, and annealed ones, do not
+        count."""
         return not self.clamped_epochs
 
     def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, Tensor | None]:
@@ -79,7 +82,8 @@ class InfoBatch(Pruner):
 
     def _below_mean(self) -> NDArray[np.intp]:
         """Samples whose last loss is below the mean of all that are known."""
-        # A mask tells what was seen. The original compares with a constant, and a float32 mean of equal constants may exceed them.
+        # A mask tells what was seen. The original compares with a constant, and a float32 mean of equal constants may
+        # exceed them.
         scores = self._scores.numpy()
         seen = np.isfinite(scores)
         if not seen.any():
@@ -90,13 +94,19 @@ class InfoBatch(Pruner):
         """How many of `count` samples below the mean stay, and the weight of each."""
         share = max(1 - self.target_ratio, self.min_keep)
         if self.budget == "nominal":
-            return math.floor(share * count + 1e-9), 1 / share  # the published weight, though the floor keeps slightly less
+            return math.floor(
+                share * count + 1e-9
+            ), 1 / share  # the published weight, though the floor keeps slightly less
         least = max(1, math.ceil(self.min_keep * count - 1e-9))
         stay = max(least, self._target_count - (self.n - count))
         return stay, count / stay
 
     def _annealed(self, epoch: int) -> bool:
-        return self.annealing is not None and self.epochs is not None and epoch >= math.floor(self.annealing * self.epochs + 1e-9)
+        return (
+            self.annealing is not None
+            and self.epochs is not None
+            and epoch >= math.floor(self.annealing * self.epochs + 1e-9)
+        )
 
     def on_begin(self, epoch: int, selection: Selection) -> None:
         """Records an epoch that could not be pruned as asked."""

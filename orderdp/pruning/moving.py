@@ -17,8 +17,8 @@ from orderdp.pruning.ranking import mask_at, unseen
 def moved(mean: Tensor, variance: Tensor, losses: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     """Mean and variance after one more loss each, all float32 (m,).
 
-    With m the old mean: var <- (1 - alpha) var + alpha (L - m)^2, then m <- (1 - alpha) m + alpha L. The first loss of a sample gives
-    m = L and var = 0, as does the first after one that was not finite.
+    With m the old mean: var <- (1 - alpha) var + alpha (L - m)^2, then m <- (1 - alpha) m + alpha L. The first loss of
+    a sample gives m = L and var = 0, as does the first after one that was not finite.
     """
     known = mean.isfinite() & variance.isfinite() & losses.isfinite()
     deviation = torch.where(known, losses - mean, 0.0)
@@ -29,8 +29,9 @@ def moved(mean: Tensor, variance: Tensor, losses: Tensor, alpha: float) -> tuple
 class MovingAverage(Pruner):
     """Base of methods that choose anew every `period` epochs, from moving averages of the losses seen in training.
 
-    A sample never seen ranks first. Every epoch after the warm-up keeps exactly round((1 - prune_ratio) n) samples. For scores from a
-    pass over all data rather than from training, hand that pass's losses to `prime` before the epoch begins.
+    A sample never seen ranks first. Every epoch after the warm-up keeps exactly round((1 - prune_ratio) n) samples. For
+    scores from a pass over all data rather than from training, hand that pass's losses to `prime` before the epoch
+    begins.
 
     Source: Raju et al. 2021, with the constants of the public re-implementations.
 
@@ -44,7 +45,14 @@ class MovingAverage(Pruner):
     """
 
     def __init__(
-        self, n: int, *, prune_ratio: float, smoothing: float = 0.8, period: int = 10, warmup_epochs: int = 1, seed: int = 0
+        self,
+        n: int,
+        *,
+        prune_ratio: float,
+        smoothing: float = 0.8,
+        period: int = 10,
+        warmup_epochs: int = 1,
+        seed: int = 0,
     ) -> None:
         super().__init__(n, seed=seed)
         self._kept_count = budget(self, self.n, prune_ratio)

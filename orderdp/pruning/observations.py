@@ -29,9 +29,11 @@ def _cat(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def without_repetition(indices: Tensor, losses: Tensor, n: int) -> Iterator[Pair]:
-    """Splits observations into parts that hold each sample at most once: all first arrivals, then all second ones, and so on.
+    """Splits observations into parts that hold each sample at most once: all first arrivals, then all second ones, and
+    so on.
 
-    Learning the parts in turn equals learning one observation after the other, because samples do not depend on each other.
+    Learning the parts in turn equals learning one observation after the other, because samples do not depend on each
+    other.
     """
     if len(indices) == 0:
         return

@@ -15,35 +15,40 @@ from orderdp.pruning.ranking import Sizes, ends, top, unseen
 
 
 class OrderDP(Pruner):
-    """Candidates at random, the hardest of them trained: s = explore * n uniformly, then the q = exploit * s of largest last loss.
+    """Candidates at random, the hardest of them trained: s = explore * n uniformly, then the q = exploit * s of largest
+    last loss.
 
     Source: Algorithm 1, applied per epoch as the released code does. Exactly q samples every epoch, unweighted.
 
-    Paper: scores are the losses after the step (Eq. 2); here: those of the training step itself, before its update, because anything
-    else costs a second forward pass (the released code does the same).
+    Paper: scores are the losses after the step (Eq. 2); here: those of the training step itself, before its update,
+    because anything else costs a second forward pass (the released code does the same).
 
-    `hardest`, `trim` and `smoothing` are ours, beyond the paper, which names such variants as future work (section F). All keep exactly q.
-    With h = round(hardest q) and, once all scores are known, t = round(trim s), rank j is kept with probability
-    top(t + h) - top(t) + bottom(q - h), where top(k) and bottom(k) are `theory.rank_weights(n, s, k)` with `hardest` = k and 0.
+    `hardest`, `trim` and `smoothing` are ours, beyond the paper, which names such variants as future work (section F).
+    All keep exactly q. With h = round(hardest q) and, once all scores are known, t = round(trim s), rank j is kept with
+    probability top(t + h) - top(t) + bottom(q - h), where top(k) and bottom(k) are `theory.rank_weights(n, s, k)` with
+    `hardest` = k and 0.
 
     Args:
         n: number of samples.
-        explore: share of the samples drawn as candidates, s/n, in (0, 1]; None for 0.5, or for what `prune_ratio` implies.
+        explore: share of the samples drawn as candidates, s/n, in (0, 1]; None for 0.5, or for what `prune_ratio`
+            implies.
         exploit: share of the candidates trained on, q/s, in (0, 1]; None for 0.6, or for what `prune_ratio` implies.
         prune_ratio: share left out of every epoch, in (0, 1), in place of one share or both; see `at_ratio`.
         seed: decides candidates, ties and order.
-        initial_score: of samples never seen. Infinite: they come first, in random order. The released code takes 3 or 1; a number below
-            the losses of trained samples leaves a part of the data untrained for good.
-        hardest: share of the q that are the hardest candidates, in [0, 1]; the others are the easiest. 0: the bottom q. Samples never
-            seen come first at both ends.
-        trim: share of the candidates of known score that is left out before, those of the highest scores, in [0, 1): taken for wrong
-            labels. Samples never seen are never trimmed. A trimmed sample keeps its score, and so stays out until others rank above it.
-        smoothing: weight of the newest loss in a sample's score, in (0, 1]; below 1 the score is a moving average of its losses. The
-            first finite one counts in full.
+        initial_score: of samples never seen. Infinite: they come first, in random order. The released code takes 3 or
+            1; a number below the losses of trained samples leaves a part of the data untrained for good.
+        hardest: share of the q that are the hardest candidates, in [0, 1]; the others are the easiest. 0: the bottom q.
+            Samples never seen come first at both ends.
+        trim: share of the candidates of known score that is left out before, those of the highest scores, in [0, 1):
+            taken for wrong labels. Samples never seen are never trimmed. A trimmed sample keeps its score, and so stays
+            out until others rank above it.
+        smoothing: weight of the newest loss in a sample's score, in (0, 1]; below 1 the score is a moving average of
+            its losses. The first finite one counts in full.
 
     Raises:
-        ValueError: a share outside its range, or so small that no sample is left; a `trim` that leaves fewer candidates than are kept, or
-            that cannot tell unseen samples because `initial_score` is finite; a `prune_ratio` with both shares.
+        ValueError: a share outside its range, or so small that no sample is left; a `trim` that leaves fewer candidates
+            than are kept, or that cannot tell unseen samples because `initial_score` is finite; a `prune_ratio` with
+            both shares.
 
     Example:
         >>> pruner = OrderDP(50_000, prune_ratio=0.7)
@@ -85,14 +90,17 @@ class OrderDP(Pruner):
         self._scores = unseen(self.n, self.initial_score)
 
     @classmethod
-    def at_ratio(cls, n: int, prune_ratio: float, *, explore: float | None = None, exploit: float | None = None, **options: Any) -> Self:
+    def at_ratio(
+        cls, n: int, prune_ratio: float, *, explore: float | None = None, exploit: float | None = None, **options: Any
+    ) -> Self:
         """OrderDP that leaves out exactly 1 - q/n, q = round((1 - prune_ratio) n), of every epoch.
 
         Args:
             n: number of samples.
             prune_ratio: share left out of every epoch, in (0, 1).
             explore: s/n, at least 1 - prune_ratio.
-            exploit: q/s, at least 1 - prune_ratio, instead of `explore`. Without either, both are sqrt(1 - prune_ratio): an even split.
+            exploit: q/s, at least 1 - prune_ratio, instead of `explore`. Without either, both are sqrt(1 -
+                prune_ratio): an even split.
             options: `seed`, `initial_score`, `hardest`, `trim`, `smoothing`.
 
         Raises:
@@ -112,7 +120,9 @@ class OrderDP(Pruner):
         if self.smoothing < 1:
             scores = self._scores[indices]
             moved = (1 - self.smoothing) * scores + self.smoothing * losses
-            losses = torch.where(scores.isfinite(), moved, losses)  # no average to move yet, or an infinite loss broke it
+            losses = torch.where(
+                scores.isfinite(), moved, losses
+            )  # no average to move yet, or an infinite loss broke it
         self._scores[indices] = losses
 
     def memory(self) -> dict[str, Any]:
@@ -132,7 +142,9 @@ class OrderDP(Pruner):
             )
 
 
-def shares(owner: object, n: int, prune_ratio: float, explore: float | None, exploit: float | None) -> tuple[float, float]:
+def shares(
+    owner: object, n: int, prune_ratio: float, explore: float | None, exploit: float | None
+) -> tuple[float, float]:
     """(explore, exploit) = (s/n, q/s) that leave out 1 - q/n with q = round((1 - prune_ratio) n).
 
     Raises:

@@ -21,12 +21,14 @@ from orderdp.pruning.streams import numpy_generator
 class OrderDPBatches(Pruner):
     """A batch sampler: each step draws s candidates of all n, and trains on the q of largest last loss.
 
-    Use as `DataLoader(Indexed(data), batch_sampler=pruner)`. A step ranks by the losses known when its batch is drawn; loader workers
-    draw ahead of training, so keep `num_workers=0` where that matters, and expect one wait for the device per step. Across ranks all
-    take their share of the same q, ranked by the losses exchanged when the epoch began.
+    Use as `DataLoader(Indexed(data), batch_sampler=pruner)`. A step ranks by the losses known when its batch is drawn;
+    loader workers draw ahead of training, so keep `num_workers=0` where that matters, and expect one wait for the
+    device per step. Across ranks all take their share of the same q, ranked by the losses exchanged when the epoch
+    began.
 
-    `begin_epoch` draws all steps at once, from the scores at hand; `batches` and iteration draw each when its turn comes. Steps already
-    drawn stay: an epoch iterated again repeats them. A sample may appear in several steps of an epoch; `usage` counts each of them.
+    `begin_epoch` draws all steps at once, from the scores at hand; `batches` and iteration draw each when its turn
+    comes. Steps already drawn stay: an epoch iterated again repeats them. A sample may appear in several steps of an
+    epoch; `usage` counts each of them.
 
     Source: Algorithm 1 (candidates without replacement within a step, independent between steps).
 
@@ -34,9 +36,10 @@ class OrderDPBatches(Pruner):
         n: number of samples.
         candidates: s, drawn at every step, at most n; with `prune_ratio` it may be left out, for 256.
         batch_size: q, trained at every step, at most s; not with `prune_ratio`, which decides it.
-        prune_ratio: share of an epoch's n samples that is not trained, in (0, 1), in place of `batch_size`; see `at_ratio`.
-        steps: steps per epoch; None for n // s (at least 1), so that an epoch considers each sample about once, or, with `prune_ratio`,
-            for the number that comes nearest to it.
+        prune_ratio: share of an epoch's n samples that is not trained, in (0, 1), in place of `batch_size`; see
+            `at_ratio`.
+        steps: steps per epoch; None for n // s (at least 1), so that an epoch considers each sample about once, or,
+            with `prune_ratio`, for the number that comes nearest to it.
         seed: decides the candidates.
         initial_score: of samples never seen; see `OrderDP`.
     """
@@ -56,8 +59,12 @@ class OrderDPBatches(Pruner):
         self.target_ratio = None if prune_ratio is None else float(prune_ratio)
         if prune_ratio is not None:
             if batch_size is not None:
-                raise ValueError(f"OrderDPBatches takes 'batch_size' = {batch_size} or 'prune_ratio' = {prune_ratio:g}, not both.")
-            candidates, batch_size, steps = sizes(self, self.n, prune_ratio, 256 if candidates is None else candidates, steps)
+                raise ValueError(
+                    f"OrderDPBatches takes 'batch_size' = {batch_size} or 'prune_ratio' = {prune_ratio:g}, not both."
+                )
+            candidates, batch_size, steps = sizes(
+                self, self.n, prune_ratio, 256 if candidates is None else candidates, steps
+            )
         if candidates is None or batch_size is None:
             raise ValueError("OrderDPBatches needs 'candidates' and 'batch_size', or a 'prune_ratio'.")
         self.candidates = whole(self, "candidates", candidates, 1)
@@ -66,14 +73,19 @@ class OrderDPBatches(Pruner):
         if candidates > n:
             raise ValueError(f"The 'candidates' of OrderDPBatches must be at most n = {n}. Got {candidates}.")
         if batch_size > candidates:
-            raise ValueError(f"q > s: 'batch_size' = {batch_size} exceeds 'candidates' = {candidates}. Raise 'candidates'.")
+            raise ValueError(
+                f"q > s: 'batch_size' = {batch_size} exceeds 'candidates' = {candidates}. Raise 'candidates'."
+            )
         self.initial_score = initial(self, initial_score)
         self._scores = unseen(self.n, self.initial_score)
         self._drawn: list[Tensor] = []
 
     @classmethod
-    def at_ratio(cls, n: int, prune_ratio: float, *, candidates: int = 256, steps: int | None = None, **options: Any) -> Self:
-        """q = round((1 - prune_ratio) s); None for `steps` comes nearest to round((1 - prune_ratio) n) samples an epoch."""
+    def at_ratio(
+        cls, n: int, prune_ratio: float, *, candidates: int = 256, steps: int | None = None, **options: Any
+    ) -> Self:
+        """q = round((1 - prune_ratio) s); None for `steps` comes nearest to round((1 - prune_ratio) n) samples an
+        epoch."""
         candidates, batch_size, steps = sizes(cls, n, prune_ratio, candidates, steps)
         return cls(n, candidates=candidates, batch_size=batch_size, steps=steps, **options)
 
@@ -84,7 +96,8 @@ class OrderDPBatches(Pruner):
 
     @property
     def prune_ratio(self) -> float:
-        """Share of an epoch's n samples that is not trained, 1 - steps * q / n; negative where steps train more than n."""
+        """Share of an epoch's n samples that is not trained, 1 - steps * q / n; negative where steps train more than
+        n."""
         return 1 - self.steps_per_epoch * self.batch_size / self.n
 
     def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
@@ -94,7 +107,8 @@ class OrderDPBatches(Pruner):
         return kept, None
 
     def select(self, epoch: int) -> Selection:
-        """All steps of an epoch as they would be drawn from the present scores: int64 (steps * q,), with repetitions."""
+        """All steps of an epoch as they would be drawn from the present scores: int64 (steps * q,), with
+        repetitions."""
         if placement()[1] == 1:
             self.synchronize()
         return Selection(torch.cat([self._draw(epoch, step) for step in range(self.steps_per_epoch)]), None)
@@ -144,7 +158,9 @@ class OrderDPBatches(Pruner):
         if self._begun is None or self._begun[0] != epoch:
             self.synchronize()
             self._drawn = []
-            self._start(epoch, Selection(torch.empty(0, dtype=torch.int64), None), self.steps_per_epoch * self.batch_size)
+            self._start(
+                epoch, Selection(torch.empty(0, dtype=torch.int64), None), self.steps_per_epoch * self.batch_size
+            )
         return self._begun[1]  # type: ignore[index]  # set by _start
 
     def _walk_steps(self, epoch: int, turn: int | None = None) -> Iterator[Tensor]:
@@ -152,7 +168,9 @@ class OrderDPBatches(Pruner):
             if turn is not None:
                 self._check_turn(turn)
             if self._begun is None or self._begun[0] != epoch:
-                raise RuntimeError(f"Epoch {epoch} of OrderDPBatches is over: another has begun. Start a new iteration.")
+                raise RuntimeError(
+                    f"Epoch {epoch} of OrderDPBatches is over: another has begun. Start a new iteration."
+                )
             yield self._share(self._batch(epoch, step))
         self._finish(epoch)
 

@@ -1,7 +1,7 @@
 """Choosing k of n by rank or at random, in time linear in n: partial sorts only.
 
-NumPy, because its partition takes a fraction of the time of `torch.topk` on one core (`benchmarks/selection.py`). Only sets leave this
-module, as masks: the order that a partition leaves within its halves differs between processors.
+NumPy, because its partition takes a fraction of the time of `torch.topk` on one core (`benchmarks/selection.py`). Only
+sets leave this module, as masks: the order that a partition leaves within its halves differs between processors.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ class Sizes(NamedTuple):
 
 
 def smallest(keys: NDArray[Any], count: int) -> NDArray[np.intp]:
-    """Indices of the `count` smallest keys, in no particular order. Of independent uniform float64 keys: a uniform draw of `count`."""
+    """Indices of the `count` smallest keys, in no particular order. Of independent uniform float64 keys: a uniform draw
+    of `count`."""
     if not 0 < count < len(keys):
         return np.arange(len(keys) if count > 0 else 0)
     return np.argpartition(keys, count - 1)[:count]
 
 
 def largest(values: NDArray[np.float32], count: int, keys: NDArray[Any]) -> NDArray[np.bool_]:
-    """Mask of the `count` largest values; of equal values that compete for the last places, those with the smallest keys.
+    """Mask of the `count` largest values; of equal values that compete for the last places, those with the smallest
+    keys.
 
     Args:
         values: (m,), infinite ones allowed, no NaN.
@@ -55,7 +57,8 @@ def uniform(n: int, count: int, draw: np.random.Generator) -> Tensor:
 
 
 def top(scores: Tensor, count: int, draw: np.random.Generator, candidates: int | None = None) -> Tensor:
-    """bool (n,): the `count` of largest score among `candidates` uniform draws without replacement; ties are broken at random.
+    """bool (n,): the `count` of largest score among `candidates` uniform draws without replacement; ties are broken at
+    random.
 
     Args:
         scores: float32 (n,); +inf for samples never seen.
@@ -72,15 +75,18 @@ def top(scores: Tensor, count: int, draw: np.random.Generator, candidates: int |
 
 
 def ends(scores: Tensor, sizes: Sizes, draw: np.random.Generator, trim: float = 0.0) -> Tensor:
-    """bool (n,): the hardest and the easiest of uniform candidates, after the highest known scores were left out; ties are broken at random.
+    """bool (n,): the hardest and the easiest of uniform candidates, after the highest known scores were left out; ties
+    are broken at random.
 
-    Samples never seen come first at both ends, because nothing tells yet where they belong, and are never left out as too hard.
+    Samples never seen come first at both ends, because nothing tells yet where they belong, and are never left out as
+    too hard.
 
     Args:
         scores: float32 (n,); +inf for samples never seen.
         sizes: how many are drawn and kept.
         draw: as in `top`; with all the kept at the hard end and nothing trimmed, both select the same.
-        trim: share of the candidates of known score that is left out, those of the highest scores, rounded to a whole number.
+        trim: share of the candidates of known score that is left out, those of the highest scores, rounded to a whole
+            number.
     """
     n, values = len(scores), scores.numpy()
     keys = draw.random(n)
@@ -109,9 +115,11 @@ def mask_at(n: int, indices: NDArray[np.intp]) -> Tensor:
 
 
 def unseen(n: int, score: float = torch.inf) -> Tensor:
-    """float32 (n,): scores before anything is known. Infinite, so that samples never seen come first and none is left out for good.
+    """float32 (n,): scores before anything is known. Infinite, so that samples never seen come first and none is left
+    out for good.
 
-    Paper: initial scores are an input of Algorithm 1 (its code uses the constants 3 and 1); here: infinite, because a constant below
-    the loss's floor (1.01 with label smoothing 0.1 and 1,000 classes) starves a part of the data for the whole training.
+    Paper: initial scores are an input of Algorithm 1 (its code uses the constants 3 and 1); here: infinite, because a
+    constant below the loss's floor (1.01 with label smoothing 0.1 and 1,000 classes) starves a part of the data for the
+    whole training.
     """
     return torch.full((n,), score)

@@ -17,21 +17,24 @@ from orderdp.pruning.schedules import SCHEDULES
 class ScheduledOrderDP(Pruner):
     """OrderDP whose prune ratio rises or falls over the training, at a given mean.
 
-    Ours: section F of the paper names adaptive schedules as future work. Epoch t of T keeps exactly q_t = round((1 - r_t) n) samples, with
-    r_t the schedule's value in the epoch's middle, (t + 1/2) / T, so that the ratios average to `prune_ratio` whatever the shape.
+    Ours: section F of the paper names adaptive schedules as future work. Epoch t of T keeps exactly q_t = round((1 -
+    r_t) n) samples, with r_t the schedule's value in the epoch's middle, (t + 1/2) / T, so that the ratios average to
+    `prune_ratio` whatever the shape.
 
     Args:
         n: number of samples.
         prune_ratio: mean of the ratios over the training, in (0, 1).
         rise: ratio at the end of the training less that at its beginning; negative falls. Both must stay in (0, 1).
         schedule: shape of the change, a name in `schedules.SCHEDULES`: "constant", "linear", "cosine" or "step".
-        explore: share drawn as candidates in every epoch, at least the largest share kept; None follows the ratio, sqrt(1 - r_t).
+        explore: share drawn as candidates in every epoch, at least the largest share kept; None follows the ratio,
+            sqrt(1 - r_t).
         epochs: T, planned epochs; needed where the ratio changes. Later epochs keep what the last one does.
         seed: decides candidates, ties and order.
         initial_score: of samples never seen; see `OrderDP`.
 
     Raises:
-        ValueError: a share or a schedule that does not exist, ratios that leave (0, 1), q > s, a change without `epochs`.
+        ValueError: a share or a schedule that does not exist, ratios that leave (0, 1), q > s, a change without
+            `epochs`.
     """
 
     def __init__(
@@ -95,7 +98,9 @@ class ScheduledOrderDP(Pruner):
         for epoch in (0, (self.epochs or 1) - 1):
             candidates, kept = self.sizes(epoch)
             if kept < 1:
-                raise ValueError(f"ScheduledOrderDP keeps no sample of n = {self.n} in epoch {epoch}. Lower 'rise' or 'prune_ratio'.")
+                raise ValueError(
+                    f"ScheduledOrderDP keeps no sample of n = {self.n} in epoch {epoch}. Lower 'rise' or 'prune_ratio'."
+                )
             if kept > candidates:
                 raise ValueError(
                     f"q > s: ScheduledOrderDP with 'explore' = {self.explore:g} draws {candidates} candidates, fewer than the {kept} samples "

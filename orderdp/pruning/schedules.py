@@ -1,4 +1,5 @@
-"""Prune ratios over training, as plain functions of progress in [0, 1]. Ours: the paper keeps one ratio, and names schedules as future work."""
+"""Prune ratios over training, as plain functions of progress in [0, 1]. Ours: the paper keeps one ratio, and names
+schedules as future work."""
 
 from __future__ import annotations
 

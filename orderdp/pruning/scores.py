@@ -1,7 +1,8 @@
-"""What samples may be ranked by instead of their loss: plain functions of a batch, for `Pruner.update(index, losses, scores)`.
+"""What samples may be ranked by instead of their loss: plain functions of a batch, for `Pruner.update(index, losses,
+scores)`.
 
-Ours: the paper ranks by the loss alone (Eq. 2). Larger is harder; nothing here waits for the device. The moving average of a score needs
-its past, which the pruner holds: see `smoothing` of `OrderDP`.
+Ours: the paper ranks by the loss alone (Eq. 2). Larger is harder; nothing here waits for the device. The moving average
+of a score needs its past, which the pruner holds: see `smoothing` of `OrderDP`.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def gradient_norm(logits: Tensor, labels: Tensor, losses: Tensor) -> Tensor:
 
     Times a factor that the samples share, it bounds the norm of the gradient by all weights.
 
-    Source: Katharopoulos and Fleuret 2018, the last-layer bound; for one network it is the EL2N score of Paul et al. 2021. Here the
-    labels y are one-hot also where the loss smooths them, so that a sample fitted perfectly scores 0.
+    Source: Katharopoulos and Fleuret 2018, the last-layer bound; for one network it is the EL2N score of Paul et al.
+    2021. Here the labels y are one-hot also where the loss smooths them, so that a sample fitted perfectly scores 0.
 
     Args:
         logits: float (b, classes).
@@ -44,10 +45,11 @@ def gradient_norm(logits: Tensor, labels: Tensor, losses: Tensor) -> Tensor:
 
 
 def margin(logits: Tensor, labels: Tensor, losses: Tensor) -> Tensor:
-    """float (b,) in [-1, 1]: largest probability of another class less that of the label; above 0 where the network is wrong.
+    """float (b,) in [-1, 1]: largest probability of another class less that of the label; above 0 where the network is
+    wrong.
 
-    Source: the margin of Pleiss et al. 2020, with its sign turned and of probabilities instead of logits, so that no sample dominates by
-    the size of its logits.
+    Source: the margin of Pleiss et al. 2020, with its sign turned and of probabilities instead of logits, so that no
+    sample dominates by the size of its logits.
 
     Args:
         logits: float (b, classes), of two classes at least.

@@ -1,4 +1,5 @@
-"""What a pruner carries from epoch to epoch: saved, restored, rebuilt by `repr`, and taken over when the data set grows."""
+"""What a pruner carries from epoch to epoch: saved, restored, rebuilt by `repr`, and taken over when the data set
+grows."""
 
 from __future__ import annotations
 
@@ -105,7 +106,9 @@ class Stateful:
     def __repr__(self) -> str:
         """The call that builds an equal pruner; options at their default are left out."""
         defaults = {name: parameter.default for name, parameter in inspect.signature(type(self)).parameters.items()}
-        given = {name: value for name, value in self._options().items() if name not in defaults or value != defaults[name]}
+        given = {
+            name: value for name, value in self._options().items() if name not in defaults or value != defaults[name]
+        }
         return f"{type(self).__name__}({self.n}{''.join(f', {name}={value!r}' for name, value in given.items())})"
 
     def _options(self) -> dict[str, Any]:
@@ -121,15 +124,21 @@ class Stateful:
                 given[name] = value
         given.pop("n", None)
         # `prune_ratio` is what was realised; the one asked for is kept as `target_ratio`.
-        now = {name: getattr(self, "target_ratio" if name == "prune_ratio" else name, value) for name, value in given.items()}
-        return {name: None if given[name] is None else value for name, value in now.items()}  # None stays what it was: to be derived
+        now = {
+            name: getattr(self, "target_ratio" if name == "prune_ratio" else name, value)
+            for name, value in given.items()
+        }
+        return {
+            name: None if given[name] is None else value for name, value in now.items()
+        }  # None stays what it was: to be derived
 
     def grow(self, n: int) -> None:
-        """The data set has n samples from now on: those appended to it count as never seen, the others keep what is known of them.
+        """The data set has n samples from now on: those appended to it count as never seen, the others keep what is
+        known of them.
 
-        Call it between epochs, with workers that persist on a loader made anew (they hold a copy of the old data), across ranks on every
-        rank. The method's shares stay, now of n. An epoch that has begun keeps its set, as does a method that chooses once for several
-        epochs until its next choice, and a fixed subset for good.
+        Call it between epochs, with workers that persist on a loader made anew (they hold a copy of the old data),
+        across ranks on every rank. The method's shares stay, now of n. An epoch that has begun keeps its set, as does a
+        method that chooses once for several epochs until its next choice, and a fixed subset for good.
 
         Args:
             n: at least the present n.
@@ -156,7 +165,8 @@ def extended(value: Any, blank: Any, n: int) -> Any:
 
     Args:
         value: a tensor (m,) with one value for each of m samples; anything else is returned as it is.
-        blank: the same of a new pruner: a tensor (n,); None where it holds no set yet, so that `value` is a mask without the new ones.
+        blank: the same of a new pruner: a tensor (n,); None where it holds no set yet, so that `value` is a mask
+            without the new ones.
         n: samples from now on.
     """
     if not isinstance(value, Tensor):

@@ -21,7 +21,8 @@ class StaticSubset(Pruner):
     Args:
         n: number of samples in the whole data set.
         indices: the samples to train on, each once.
-        weights: one positive weight for each of them, used as given (a mean of 1 keeps the learning rate's meaning), or None.
+        weights: one positive weight for each of them, used as given (a mean of 1 keeps the learning rate's meaning), or
+            None.
         seed: decides the order.
     """
 
@@ -32,11 +33,15 @@ class StaticSubset(Pruner):
         chosen = as_indices(indices, self.n)
         distinct = len(chosen.unique())
         if len(chosen) == 0 or distinct != len(chosen):
-            raise ValueError(f"The 'indices' of StaticSubset must be non-empty and unique. Got {len(chosen)}, {distinct} distinct.")
+            raise ValueError(
+                f"The 'indices' of StaticSubset must be non-empty and unique. Got {len(chosen)}, {distinct} distinct."
+            )
         self._chosen = chosen.cpu().clone()
         self._given = None if weights is None else torch.as_tensor(weights, dtype=torch.float32).detach().cpu().clone()
         if self._given is not None and self._given.shape != chosen.shape:
-            raise ValueError(f"StaticSubset takes one weight per index: {len(chosen)}. Got shape {tuple(self._given.shape)}.")
+            raise ValueError(
+                f"StaticSubset takes one weight per index: {len(chosen)}. Got shape {tuple(self._given.shape)}."
+            )
         if self._given is not None and not bool((self._given.isfinite() & (self._given > 0)).all()):
             raise ValueError("The 'weights' of StaticSubset must be positive and finite.")
 
@@ -61,4 +66,8 @@ class StaticSubset(Pruner):
         return kept, weights
 
     def _options(self) -> dict[str, Any]:
-        return {"indices": self.indices, "weights": None if self._given is None else self._given.tolist(), "seed": self.seed}
+        return {
+            "indices": self.indices,
+            "weights": None if self._given is None else self._given.tolist(),
+            "seed": self.seed,
+        }

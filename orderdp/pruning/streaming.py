@@ -19,23 +19,27 @@ from orderdp.pruning.streams import numpy_generator
 class StreamingOrderDP:
     """Batches out of a stream of unknown length: candidates at random from a bounded pool, the hardest of them trained.
 
-    The pool is the window of the `pool` newest samples. At every step a share `explore` of it is drawn uniformly; of these the
-    `batch_size` of largest last loss are trained, those never trained first. Then `fresh` samples arrive and as many of the oldest leave,
-    so that a sample is in reach for pool / fresh steps (those of the first pool for fewer), and a hopeless one does not stay. Every
-    arrival pays for batch_size / fresh trainings: about `fresh` of a batch are new, the rest repeats what was hardest. After the
-    stream's end the pool runs empty, and an iteration has ceil(arrivals / fresh) batches, of which the last get smaller.
+    The pool is the window of the `pool` newest samples. At every step a share `explore` of it is drawn uniformly; of
+    these the `batch_size` of largest last loss are trained, those never trained first. Then `fresh` samples arrive and
+    as many of the oldest leave, so that a sample is in reach for pool / fresh steps (those of the first pool for
+    fewer), and a hopeless one does not stay. Every arrival pays for batch_size / fresh trainings: about `fresh` of a
+    batch are new, the rest repeats what was hardest. After the stream's end the pool runs empty, and an iteration has
+    ceil(arrivals / fresh) batches, of which the last get smaller.
 
-    What it saves is repeats: a training that would pass over the same samples E times without pruning spends batch_size / (E fresh) of that.
-    Leaving out unseen samples by their loss is impossible here, as anywhere without a forward pass to score them.
+    What it saves is repeats: a training that would pass over the same samples E times without pruning spends batch_size
+    / (E fresh) of that. Leaving out unseen samples by their loss is impossible here, as anywhere without a forward pass
+    to score them.
 
-    It is no `Pruner`: n is unknown, nothing is remembered of samples that have left, and each iteration starts the stream again. Across
-    ranks each needs a stream of its own; nothing is exchanged. The stream may be a `DataLoader` with workers and `batch_size=None`. A step
-    waits for the losses of the one before.
+    It is no `Pruner`: n is unknown, nothing is remembered of samples that have left, and each iteration starts the
+    stream again. Across ranks each needs a stream of its own; nothing is exchanged. The stream may be a `DataLoader`
+    with workers and `batch_size=None`. A step waits for the losses of the one before.
 
-    Paper: the candidates are drawn from the data set (Algorithm 1); here: from a window of it, because a stream cannot be reached back into.
+    Paper: the candidates are drawn from the data set (Algorithm 1); here: from a window of it, because a stream cannot
+    be reached back into.
 
     Args:
-        stream: an iterable of samples, for example an `IterableDataset`. One that can be iterated once serves one epoch.
+        stream: an iterable of samples, for example an `IterableDataset`. One that can be iterated once serves one
+            epoch.
         pool: P, samples held in memory.
         batch_size: q, samples trained at every step, at most round(explore P).
         fresh: samples arriving at every step, below `batch_size`, or no place in it would be left for known samples.
@@ -83,7 +87,8 @@ class StreamingOrderDP:
         self._pending: list[tuple[Tensor, Tensor]] = []
 
     def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
-        """A fresh pass over the stream, in batches: int64 (b,) numbers of the samples in order of arrival, and the collated samples.
+        """A fresh pass over the stream, in batches: int64 (b,) numbers of the samples in order of arrival, and the
+        collated samples.
 
         Raises:
             RuntimeError: at the next batch of an iteration, if a newer one has started.
@@ -122,14 +127,19 @@ class StreamingOrderDP:
         self._learn()
         size = self._next - self._first
         draw = numpy_generator(self.seed, "select", epoch, step)
-        candidates = draw.choice(size, min(size, max(self.batch_size, round(self.explore * size))), replace=False) + self._first
+        candidates = (
+            draw.choice(size, min(size, max(self.batch_size, round(self.explore * size))), replace=False) + self._first
+        )
         mask = largest(self._scores[candidates % self.pool], min(self.batch_size, size), np.arange(len(candidates)))
         numbers = candidates[mask]
         self.trained += len(numbers)
-        return torch.from_numpy(numbers), self.collate_fn([self._samples[place] for place in (numbers % self.pool).tolist()])
+        return torch.from_numpy(numbers), self.collate_fn(
+            [self._samples[place] for place in (numbers % self.pool).tolist()]
+        )
 
     def observe(self, numbers: Tensor | Sequence[int], losses: Tensor) -> None:
-        """Takes in the losses of a batch: numbers as it came with, float (b,). One that is not finite counts as infinite.
+        """Takes in the losses of a batch: numbers as it came with, float (b,). One that is not finite counts as
+        infinite.
 
         Raises:
             RuntimeError: no iteration has begun, so that the batch did not come from this pool.

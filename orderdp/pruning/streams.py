@@ -1,4 +1,5 @@
-"""Random streams: one per purpose, each a function of (seed, purpose, epoch), so that nothing depends on what was drawn before."""
+"""Random streams: one per purpose, each a function of (seed, purpose, epoch), so that nothing depends on what was drawn
+before."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from orderdp.pruning.ranking import top
 
 
 class UCB(MovingAverage):
-    """The samples of largest moving-average loss plus c times its moving variance (Raju et al. 2021; the variance, not its root).
+    """The samples of largest moving-average loss plus c times its moving variance (Raju et al. 2021; the variance, not
+    its root).
 
     Args:
         n: number of samples.
@@ -36,9 +37,13 @@ class UCB(MovingAverage):
         warmup_epochs: int = 1,
         seed: int = 0,
     ) -> None:
-        super().__init__(n, prune_ratio=prune_ratio, smoothing=smoothing, period=period, warmup_epochs=warmup_epochs, seed=seed)
+        super().__init__(
+            n, prune_ratio=prune_ratio, smoothing=smoothing, period=period, warmup_epochs=warmup_epochs, seed=seed
+        )
         if not (variance_weight >= 0 and math.isfinite(variance_weight)):
-            raise ValueError(f"The 'variance_weight' of UCB must be a finite number of at least 0. Got {variance_weight!r}.")
+            raise ValueError(
+                f"The 'variance_weight' of UCB must be a finite number of at least 0. Got {variance_weight!r}."
+            )
         self.variance_weight = float(variance_weight)
 
     def choose_set(self, draw: np.random.Generator) -> Tensor:

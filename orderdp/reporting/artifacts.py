@@ -18,7 +18,12 @@ __all__ = ["ARTIFACTS", "make", "report", "report_after_failures", "verify"]
 
 
 def report(
-    grid: Grid, runs: Path, reports: Path, only: str | None = None, page: bool = False, say: Callable[[str], None] = lambda text: None
+    grid: Grid,
+    runs: Path,
+    reports: Path,
+    only: str | None = None,
+    page: bool = False,
+    say: Callable[[str], None] = lambda text: None,
 ) -> list[Path]:
     """Makes tables, figures and the page from whatever runs there are.
 
@@ -50,7 +55,8 @@ def report(
 
 
 def report_after_failures(grid: Grid, runs: Path, reports: Path) -> list[str]:
-    """Makes what the workflow could not make because jobs failed, from the runs that there are, and a page that says what is missing.
+    """Makes what the workflow could not make because jobs failed, from the runs that there are, and a page that says
+    what is missing.
 
     Its records do not have the names that the workflow looks for, so that the next call of it makes these files again.
 
@@ -84,7 +90,8 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, stamp: str) -> 
         stamp: ends the record's name, from `orderdp.stamps.artifact_stamp`.
 
     Returns:
-        The record, `provenance/<experiment>-<stamp>.json`. Older records of the experiment are deleted before anything is written.
+        The record, `provenance/<experiment>-<stamp>.json`. Older records of the experiment are deleted before anything
+        is written.
     """
     made = artifacts_of(experiment)
     reader = Runs(runs)

@@ -57,12 +57,16 @@ def load_claims(path: Path = CLAIMS) -> list[Claim]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != FIELDS:
-            raise ValueError(f"{path} must have the columns {', '.join(FIELDS)}. Got {', '.join(reader.fieldnames or ())}.")
+            raise ValueError(
+                f"{path} must have the columns {', '.join(FIELDS)}. Got {', '.join(reader.fieldnames or ())}."
+            )
         rows = list(reader)
     problems: list[str] = []
     claims = [_claim(row, problems) for row in rows]
     ids = [claim.id for claim in claims]
-    problems += [f"the id {name!r} occurs {ids.count(name)} times" for name in dict.fromkeys(ids) if ids.count(name) > 1]
+    problems += [
+        f"the id {name!r} occurs {ids.count(name)} times" for name in dict.fromkeys(ids) if ids.count(name) > 1
+    ]
     if problems:
         raise ValueError(f"{path}: " + "; ".join(problems) + ".")
     return claims
@@ -71,7 +75,9 @@ def load_claims(path: Path = CLAIMS) -> list[Claim]:
 def _claim(row: dict[str, str], problems: list[str]) -> Claim:
     name = row["id"]
     problems += [
-        f"{name!r} has no {field}" for field in FIELDS if field not in ("experiments", "arguments") and not (row[field] or "").strip()
+        f"{name!r} has no {field}"
+        for field in FIELDS
+        if field not in ("experiments", "arguments") and not (row[field] or "").strip()
     ]
     try:
         arguments = yaml.safe_load(row["arguments"] or "{}")
@@ -92,18 +98,21 @@ def _claim(row: dict[str, str], problems: list[str]) -> Claim:
     return Claim(**fields, experiments=tuple(row["experiments"].split()), arguments=arguments)
 
 
-def evaluate(frames: Mapping[str, Any], claims: Sequence[Claim] | None = None, *, without_seeds: bool = True) -> pd.DataFrame:
+def evaluate(
+    frames: Mapping[str, Any], claims: Sequence[Claim] | None = None, *, without_seeds: bool = True
+) -> pd.DataFrame:
     """Decides every claim.
 
     Args:
-        frames: "results", "histories" and "diagnostics" over all experiments of the grid, as `results` gives them; "study", the tables of
-            the study of the theorems by name (empty: not run). Others are passed on.
+        frames: "results", "histories" and "diagnostics" over all experiments of the grid, as `results` gives them;
+            "study", the tables of the study of the theorems by name (empty: not run). Others are passed on.
         claims: from `load_claims`; those of the project when None.
         without_seeds: decide each claim again without each of its seeds, too, which takes three times as long.
 
     Returns:
-        One row per claim, in their order: COLUMNS. `verdict` is one of VERDICTS; `value`, `low` and `high` are NaN where there are none;
-        `comparisons` are separated by "; "; `detectable` in points; `stability` is from `stability`.
+        One row per claim, in their order: COLUMNS. `verdict` is one of VERDICTS; `value`, `low` and `high` are NaN
+        where there are none; `comparisons` are separated by "; "; `detectable` in points; `stability` is from
+        `stability`.
     """
     records = []
     for claim in load_claims() if claims is None else claims:
@@ -111,7 +120,9 @@ def evaluate(frames: Mapping[str, Any], claims: Sequence[Claim] | None = None, *
         finding = decide(claim, own)
         record = {key: getattr(claim, key) for key in ("id", "topic", "where", "statement", "rule")}
         record["experiments"] = " ".join(claim.experiments)
-        record |= {key: getattr(finding, key) for key in COLUMNS[6:-1]} | {"comparisons": "; ".join(finding.comparisons)}
+        record |= {key: getattr(finding, key) for key in COLUMNS[6:-1]} | {
+            "comparisons": "; ".join(finding.comparisons)
+        }
         record["stability"] = stability(claim, own, finding) if without_seeds else ""
         records.append(record)
     return pd.DataFrame(records, columns=list(COLUMNS))
@@ -138,8 +149,9 @@ def stability(claim: Claim, frames: Mapping[str, Any], finding: Finding) -> str:
         finding: of the claim, on all seeds.
 
     Returns:
-        STABLE; `inconclusive without seed 0 or 3`; UNCHECKED, where fewer than four seeds would leave too few for any verdict; "" for a
-        claim without seeds: one that arithmetic decides, or from independent draws, or that has not been run.
+        STABLE; `inconclusive without seed 0 or 3`; UNCHECKED, where fewer than four seeds would leave too few for any
+        verdict; "" for a claim without seeds: one that arithmetic decides, or from independent draws, or that has not
+        been run.
     """
     limited = _limited(claim, frames)
     seeds = _seeds(claim, limited)
@@ -152,7 +164,10 @@ def stability(claim: Claim, frames: Mapping[str, Any], finding: Finding) -> str:
         verdict = decide(claim, _without(limited, seed)).verdict  # which may find that too little is left
         if verdict != finding.verdict:
             changed.setdefault(verdict, []).append(seed)
-    return "; ".join(f"{verdict} without seed {' or '.join(map(str, left))}" for verdict, left in changed.items()) or STABLE
+    return (
+        "; ".join(f"{verdict} without seed {' or '.join(map(str, left))}" for verdict, left in changed.items())
+        or STABLE
+    )
 
 
 def _limited(claim: Claim, frames: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,9 +198,13 @@ def _without(limited: Mapping[str, Any], seed: int) -> dict[str, Any]:
     gone = set(results.loc[results["seed"] == seed, "cell"])
     parts = {name: limited.get(name) for name in BY_EXPERIMENT}
     less: dict[str, Any] = dict(limited) | {BRIEF: True}
-    less |= {name: part[~part["cell"].isin(gone)] for name, part in parts.items() if part is not None and "cell" in part}
+    less |= {
+        name: part[~part["cell"].isin(gone)] for name, part in parts.items() if part is not None and "cell" in part
+    }
     if limited.get("study"):
-        less["study"] = {name: table[table["seed"] != seed] if "seed" in table else table for name, table in limited["study"].items()}
+        less["study"] = {
+            name: table[table["seed"] != seed] if "seed" in table else table for name, table in limited["study"].items()
+        }
     return less
 
 
@@ -193,4 +212,8 @@ def _because(reason: str, claim: Claim, frames: Mapping[str, Any]) -> str:
     results = frames.get("results")
     known = set() if results is None else set(results["experiment"])
     absent = [name for name in claim.experiments if name not in known and name != STUDY]
-    return f"this scale asks for no runs of {' or '.join(absent)}" if absent and len(absent) == len(claim.experiments) else reason
+    return (
+        f"this scale asks for no runs of {' or '.join(absent)}"
+        if absent and len(absent) == len(claim.experiments)
+        else reason
+    )

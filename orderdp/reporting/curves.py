@@ -28,10 +28,10 @@ def figure1(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
         histories: from `results.histories`, of this experiment.
 
     Returns:
-        One row per workload, method, seed and epoch of the finished runs: `test_accuracy` (%), `grad_norm` and `grad_norm_std` (mean and
-        standard deviation over the epoch's steps), `rolling_std` (sample standard deviation of grad_norm over the last `window` epochs),
-        `pearson_r` of the run (test accuracy against grad_norm over its epochs) and its number of `points`. Methods without a
-        finished run have one row with their `legend`.
+        One row per workload, method, seed and epoch of the finished runs: `test_accuracy` (%), `grad_norm` and
+        `grad_norm_std` (mean and standard deviation over the epoch's steps), `rolling_std` (sample standard deviation
+        of grad_norm over the last `window` epochs), `pearson_r` of the run (test accuracy against grad_norm over its
+        epochs) and its number of `points`. Methods without a finished run have one row with their `legend`.
     """
     parts = []
     for legend, runs, first in _methods(results):
@@ -106,7 +106,9 @@ def _label(ax: Axes, title: str, x: str, y: str) -> None:
 def _draw_method(method: str, runs: pd.DataFrame, axes: tuple[Axes, Axes, Axes]) -> None:
     look, legend = style.look(method), runs.iloc[0]["legend"]
     if "epoch" not in runs or runs["epoch"].isna().all():
-        axes[0].plot([], [], color=look.color, linestyle=look.line, marker=look.marker, label=legend)  # in the legend all the same
+        axes[0].plot(
+            [], [], color=look.color, linestyle=look.line, marker=look.marker, label=legend
+        )  # in the legend all the same
         return
     every = max(1, int(runs["epoch"].max()) // 10)
     bands = (over_seeds(runs, "test_accuracy"), over_seeds(runs, "grad_norm"), over_seeds(runs, "rolling_std"))
@@ -118,7 +120,9 @@ def _draw_method(method: str, runs: pd.DataFrame, axes: tuple[Axes, Axes, Axes])
             label=legend if ax is axes[0] else None,
         )  # fmt: skip
         if has_band:
-            ax.fill_between(band.index, band["mean"] - band["std"], band["mean"] + band["std"], color=look.color, alpha=0.15, lw=0)
+            ax.fill_between(
+                band.index, band["mean"] - band["std"], band["mean"] + band["std"], color=look.color, alpha=0.15, lw=0
+            )
 
 
 def _draw_joint(ax: Axes, part: pd.DataFrame) -> None:
@@ -159,8 +163,9 @@ def time_to_accuracy(place: int, last: bool = False) -> Callable[[pd.DataFrame, 
         """Accuracy against time: one row per method and epoch, over the finished runs.
 
         Returns:
-            workload, method, legend, `epoch`, `time_s` (selection and training since the start, mean over seeds), `test_accuracy` (mean
-            over seeds, %) with `test_accuracy_std`, `seeds`. Methods without a finished run have one row with their `legend`.
+            workload, method, legend, `epoch`, `time_s` (selection and training since the start, mean over seeds),
+            `test_accuracy` (mean over seeds, %) with `test_accuracy_std`, `seeds`. Methods without a finished run have
+            one row with their `legend`.
         """
         records: list[dict[str, Any]] = []
         shown = [(ratio, *method) for ratio, rows in at_place(results, place, last) for method in _methods(rows)]
@@ -170,7 +175,11 @@ def time_to_accuracy(place: int, last: bool = False) -> Callable[[pd.DataFrame, 
             epochs = histories[histories["cell"].isin(cells)].dropna(subset=["test_accuracy"] if cells else [])
             for epoch, rows in epochs.groupby("epoch"):
                 accuracy = spread(rows["test_accuracy"])
-                point = {"time_s": rows["time_s"].mean(), "test_accuracy": accuracy.mean, "test_accuracy_std": accuracy.std}
+                point = {
+                    "time_s": rows["time_s"].mean(),
+                    "test_accuracy": accuracy.mean,
+                    "test_accuracy_std": accuracy.std,
+                }
                 records.append(base | {"epoch": epoch, **point, "seeds": accuracy.count})
             if not cells:
                 records.append(base)
@@ -210,5 +219,7 @@ def _draw_time(ax: Axes, method: str, line: pd.DataFrame, divisor: float) -> Non
     look = style.look(method)
     x, y, std = line["time_s"] / divisor, line["test_accuracy"], line["test_accuracy_std"].fillna(0.0)
     every = max(1, len(line) // 10)
-    ax.plot(x, y, color=look.color, linestyle=look.line, marker=look.marker, markevery=every, label=line.iloc[0]["legend"])
+    ax.plot(
+        x, y, color=look.color, linestyle=look.line, marker=look.marker, markevery=every, label=line.iloc[0]["legend"]
+    )
     ax.fill_between(x, y - std, y + std, color=look.color, alpha=0.15, lw=0)

@@ -13,7 +13,8 @@ from orderdp.reporting.corrections import CORRECTIONS
 from orderdp.reporting.sheets import Block, Entry, Sheet
 
 ERRATA = Path(__file__).with_name("errata.csv")
-"""id, where in the paper, printed, right, because, function: texts name values of the function in braces, with their format."""
+"""id, where in the paper, printed, right, because, function: texts name values of the function in braces, with their
+format."""
 
 
 def errata(settings: Mapping[str, Any]) -> pd.DataFrame:

@@ -16,12 +16,15 @@ OURS = "orderdp"
 
 
 def headline_sheets(table2: pd.DataFrame) -> list[Sheet]:
-    """Per workload: the full data, OrderDP, and the best of the paper's other pruning methods, at the largest prune ratio.
+    """Per workload: the full data, OrderDP, and the best of the paper's other pruning methods, at the largest prune
+    ratio.
 
     Args:
         table2: from `tables.table2`.
     """
-    largest = [rows[rows["prune_ratio"] == rows["prune_ratio"].max()] for _, rows in table2.groupby("workload", sort=False)]
+    largest = [
+        rows[rows["prune_ratio"] == rows["prune_ratio"].max()] for _, rows in table2.groupby("workload", sort=False)
+    ]
     return [_headline_sheet(str(rows.iloc[0]["workload"]), rows) for rows in largest if len(rows)]
 
 
@@ -61,7 +64,8 @@ def _row(row: dict[str, Any], is_best_other: bool) -> tuple[Entry, ...]:
 
 
 def metrics(table2: pd.DataFrame) -> dict[str, Any]:
-    """Workload -> method -> ratio in % -> accuracy (%), difference to full data (points) and time ratio; None where not finished."""
+    """Workload -> method -> ratio in % -> accuracy (%), difference to full data (points) and time ratio; None where not
+    finished."""
     found: dict[str, Any] = {}
     for row in table2.to_dict("records"):
         of_workload = found.setdefault(row["workload"], {})

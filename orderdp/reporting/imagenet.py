@@ -6,7 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from orderdp.reporting.layouts import NOT_COMPARABLE, OURS, measured, published_entry, published_heading, published_sheet, runs_entry
+from orderdp.reporting.layouts import (
+    NOT_COMPARABLE,
+    OURS,
+    measured,
+    published_entry,
+    published_heading,
+    published_sheet,
+    runs_entry,
+)
 from orderdp.reporting.measures import spread
 from orderdp.reporting.paper import is_comparable, printed, published_cells, published_workloads, workload_label
 from orderdp.reporting.ratios import percent
@@ -32,9 +40,10 @@ def table3(results: pd.DataFrame) -> pd.DataFrame:
         results: from `results.collect`, of this experiment.
 
     Returns:
-        One row per workload, method and prune ratio (NaN for the full data): see `tables.summarise`; `node_hours` (GPUs times hours of
-        selection and training, mean over seeds; NaN without a GPU); `best` (see `tables.mark_best`); `published_on` and the printed `published accuracy`, `gap` (points below full data), `time_h`, `node_hours`
-        and `std`. No rows where the scale leaves the workloads out.
+        One row per workload, method and prune ratio (NaN for the full data): see `tables.summarise`; `node_hours` (GPUs
+        times hours of selection and training, mean over seeds; NaN without a GPU); `best` (see `tables.mark_best`);
+        `published_on` and the printed `published accuracy`, `gap` (points below full data), `time_h`, `node_hours` and
+        `std`. No rows where the scale leaves the workloads out.
     """
     return _beside_full(results, "table3")
 
@@ -52,8 +61,8 @@ def table5(results: pd.DataFrame, pretrainings: pd.DataFrame) -> pd.DataFrame:
         pretrainings: from `results.pretrainings`, of this experiment.
 
     Returns:
-        The columns of `table3`. Where a pre-training comes first, it is what is pruned: the realised ratio is its own, the time that of
-        both.
+        The columns of `table3`. Where a pre-training comes first, it is what is pruned: the realised ratio is its own,
+        the time that of both.
     """
     return _beside_full(with_pretraining(results, pretrainings), "table5")
 
@@ -68,17 +77,23 @@ def _beside_full(results: pd.DataFrame, table: str) -> pd.DataFrame:
             for _, runs in at_ratio.groupby("method", sort=False):
                 done = runs[runs["status"] == FINISHED]
                 hours = spread(done["gpus"] * done["time_s"] / 3600).mean
-                block.append({"workload": workload, "prune_ratio": ratio} | summarise(runs, full) | {"node_hours": hours})
+                block.append(
+                    {"workload": workload, "prune_ratio": ratio} | summarise(runs, full) | {"node_hours": hours}
+                )
             mark_best(block)
             for record in block:
                 records.append(record | _printed(published, record, float(ratio)))
     return pd.DataFrame(records, columns=list(COLUMNS))
 
 
-def _printed(published: dict[tuple[str, str], tuple[float, float]], record: dict[str, Any], ratio: float) -> dict[str, Any]:
+def _printed(
+    published: dict[tuple[str, str], tuple[float, float]], record: dict[str, Any], ratio: float
+) -> dict[str, Any]:
     where, method = published_workloads(record["stands_for"])[0], record["method"]
     column = f"{where}/{0 if method == FULL else f'{100 * ratio:.6g}'}"
-    values = {f"published {name}": printed(published, method, column + quantity)[0] for name, quantity in PRINTED.items()}
+    values = {
+        f"published {name}": printed(published, method, column + quantity)[0] for name, quantity in PRINTED.items()
+    }
     return {"published_on": where, "published std": printed(published, method, column)[1]} | values
 
 
@@ -92,7 +107,11 @@ def table3_sheets(table: pd.DataFrame) -> list[Sheet]:
         for row in part.to_dict("records"):
             accuracy = with_error(row["published accuracy"], row["published std"], 1)
             theirs = (accuracy, *(number(row[f"published {name}"], 1) for name in ("time_h", "node_hours")))
-            time = (duration_text(row["time_s"]), number(row["node_hours"], 1)) if row["status"] == FINISHED else ("–", "–")
+            time = (
+                (duration_text(row["time_s"]), number(row["node_hours"], 1))
+                if row["status"] == FINISHED
+                else ("–", "–")
+            )
             rows.append((*measured(row), *map(Entry, time), runs_entry(row), *muted(theirs)))
         sheets.append(
             Sheet(
@@ -137,7 +156,10 @@ def table5_sheets(table: pd.DataFrame) -> list[Sheet]:
         heading += "" if is_comparable(str(workload), part.iloc[0]["stands_for"]) else f"; here {workload}"
         rows = part.to_dict("records")
         if len(asked) > 1:
-            rows = [row if row["method"] == FULL else row | {"label": f"{row['label']}, {percent(row['prune_ratio'])}"} for row in rows]
+            rows = [
+                row if row["method"] == FULL else row | {"label": f"{row['label']}, {percent(row['prune_ratio'])}"}
+                for row in rows
+            ]
         heading += f"; {' and '.join(map(percent, asked))} asked for"
         blocks.append(Block(heading, tuple(map(_short, rows))))
     heading = "Published" if all(map(is_comparable, table["workload"], table["stands_for"])) else NOT_COMPARABLE
@@ -158,7 +180,9 @@ def table5_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 def left_out(table: str, name: str) -> Sheet:
     """What stands where a scale has no runs for a table: the published numbers, and why."""
-    return published_sheet(table, f"{name} as published; left out at this scale, which has nothing that stands for its data and networks")
+    return published_sheet(
+        table, f"{name} as published; left out at this scale, which has nothing that stands for its data and networks"
+    )
 
 
 def _blocks(part: pd.DataFrame, rows: list[tuple[Entry, ...]]) -> tuple[Block, ...]:

@@ -32,15 +32,16 @@ SHARES = ("forgotten_kept", "forgotten_dropped", "label_tv")
 
 
 def kept_table(results: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
-    """Gradient norms, losses, forgetting and label shift of what is kept and dropped: means over a run's measurements, then over runs.
+    """Gradient norms, losses, forgetting and label shift of what is kept and dropped: means over a run's measurements,
+    then over runs.
 
     Args:
         results: from `results.collect`, of this experiment.
         diagnostics: from `results.diagnostics`, of this experiment.
 
     Returns:
-        One row per workload, prune ratio and method: `planned`, `runs`, `diverged`, and for each of MEASURED its mean and `<name>_std` over
-        runs; shares in %.
+        One row per workload, prune ratio and method: `planned`, `runs`, `diverged`, and for each of MEASURED its mean
+        and `<name>_std` over runs; shares in %.
     """
     records = []
     for (workload, ratio, method), runs in results.groupby(["workload", "prune_ratio", "method"], sort=False):
@@ -84,7 +85,9 @@ def _row(row: dict[str, Any]) -> tuple[Entry, ...]:
     return (Entry(row["label"]), *map(Entry, texts), Entry(runs_text(row["runs"], row["planned"], row["diverged"])))
 
 
-def kept_figure(results: pd.DataFrame, histories: pd.DataFrame, diagnostics: pd.DataFrame, profiles: pd.DataFrame) -> pd.DataFrame:
+def kept_figure(
+    results: pd.DataFrame, histories: pd.DataFrame, diagnostics: pd.DataFrame, profiles: pd.DataFrame
+) -> pd.DataFrame:
     """Curves of what is kept, mean over the finished runs.
 
     Args:
@@ -94,9 +97,9 @@ def kept_figure(results: pd.DataFrame, histories: pd.DataFrame, diagnostics: pd.
         profiles: from `results.profiles`, of this experiment.
 
     Returns:
-        Rows: workload, prune_ratio, method, label, `what` ("cosine", "share kept", "coverage", "forgotten, kept", "forgotten, dropped"), `x`
-        (share of the training done; the middle of a tenth of the samples by loss, hardest first, for the share kept), `value` and `std`
-        over runs. Shares in %.
+        Rows: workload, prune_ratio, method, label, `what` ("cosine", "share kept", "coverage", "forgotten, kept",
+        "forgotten, dropped"), `x` (share of the training done; the middle of a tenth of the samples by loss, hardest
+        first, for the share kept), `value` and `std` over runs. Shares in %.
     """
     finished = results.loc[results["status"] == FINISHED, "cell"]
     keys = ["workload", "prune_ratio", "method", "label"]
@@ -104,8 +107,14 @@ def kept_figure(results: pd.DataFrame, histories: pd.DataFrame, diagnostics: pd.
     by_loss = profiles[profiles["by"] == "loss"]
     parts = [
         taken.assign(what="cosine", value=taken["cosine"]),
-        *(taken.assign(what=f"forgotten, {who}", value=100 * taken[f"forgotten_{who}"]) for who in ("kept", "dropped") if len(taken)),
-        histories.assign(what="coverage", x=histories["progress"], value=100 * histories["coverage"]) if len(histories) else histories,
+        *(
+            taken.assign(what=f"forgotten, {who}", value=100 * taken[f"forgotten_{who}"])
+            for who in ("kept", "dropped")
+            if len(taken)
+        ),
+        histories.assign(what="coverage", x=histories["progress"], value=100 * histories["coverage"])
+        if len(histories)
+        else histories,
         # The first measurement is before any score is known.
         by_loss[by_loss["epoch"] > by_loss.groupby("cell")["epoch"].transform("min")].assign(
             what="share kept", x=lambda rows: (rows["group"] + 0.5) / 10, value=lambda rows: 100 * rows["share"]
@@ -117,14 +126,23 @@ def kept_figure(results: pd.DataFrame, histories: pd.DataFrame, diagnostics: pd.
         return pd.DataFrame(columns=columns)
     rows = pd.concat(found, ignore_index=True).dropna(subset=["value"])
     of_run = rows.groupby([*keys, "what", "x", "cell"], sort=False)["value"].mean().reset_index()
-    return of_run.groupby([*keys, "what", "x"], sort=False)["value"].agg(value="mean", std="std", runs="count").reset_index()[columns]
+    return (
+        of_run.groupby([*keys, "what", "x"], sort=False)["value"]
+        .agg(value="mean", std="std", runs="count")
+        .reset_index()[columns]
+    )
 
 
 PANELS = (
     ("Direction of the gradient", ("cosine",), "Share of the training done", "Cosine to the full gradient"),
     ("What is kept", ("share kept",), "Rank of the loss, in shares (0: hardest)", "Kept of each tenth (%)"),
     ("What was ever trained on", ("coverage",), "Share of the training done", "Samples kept at least once (%)"),
-    ("What is forgotten", ("forgotten, kept", "forgotten, dropped"), "Share of the training done", "Right before, wrong now (%)"),
+    (
+        "What is forgotten",
+        ("forgotten, kept", "forgotten, dropped"),
+        "Share of the training done",
+        "Right before, wrong now (%)",
+    ),
 )
 
 
@@ -140,7 +158,9 @@ def draw_kept(data: pd.DataFrame, footer: str) -> Figure:
                 continue
             for (method, what), curve in part.groupby(["method", "what"], sort=False):
                 _draw(ax, str(method), str(what), curve)
-            ax.set_title(f"{title}, {100 * ratio:g} % pruned" + (f", {workload}" if data["workload"].nunique() > 1 else ""))
+            ax.set_title(
+                f"{title}, {100 * ratio:g} % pruned" + (f", {workload}" if data["workload"].nunique() > 1 else "")
+            )
             ax.set_xlabel(x)
             ax.set_ylabel(y)
         low, high = min(ax.get_ylim()[0] for ax in row), max(ax.get_ylim()[1] for ax in row)
@@ -152,7 +172,9 @@ def draw_kept(data: pd.DataFrame, footer: str) -> Figure:
 def _draw(ax: Axes, method: str, what: str, curve: pd.DataFrame) -> None:
     look, curve = style.look(method), curve.sort_values("x")
     dropped = what.endswith("dropped")
-    label = f"{curve.iloc[0]['label']}" + (", dropped samples" if dropped else ", kept samples" if what.startswith("forgotten") else "")
+    label = f"{curve.iloc[0]['label']}" + (
+        ", dropped samples" if dropped else ", kept samples" if what.startswith("forgotten") else ""
+    )
     line = ":" if dropped else look.line
     ax.plot(curve["x"], curve["value"], color=look.color, linestyle=line, marker=look.marker, markersize=4, label=label)
     std = curve["std"].fillna(0.0)

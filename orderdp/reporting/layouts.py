@@ -26,7 +26,10 @@ def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
     papers = published_workloads(str(table.iloc[0]["stands_for"]))
     blocks = []
     for ratio, block in table.groupby("prune_ratio"):
-        for group, heading in (("paper", f"Prune ratio {100 * float(ratio):.6g} %"), ("added", "Rows that the paper does not have")):
+        for group, heading in (
+            ("paper", f"Prune ratio {100 * float(ratio):.6g} %"),
+            ("added", "Rows that the paper does not have"),
+        ):
             chosen = block[block["group"].isin(["full", "paper"] if group == "paper" else [group])]
             if len(chosen):
                 blocks.append(Block(heading, tuple(_table2_row(row, papers) for row in chosen.to_dict("records"))))
@@ -93,7 +96,9 @@ def published_entry(value: object, gap: object) -> Entry:
     return Entry(f"{value:.1f}" + ("" if gap is None or gap != gap else f" ({signed(-gap, 1)})"), muted=True)
 
 
-def published_line(label: str, lines: pd.DataFrame, digits: int, blanks: int = 0, at: str = "") -> list[tuple[Entry, ...]]:
+def published_line(
+    label: str, lines: pd.DataFrame, digits: int, blanks: int = 0, at: str = ""
+) -> list[tuple[Entry, ...]]:
     """The line below ours with what the paper prints, if it prints anything.
 
     Args:
@@ -105,11 +110,17 @@ def published_line(label: str, lines: pd.DataFrame, digits: int, blanks: int = 0
     """
     if lines["published"].isna().all():
         return []
-    texts = [with_error(mean, std, digits) for mean, std in zip(lines["published"], lines["published_std"], strict=True)]
+    texts = [
+        with_error(mean, std, digits) for mean, std in zip(lines["published"], lines["published_std"], strict=True)
+    ]
     return [muted((f"{label}, published" + (f" at {at}" if at else ""), *texts, *[""] * blanks))]
 
 
-METRICS = {"accuracy": ("Accuracy (%)", 2), "gradient norm": ("Gradient norm", 3), "gradient norm / mean weight": ("Norm ÷ mean weight", 3)}
+METRICS = {
+    "accuracy": ("Accuracy (%)", 2),
+    "gradient norm": ("Gradient norm", 3),
+    "gradient norm / mean weight": ("Norm ÷ mean weight", 3),
+}
 
 
 def table9_sheets(table: pd.DataFrame) -> list[Sheet]:
@@ -147,12 +158,18 @@ def _table9_rows(part: pd.DataFrame) -> list[tuple[Entry, ...]]:
     for metric, (label, digits) in METRICS.items():
         lines = part[part["metric"] == metric]
         # Weights are all 1 but for methods that rescale: the third line would repeat the second.
-        if metric not in ("accuracy", "gradient norm") and (abs(lines["mean"].to_numpy() - norms) < 1e-6 * abs(norms)).all():
+        if (
+            metric not in ("accuracy", "gradient norm")
+            and (abs(lines["mean"].to_numpy() - norms) < 1e-6 * abs(norms)).all()
+        ):
             continue
         if first_is_empty := int(lines.iloc[0]["runs"]) == 0:
             status = DIVERGED if lines.iloc[0]["diverged"] else "not run"
         if not first_is_empty or metric in ("accuracy", "gradient norm"):
-            ours = [status if first_is_empty else with_error(m, s, digits) for m, s in zip(lines["mean"], lines["std"], strict=True)]
+            ours = [
+                status if first_is_empty else with_error(m, s, digits)
+                for m, s in zip(lines["mean"], lines["std"], strict=True)
+            ]
             rows.append((Entry(label), *map(Entry, ours)))
         rows += published_line(label, lines, 2, at=at)
     return rows

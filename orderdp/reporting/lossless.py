@@ -1,7 +1,8 @@
 """Tables 6 and 7: the largest prune ratio without loss, found in a sweep, by data set and network and by optimizer.
 
-Paper: does not say how its ratios were found; here: the largest realised ratio of a stated sweep at which the mean accuracy over seeds is
-within 0.1 points of the full data's ("typically within 0.1%", its footnote 1), and "none" where there is none.
+Paper: does not say how its ratios were found; here: the largest realised ratio of a stated sweep at which the mean
+accuracy over seeds is within 0.1 points of the full data's ("typically within 0.1%", its footnote 1), and "none" where
+there is none.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from orderdp.reporting.sheets import Block, Entry, Sheet, number, with_error
 from orderdp.reporting.tables import FULL, SUMMARY, summarise
 
 COLUMNS = ("workload", "prune_ratio", *SUMMARY, "sweep", "largest", "largest_low", "largest_high")
-OURS = ("Largest ratio, asked for (%)", "95 % interval", "Really pruned (%)", "Accuracy (%)", "Δ to full data", "Time saved (%)", "Runs")
+OURS = (
+    "Largest ratio, asked for (%)",
+    "95 % interval",
+    "Really pruned (%)",
+    "Accuracy (%)",
+    "Δ to full data",
+    "Time saved (%)",
+    "Runs",
+)
 RULE = (
     f"Largest ratio: of those tried, the one with the most really pruned whose mean accuracy lies at most {LOSSLESS_TOLERANCE:g} points "
     "below the full data's; none: no ratio does. It is picked from the numbers shown, and its 95 % interval takes this into account: paired "
@@ -37,11 +46,12 @@ def table6(results: pd.DataFrame) -> pd.DataFrame:
         results: from `results.collect`, of this experiment.
 
     Returns:
-        One row per workload, method and prune ratio (the full data first, NaN): see `tables.summarise`; `sweep` ("complete", or "not run"
-        while runs of the method or of the full data are missing); `largest` (whether this is the method's largest ratio without loss, for
-        which all runs must have finished), `largest_low` and `largest_high` (ends of its 95 % interval, ratios as asked for; 0 for none);
-        and for each of the paper's workloads that ours stands for `published <workload>` (accuracy)
-        and `published saved <workload>` (%), alike in every row of the method.
+        One row per workload, method and prune ratio (the full data first, NaN): see `tables.summarise`; `sweep`
+        ("complete", or "not run" while runs of the method or of the full data are missing); `largest` (whether this is
+        the method's largest ratio without loss, for which all runs must have finished), `largest_low` and
+        `largest_high` (ends of its 95 % interval, ratios as asked for; 0 for none); and for each of the paper's
+        workloads that ours stands for `published <workload>` (accuracy) and `published saved <workload>` (%), alike in
+        every row of the method.
     """
     return _sweeps(results, "table6", _by_network)
 
@@ -86,12 +96,17 @@ def _largest(lines: list[dict[str, Any]], full: pd.DataFrame) -> dict[str, Any] 
     if not (full["status"] == FINISHED).all():
         return None
     accuracy = float(full["test_accuracy"].mean())
-    ratio = lossless_ratio([line["realised_prune_ratio"] for line in done], [line["accuracy"] for line in done], accuracy)
+    ratio = lossless_ratio(
+        [line["realised_prune_ratio"] for line in done], [line["accuracy"] for line in done], accuracy
+    )
     return next((line for line in done if line["realised_prune_ratio"] == ratio), None)
 
 
 def _printed(
-    published: dict[tuple[str, str], tuple[float, float]], method: str, stands_for: str, place: Callable[[str], tuple[str, str]]
+    published: dict[tuple[str, str], tuple[float, float]],
+    method: str,
+    stands_for: str,
+    place: Callable[[str], tuple[str, str]],
 ) -> dict[str, float]:
     found = {}
     for paper in stands_for.split(","):
@@ -144,7 +159,11 @@ def _sheet(title: str, table: pd.DataFrame, place: Callable[[str], tuple[str, st
         rows.append((*_ours(part), *theirs))
     return Sheet(
         title=f"{title}; tried: {tried} %",
-        columns=("Method", *OURS, *(workload_label(where) + qualifier.replace("/optimizer=", ", ") for where, qualifier in places)),
+        columns=(
+            "Method",
+            *OURS,
+            *(workload_label(where) + qualifier.replace("/optimizer=", ", ") for where, qualifier in places),
+        ),
         blocks=(Block("", tuple(rows)),),
         spans=(("", 1), ("Here", len(OURS)), (published_heading(str(table.iloc[0]["workload"]), table), len(places))),
     )
@@ -155,7 +174,11 @@ def _ours(lines: pd.DataFrame) -> tuple[Entry, ...]:
     first = lines.iloc[0]
     name = Entry(first["label"])
     if first["method"] == FULL:
-        accuracy = with_error(first["accuracy"], first["accuracy_std"], 2) if first["status"] == FINISHED else str(first["status"])
+        accuracy = (
+            with_error(first["accuracy"], first["accuracy_std"], 2)
+            if first["status"] == FINISHED
+            else str(first["status"])
+        )
         return (name, Entry("–"), Entry("–"), Entry("–"), Entry(accuracy), Entry("–"), Entry("–"), _runs(lines))
     chosen = lines[lines["largest"]]
     if chosen.empty:

@@ -35,7 +35,8 @@ class Spread(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Mean of paired differences, half the width of its 95 % t interval (NaN for fewer than two pairs), number of pairs."""
+    """Mean of paired differences, half the width of its 95 % t interval (NaN for fewer than two pairs), number of
+    pairs."""
 
     mean: float
     half_width: float
@@ -89,7 +90,8 @@ def in_phase(progress: pd.Series, start: float, end: float) -> pd.Series:
 
 
 def taken_in_phase(progress: pd.Series, start: float, end: float) -> pd.Series:
-    """Whether what was measured before an epoch, at `progress`, lies in [start, end): the phase of the epoch that follows."""
+    """Whether what was measured before an epoch, at `progress`, lies in [start, end): the phase of the epoch that
+    follows."""
     return (progress >= start - 1e-9) & (progress < end - 1e-9)
 
 
@@ -116,7 +118,8 @@ def rolling_window(epochs: int) -> int:
 
 
 def pearson(x: pd.Series, y: pd.Series) -> tuple[float, int]:
-    """Pearson's R over the pairs that have both values, and their number; NaN for fewer than three pairs or a constant."""
+    """Pearson's R over the pairs that have both values, and their number; NaN for fewer than three pairs or a
+    constant."""
     both = x.notna() & y.notna()
     x, y = x[both], y[both]
     if len(x) < 3 or x.std() == 0 or y.std() == 0:

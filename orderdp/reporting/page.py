@@ -22,13 +22,15 @@ FILES = ("index.html", "metrics.json", "claims.csv", "claims.md", "claims.json")
 
 
 def write_page(grid: Grid, runs: Runs | Path, reports: Path, stamp: str) -> Path:
-    """Writes the page, the claims (`claims.csv`, `.md`, `.json`), `metrics.json`, and last the record of what the page shows.
+    """Writes the page, the claims (`claims.csv`, `.md`, `.json`), `metrics.json`, and last the record of what the page
+    shows.
 
     Args:
         grid: of the scale.
         runs: folder of runs.
         reports: folder of all reports; what the page shows must already lie in `<reports>/<scale>/`.
-        stamp: ends the record's name, from `orderdp.stamps.page_stamp`; PARTIAL for a page that begins with what is missing.
+        stamp: ends the record's name, from `orderdp.stamps.page_stamp`; PARTIAL for a page that begins with what is
+            missing.
 
     Returns:
         The record, `provenance/page-<stamp>.json`.
@@ -61,7 +63,9 @@ def in_order(grid: Grid) -> list[str]:
     return sorted(grid.experiments, key=lambda name: order.index(name) if name in order else len(order))
 
 
-def _html(grid: Grid, runs: Runs, reports: Path, table2: pd.DataFrame | None, claims: pd.DataFrame, partial: bool) -> str:
+def _html(
+    grid: Grid, runs: Runs, reports: Path, table2: pd.DataFrame | None, claims: pd.DataFrame, partial: bool
+) -> str:
     out, names = reports / grid.scale, in_order(grid)
     results = collect(grid, runs)
     body = [
@@ -118,8 +122,16 @@ def _missing(grid: Grid, runs: Path, out: Path) -> str:
         missing |= dict.fromkeys(lacks)
         if lacks:
             found = records(out, name)
-            state = "made from the others" if found and found[-1].stem.endswith(f"-{PARTIAL}") else "an earlier state" if found else "not made"
-            items.append(f'<li><a href="#{name}">{sections.escape(experiment.reproduces)}</a>: {len(lacks)} of {len(experiment.folders)} missing; {state}</li>')
+            state = (
+                "made from the others"
+                if found and found[-1].stem.endswith(f"-{PARTIAL}")
+                else "an earlier state"
+                if found
+                else "not made"
+            )
+            items.append(
+                f'<li><a href="#{name}">{sections.escape(experiment.reproduces)}</a>: {len(lacks)} of {len(experiment.folders)} missing; {state}</li>'
+            )
     count = "1 result is" if len(missing) == 1 else f"{len(missing)} results are"
     names = "".join(f"<li><code>{sections.escape(name)}</code></li>" for name in missing)
     return (

@@ -23,16 +23,18 @@ NAMES = {f"{100 * start:g}-{100 * end:g}": (start, end) for start, end in FIFTHS
 def table8(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
     """Jaccard similarity of the sets that neighbouring epochs keep.
 
-    Paper: "between consecutive checkpoints", whose distance it does not say; here: consecutive epochs, averaged over each fifth of them.
+    Paper: "between consecutive checkpoints", whose distance it does not say; here: consecutive epochs, averaged over
+    each fifth of them.
 
     Args:
         results: from `results.collect`, of this experiment.
         histories: from `results.histories`, of this experiment.
 
     Returns:
-        One row per workload, prune ratio, method and phase ("0-20", ..., "final": the last epoch), over the finished runs: `mean` and `std`
-        over runs of each run's mean over the phase; `planned`, `runs`, `diverged`, `realised_prune_ratio`; `published`, `published_std`;
-        `static` (the similarity under a ranking that never changes: the most there can be; OrderDP only) and `chance` (under a random one).
+        One row per workload, prune ratio, method and phase ("0-20", ..., "final": the last epoch), over the finished
+        runs: `mean` and `std` over runs of each run's mean over the phase; `planned`, `runs`, `diverged`,
+        `realised_prune_ratio`; `published`, `published_std`; `static` (the similarity under a ranking that never
+        changes: the most there can be; OrderDP only) and `chance` (under a random one).
     """
     values = []
     for cell, history in histories.groupby("cell", sort=False):
@@ -42,26 +44,31 @@ def table8(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
     table = _by_phase(results, pd.DataFrame(values, columns=["cell", "phase", "value"]), "table8", "jaccard")
     keep = 1 - table["prune_ratio"]
     shares = zip(table["explore"], keep, strict=True)
-    table["static"] = [expected_jaccard(explore, share / explore) if explore == explore else float("nan") for explore, share in shares]
+    table["static"] = [
+        expected_jaccard(explore, share / explore) if explore == explore else float("nan") for explore, share in shares
+    ]
     table["chance"] = [random_jaccard(share) for share in keep]
     return table
 
 
 def table11(results: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
-    """Cosine between the gradient on the kept samples, with the method's weights, and the gradient on all samples, at the same weights.
+    """Cosine between the gradient on the kept samples, with the method's weights, and the gradient on all samples, at
+    the same weights.
 
     Args:
         results: from `results.collect`, of this experiment.
         diagnostics: from `results.diagnostics`, of this experiment.
 
     Returns:
-        As `table8`, without its last two columns; a measurement before an epoch belongs to the phase that it is in, and "final" is the one
-        after the last epoch.
+        As `table8`, without its last two columns; a measurement before an epoch belongs to the phase that it is in, and
+        "final" is the one after the last epoch.
     """
     values = []
     for cell, measured in diagnostics.groupby("cell", sort=False):
         for phase, (start, end) in (NAMES | {FINAL: (1.0, math.inf)}).items():
-            values.append((cell, phase, measured.loc[taken_in_phase(measured["progress"], start, end), "cosine"].mean()))
+            values.append(
+                (cell, phase, measured.loc[taken_in_phase(measured["progress"], start, end), "cosine"].mean())
+            )
     return _by_phase(results, pd.DataFrame(values, columns=["cell", "phase", "value"]), "table11", "cosine")
 
 
@@ -108,10 +115,19 @@ def _sheet(workload: str, table: pd.DataFrame, what: str, note: str) -> Sheet:
     stands_for = str(table.iloc[0]["stands_for"])
     where = workload_label(published_workloads(stands_for)[0])
     same = "" if is_comparable(workload, stands_for) else "; other data and network, so the lines are not comparable"
-    blocks = [Block(f"Prune ratio {100 * float(ratio):g} %", tuple(_rows(part))) for ratio, part in table.groupby("prune_ratio")]
+    blocks = [
+        Block(f"Prune ratio {100 * float(ratio):g} %", tuple(_rows(part)))
+        for ratio, part in table.groupby("prune_ratio")
+    ]
     return Sheet(
         title=f"{what} on {workload}, mean ± standard deviation over runs",
-        columns=("Share of the epochs", *(f"{name.replace('-', '–')} %" for name in NAMES), "End", "Really pruned (%)", "Runs"),
+        columns=(
+            "Share of the epochs",
+            *(f"{name.replace('-', '–')} %" for name in NAMES),
+            "End",
+            "Really pruned (%)",
+            "Runs",
+        ),
         blocks=tuple(blocks),
         notes=(f"Published: measured on {where} over 5 runs of 200 epochs{same}.", note),
     )
@@ -122,7 +138,12 @@ def _rows(part: pd.DataFrame) -> Iterator[tuple[Entry, ...]]:
         first = lines.iloc[0]
         ours = [with_error(mean, std, 3) for mean, std in zip(lines["mean"], lines["std"], strict=True)]
         runs = runs_text(first["runs"], first["planned"], first["diverged"])
-        yield (Entry(first["label"]), *map(Entry, ours), Entry(number(100 * first["realised_prune_ratio"], 1)), Entry(runs))
+        yield (
+            Entry(first["label"]),
+            *map(Entry, ours),
+            Entry(number(100 * first["realised_prune_ratio"], 1)),
+            Entry(runs),
+        )
         yield from published_line(first["label"], lines, 3, blanks=2)
     if "static" in part:
         if (static := part["static"].dropna()).size:

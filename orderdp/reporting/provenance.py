@@ -1,4 +1,5 @@
-"""Records of what tables, figures and the page were made from: `reports/<scale>/provenance/<experiment>-<stamp>.json`."""
+"""Records of what tables, figures and the page were made from:
+`reports/<scale>/provenance/<experiment>-<stamp>.json`."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ RUN_FILES = (
 
 def command(grid: Grid, experiment: str) -> str:
     """The command that makes an experiment's tables and figures, or the page."""
-    return f"python -m orderdp report --scale {grid.scale} " + ("--page" if experiment == PAGE else f"--only {experiment}")
+    return f"python -m orderdp report --scale {grid.scale} " + (
+        "--page" if experiment == PAGE else f"--only {experiment}"
+    )
 
 
 def records(out: Path, experiment: str) -> list[Path]:
@@ -35,7 +38,8 @@ def records(out: Path, experiment: str) -> list[Path]:
 
 
 def discard(out: Path, experiment: str) -> None:
-    """Deletes the records of an experiment: before its files change, so that a record always vouches for what lies there."""
+    """Deletes the records of an experiment: before its files change, so that a record always vouches for what lies
+    there."""
     for path in records(out, experiment):
         path.unlink()
 

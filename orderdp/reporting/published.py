@@ -57,9 +57,7 @@ def parse_column(column: str) -> dict[str, str]:
     qualifiers = dict(part.split("=", 1) for part in parts[3:] if "=" in part)
     quantities = [part for part in parts[3:] if "=" not in part]
     if len(parts) < 3 or len(quantities) > 1 or not set(qualifiers) <= set(QUALIFIERS) or not all(parts):
-        raise ValueError(
-            f"The column {column!r} must be 'dataset/model/ratio[/qualifier=value ...][/quantity]'."
-        )
+        raise ValueError(f"The column {column!r} must be 'dataset/model/ratio[/qualifier=value ...][/quantity]'.")
     return {
         "dataset": parts[0],
         "model": parts[1],
@@ -127,9 +125,7 @@ def value(table: str, row: str, column: str) -> float:
     ):
         known = list(dict.fromkeys(line[level] for line in lines_here))
         if key not in known:
-            raise KeyError(
-                f"No published {level} {key!r} for {(table, row, column)}. Known: {', '.join(known)}."
-            )
+            raise KeyError(f"No published {level} {key!r} for {(table, row, column)}. Known: {', '.join(known)}.")
     raise AssertionError("unreachable: all three levels are known")
 
 

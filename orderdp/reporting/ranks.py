@@ -49,7 +49,14 @@ def draw_figure5(data: pd.DataFrame, footer: str) -> Figure:
         curve = data[data["n"] == n]
         ax.plot(curve["relative_rank"], curve["weight"], color=color, lw=1.6, label=f"n = {n:,.0f}")
     limit = data[~np.isfinite(data["n"])]
-    ax.plot(limit["relative_rank"], limit["weight"], color="#D55E00", ls="--", lw=1.4, label="limit s(1 − F), F of Beta(q, s − q)")
+    ax.plot(
+        limit["relative_rank"],
+        limit["weight"],
+        color="#D55E00",
+        ls="--",
+        lw=1.4,
+        label="limit s(1 − F), F of Beta(q, s − q)",
+    )
     ax.set_title(f"Weights of the ranks at s = {data['s'].iloc[0]}, q = {data['q'].iloc[0]}")
     _axes(ax, "Rank of the score, j/n (0: largest)", "nγ$_j$")
     return style.finish(figure, [[ax]], footer)
@@ -59,13 +66,18 @@ def figure6(settings: Mapping[str, Any]) -> pd.DataFrame:
     """gamma_j/q over the ranks for several q, beside uniform weights, and their distances from uniform for every q.
 
     Returns:
-        Rows of two kinds: `panel` "weights" with `q`, `j`, `weight` gamma_j/q; `panel` "distances" with `q`, `c_s`, `total_variation`.
+        Rows of two kinds: `panel` "weights" with `q`, `j`, `weight` gamma_j/q; `panel` "distances" with `q`, `c_s`,
+        `total_variation`.
     """
     own = settings["figure6"]
     n, s = own["n"], own["s"]
     every = range(1, s + 1)
     distances = pd.DataFrame(
-        {"q": list(every), "c_s": [sup_gap(n, s, q) for q in every], "total_variation": [total_variation(n, s, q) for q in every]}
+        {
+            "q": list(every),
+            "c_s": [sup_gap(n, s, q) for q in every],
+            "total_variation": [total_variation(n, s, q) for q in every],
+        }
     )
     return pd.concat([_weights(n, s, own["q"]), distances.assign(panel="distances", n=n, s=s)], ignore_index=True)
 

@@ -1,4 +1,5 @@
-"""Prune ratios as the rows of a grid have them: which there are, and where what was pruned is not what was asked for."""
+"""Prune ratios as the rows of a grid have them: which there are, and where what was pruned is not what was asked
+for."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 VISIBLE = 0.005
-"""Distance between the ratio asked for and the realised one, in [0, 1], from which figures and notes name the latter."""
+"""Distance between the ratio asked for and the realised one, in [0, 1], from which figures and notes name the
+latter."""
 
 
 def at_place(rows: pd.DataFrame, place: int, last: bool = False) -> list[tuple[float, pd.DataFrame]]:
@@ -49,10 +51,12 @@ def legend(label: str, asked: float, realised: float = float("nan"), remarks: Se
 
 
 def others_note(table: pd.DataFrame) -> tuple[str, ...]:
-    """A note for a table that has no column for it: which methods pruned how much, if it is not what they were asked for.
+    """A note for a table that has no column for it: which methods pruned how much, if it is not what they were asked
+    for.
 
     Args:
-        table: rows with `label`, `prune_ratio`, `realised_prune_ratio` and `method`; the full data, which has no ratio of its own, is left out.
+        table: rows with `label`, `prune_ratio`, `realised_prune_ratio` and `method`; the full data, which has no ratio
+            of its own, is left out.
     """
     found = [
         f"{row['label']} {100 * row['realised_prune_ratio']:.1f} % for {percent(row['prune_ratio'])}"

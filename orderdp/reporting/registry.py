@@ -87,7 +87,9 @@ class Figure:
         style.save(self.draw(data, footer), stem)
 
 
-def _ranks(number: int, data: Callable[..., pd.DataFrame], draw: Callable[[pd.DataFrame, str], MatplotlibFigure]) -> Figure:
+def _ranks(
+    number: int, data: Callable[..., pd.DataFrame], draw: Callable[[pd.DataFrame, str], MatplotlibFigure]
+) -> Figure:
     return Figure(f"figure{number}", f"Figure {number}", ("settings",), data, draw)
 
 
@@ -105,7 +107,9 @@ ARTIFACTS: dict[str, tuple[Table | Figure, ...]] = {
         Table("table1", "Table 1", ("results", "costs"), statics.table1, statics.table1_sheets),
         Figure("table1_accuracy", "Table 1 as curves", ("results", "costs"), statics.table1, statics.draw_accuracy),
         Figure("table1_cost", "Cost of Table 1's methods", ("results", "costs"), statics.table1, statics.draw_cost),
-        Figure("table1_overlap", "Overlap of Table 1's coresets", ("overlaps",), statics.overlap_data, statics.draw_overlap),
+        Figure(
+            "table1_overlap", "Overlap of Table 1's coresets", ("overlaps",), statics.overlap_data, statics.draw_overlap
+        ),
     ),
     "table2": (Table("table2", "Table 2", ("results",), tables.table2, layouts.table2_sheets),),
     "table3": (Table("table3", "Table 3", ("results",), imagenet.table3, imagenet.table3_sheets),),
@@ -130,7 +134,13 @@ ARTIFACTS: dict[str, tuple[Table | Figure, ...]] = {
     "table11": (
         Table("table11", "Table 11", ("results", "diagnostics"), phases.table11, phases.table11_sheets),
         Table("kept", "What is kept", ("results", "diagnostics"), kept.kept_table, kept.kept_sheets),
-        Figure("kept", "What is kept", ("results", "histories", "diagnostics", "profiles"), kept.kept_figure, kept.draw_kept),
+        Figure(
+            "kept",
+            "What is kept",
+            ("results", "histories", "diagnostics", "profiles"),
+            kept.kept_figure,
+            kept.draw_kept,
+        ),
     ),
     "theory": (
         Table("theorems", "The theorems", ("study",), theorems.theorems, theorems.theorem_sheets),

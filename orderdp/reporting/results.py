@@ -1,7 +1,7 @@
 """Runs -> tidy tables: the only place where reporting reads the files of a run.
 
-Every row of the grid (one use of a cell by a table or figure) becomes one row here, also when its run is missing or diverged: what was
-not run must be visible as such.
+Every row of the grid (one use of a cell by a table or figure) becomes one row here, also when its run is missing or
+diverged: what was not run must be visible as such.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Runs:
         return self.read(cell, "history.csv", lambda content: pd.read_csv(io.BytesIO(content)))
 
     def selection(self, cell: str) -> dict[str, np.ndarray] | None:
-        """Arrays of selection.npz (`usage` int32 (n,), `checkpoint_epochs`, `kept_<epoch>`); None while the cell is not run."""
+        """Arrays of selection.npz (`usage` int32 (n,), `checkpoint_epochs`, `kept_<epoch>`); None while the cell is not
+        run."""
         if self.summary(cell) is None:
             return None
         return self.read(cell, "selection.npz", _arrays)
@@ -68,18 +69,22 @@ class Runs:
         return self.read(diagnosis, "diagnostics.csv", lambda content: pd.read_csv(io.BytesIO(content)))
 
     def profile(self, diagnosis: str) -> dict[str, np.ndarray] | None:
-        """Arrays of a diagnosis' profile.npz (`epochs` int32 (m,), `kept_by_loss` (m, 10), `kept_by_label` (m, classes)); None while it is
-        not made."""
+        """Arrays of a diagnosis' profile.npz (`epochs` int32 (m,), `kept_by_loss` (m, 10), `kept_by_label` (m,
+        classes)); None while it is not made."""
         if self.summary(diagnosis) is None:
             return None
         return self.read(diagnosis, "profile.npz", _arrays)
 
     def study(self, name: str) -> dict[str, Any]:
-        """The tables of a study of theorems by name, and `summary`, the content of its summary.json; empty while it is not run."""
+        """The tables of a study of theorems by name, and `summary`, the content of its summary.json; empty while it is
+        not run."""
         summary = self.summary(name)
         if summary is None:
             return {}
-        tables = {table: self.read(name, f"{table}.csv", lambda content: pd.read_csv(io.BytesIO(content))) for table in STUDY_TABLES}
+        tables = {
+            table: self.read(name, f"{table}.csv", lambda content: pd.read_csv(io.BytesIO(content)))
+            for table in STUDY_TABLES
+        }
         return tables | {"summary": summary}
 
     def read(self, cell: str, name: str, parse: Callable[[bytes], Any]) -> Any:
@@ -114,10 +119,11 @@ def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = N
         experiments: names in the grid; all when None.
 
     Returns:
-        Coordinates (experiment, workload, stands_for with the paper's workloads joined by a comma, method, label, prune_ratio as
-        asked for in (0, 1) or NaN, explore, label_noise, panel, seed, cell), `status` ("finished", "diverged", "not run"), `diverged_epoch`,
-        the measured values of summary.json (accuracies in %, durations in seconds; NaN if not run), `realised_prune_ratio`, `gpus` that
-        the run took (NaN without one) and `time_s` = selection_s + training_s.
+        Coordinates (experiment, workload, stands_for with the paper's workloads joined by a comma, method, label,
+        prune_ratio as asked for in (0, 1) or NaN, explore, label_noise, panel, seed, cell), `status` ("finished",
+        "diverged", "not run"), `diverged_epoch`, the measured values of summary.json (accuracies in %, durations in
+        seconds; NaN if not run), `realised_prune_ratio`, `gpus` that the run took (NaN without one) and `time_s` =
+        selection_s + training_s.
     """
     runs = _opened(runs)
     records = []
@@ -150,8 +156,8 @@ def pretrainings(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | Non
     """One row per run that starts from the weights of another.
 
     Returns:
-        `cell`, and of the run that it starts from: `pretraining_ratio` (share of its sample visits that it left out) and `pretraining_s`
-        (selection and training); NaN while that is not run.
+        `cell`, and of the run that it starts from: `pretraining_ratio` (share of its sample visits that it left out)
+        and `pretraining_s` (selection and training); NaN while that is not run.
     """
     runs = _opened(runs)
     records = []
@@ -165,7 +171,8 @@ def pretrainings(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | Non
 
 
 def with_pretraining(results: pd.DataFrame, pretrainings: pd.DataFrame) -> pd.DataFrame:
-    """Runs that start from the weights of another, taken together with it: it is what is pruned, and its time is spent, too.
+    """Runs that start from the weights of another, taken together with it: it is what is pruned, and its time is spent,
+    too.
 
     Args:
         results: from `collect`.
@@ -185,8 +192,9 @@ def histories(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None =
     """One row per use of a cell and epoch.
 
     Returns:
-        Coordinates as in :func:`collect`, `status`, the columns of history.csv (its `prune_ratio` as `epoch_prune_ratio`), and
-        `time_s`: seconds of selection and training since the run began. Cells that are not run have no rows.
+        Coordinates as in :func:`collect`, `status`, the columns of history.csv (its `prune_ratio` as
+        `epoch_prune_ratio`), and `time_s`: seconds of selection and training since the run began. Cells that are not
+        run have no rows.
     """
     runs = _opened(runs)
 
@@ -204,8 +212,8 @@ def selections(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None 
     """How often samples were used: one row per use of a cell and usage count, with no gaps from 0 to the largest.
 
     Returns:
-        Coordinates as in :func:`collect`, `status`, `uses` (times kept during the run), `samples` (how many samples have that count)
-        and `expected_uses` (the mean over samples). Cells that are not run have no rows.
+        Coordinates as in :func:`collect`, `status`, `uses` (times kept during the run), `samples` (how many samples
+        have that count) and `expected_uses` (the mean over samples). Cells that are not run have no rows.
     """
     runs = _opened(runs)
 
@@ -224,18 +232,23 @@ def diagnostics(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None
     """One row per use of a cell by an experiment that asks for diagnoses, and measurement.
 
     Returns:
-        Coordinates as in :func:`collect`, `status`, and the columns of diagnostics.csv. Cells that are not measured yet have no rows.
+        Coordinates as in :func:`collect`, `status`, and the columns of diagnostics.csv. Cells that are not measured yet
+        have no rows.
     """
     runs = _opened(runs)
-    return _stacked(grid, runs, experiments, lambda row: _of_diagnosis(grid, row, runs.diagnostics), ["epoch", "progress", "cosine"])
+    return _stacked(
+        grid, runs, experiments, lambda row: _of_diagnosis(grid, row, runs.diagnostics), ["epoch", "progress", "cosine"]
+    )
 
 
 def profiles(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
-    """Which samples were kept at the measurements of a run: one row per use of a cell, measurement and group of samples.
+    """Which samples were kept at the measurements of a run: one row per use of a cell, measurement and group of
+    samples.
 
     Returns:
-        Coordinates as in :func:`collect`, `status`, `epoch` (whose kept set it is), `by` ("loss" or "label"), `group` (tenth of the samples
-        by loss, 0 the hardest; or class) and `share` kept of it, in [0, 1]. Cells that are not measured yet have no rows.
+        Coordinates as in :func:`collect`, `status`, `epoch` (whose kept set it is), `by` ("loss" or "label"), `group`
+        (tenth of the samples by loss, 0 the hardest; or class) and `share` kept of it, in [0, 1]. Cells that are not
+        measured yet have no rows.
     """
     runs = _opened(runs)
 
@@ -247,14 +260,17 @@ def profiles(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = 
         for by in ("loss", "label"):
             shares = arrays[f"kept_by_{by}"]
             epochs, groups = np.meshgrid(arrays["epochs"], np.arange(shares.shape[1]), indexing="ij")
-            parts.append(pd.DataFrame({"epoch": epochs.ravel(), "by": by, "group": groups.ravel(), "share": shares.ravel()}))
+            parts.append(
+                pd.DataFrame({"epoch": epochs.ravel(), "by": by, "group": groups.ravel(), "share": shares.ravel()})
+            )
         return pd.concat(parts, ignore_index=True)
 
     return _stacked(grid, runs, experiments, of, ["epoch", "by", "group", "share"])
 
 
 def study(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> dict[str, Any]:
-    """The study of the theorems: :meth:`Runs.study` of the first experiment that has one; empty if there is none or it is not run."""
+    """The study of the theorems: :meth:`Runs.study` of the first experiment that has one; empty if there is none or it
+    is not run."""
     runs = _opened(runs)
     names = list(grid.experiments) if experiments is None else experiments
     found = (grid.experiments[name].study for name in names)
@@ -284,9 +300,14 @@ def _of_diagnosis(grid: Grid, row: Row, read: Callable[[str], T | None]) -> T | 
 
 
 def _stacked(
-    grid: Grid, runs: Runs, experiments: Sequence[str] | None, of: Callable[[Row], pd.DataFrame | None], columns: Sequence[str]
+    grid: Grid,
+    runs: Runs,
+    experiments: Sequence[str] | None,
+    of: Callable[[Row], pd.DataFrame | None],
+    columns: Sequence[str],
 ) -> pd.DataFrame:
-    """What `of` says of every use of a cell, behind its coordinates and status; these columns, empty, if it says nothing of any."""
+    """What `of` says of every use of a cell, behind its coordinates and status; these columns, empty, if it says
+    nothing of any."""
     parts = []
     for row in _rows(grid, experiments):
         part = of(row)

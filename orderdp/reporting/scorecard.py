@@ -1,4 +1,5 @@
-"""How the verdicts on the paper's claims are shown: HTML for the page, sheets for Markdown, numbers for `dvc metrics`."""
+"""How the verdicts on the paper's claims are shown: HTML for the page, sheets for Markdown, numbers for `dvc
+metrics`."""
 
 from __future__ import annotations
 
@@ -66,7 +67,6 @@ def stability_text(table: pd.DataFrame) -> str:
     )
 
 
-
 def tally(table: pd.DataFrame) -> dict[str, int]:
     """Verdict -> number of claims, all verdicts in their order."""
     counts = table["verdict"].value_counts()
@@ -114,7 +114,8 @@ def scorecard_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 
 def scorecard_html(table: pd.DataFrame) -> str:
-    """The section that opens the report: counts, then every claim with its verdict first; how it was decided folds away.
+    """The section that opens the report: counts, then every claim with its verdict first; how it was decided folds
+    away.
 
     Args:
         table: from `claims.evaluate`, or read back from its CSV.
@@ -128,7 +129,10 @@ def scorecard_html(table: pd.DataFrame) -> str:
 
 
 def _tally(table: pd.DataFrame) -> str:
-    items = "".join(f'<li class="{_class(verdict)}"><b>{count}</b> {_badge(verdict)}</li>' for verdict, count in tally(table).items())
+    items = "".join(
+        f'<li class="{_class(verdict)}"><b>{count}</b> {_badge(verdict)}</li>'
+        for verdict, count in tally(table).items()
+    )
     return f'<ul class="tally">{items}</ul>\n'
 
 
@@ -171,7 +175,9 @@ def _details(row: dict[str, Any]) -> str:
         terms.append(("All comparisons", f"<ul>{items}</ul>"))
     if stability := _text(row["stability"]):
         terms.append(("Verdict without one seed", _escape(stability)))
-    terms.append(("Runs of", f"<code>{_escape(row['experiments'])}</code>" if _text(row["experiments"]) else "none: computed"))
+    terms.append(
+        ("Runs of", f"<code>{_escape(row['experiments'])}</code>" if _text(row["experiments"]) else "none: computed")
+    )
     terms.append(("Claim", f"<code>{_escape(row['id'])}</code>"))
     body = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in terms)
     return f"<dl>{body}</dl>"

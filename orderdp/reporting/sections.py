@@ -73,9 +73,13 @@ def _provenance(grid: Grid, experiment: Experiment, out: Path) -> str:
     if not found:
         return f'<p class="missing">Make it: <code>{command(grid, experiment.name)}</code></p>\n'
     record: dict[str, Any] = json.loads(found[-1].read_text(encoding="utf-8"))
-    links = ", ".join(f'<a href="{escape(name)}">{escape(name)}</a>' for name in [*record["files"], f"provenance/{found[-1].name}"])
+    links = ", ".join(
+        f'<a href="{escape(name)}">{escape(name)}</a>' for name in [*record["files"], f"provenance/{found[-1].name}"]
+    )
     functions = ", ".join(f"<code>{escape(f)}</code>" for f in dict.fromkeys(record["functions"].values()))
-    cells = "".join(f"<li>{escape(cell)}{'' if files else ' (not run)'}</li>" for cell, files in record["cells"].items())
+    cells = "".join(
+        f"<li>{escape(cell)}{'' if files else ' (not run)'}</li>" for cell, files in record["cells"].items()
+    )
     return (
         '<details class="provenance"><summary>Made by, from, and as files</summary>\n<dl>'
         f"<dt>Function</dt><dd>{functions}</dd><dt>Command</dt><dd><code>{escape(record['command'])}</code></dd>"
@@ -165,9 +169,15 @@ def environment_section(runs: Runs, cells: list[str]) -> str:
             counts[str(value)] = counts.get(str(value), 0) + 1
     rows = []
     for key, counts in values.items():
-        texts = [escape(value) + (f" ({count} runs)" if len(counts) > 1 else "") for value, count in sorted(counts.items())]
-        rows.append(f'<tr><th scope="row">{escape(key.replace("_", " "))}</th><td class="text">{"<br>".join(texts)}</td></tr>\n')
+        texts = [
+            escape(value) + (f" ({count} runs)" if len(counts) > 1 else "") for value, count in sorted(counts.items())
+        ]
+        rows.append(
+            f'<tr><th scope="row">{escape(key.replace("_", " "))}</th><td class="text">{"<br>".join(texts)}</td></tr>\n'
+        )
     body = (
-        f'<div class="sheet text" tabindex="0"><table><tbody>\n{"".join(rows)}</tbody></table></div>\n' if rows else "<p>No run yet.</p>\n"
+        f'<div class="sheet text" tabindex="0"><table><tbody>\n{"".join(rows)}</tbody></table></div>\n'
+        if rows
+        else "<p>No run yet.</p>\n"
     )
     return f'<section id="environment">\n<h2>Environment of the runs</h2>\n{body}</section>\n'

@@ -36,8 +36,8 @@ class Block:
 class Sheet:
     """A table for readers.
 
-    The first column holds names. `spans` are the group headings above the columns: text and how many columns each covers; empty where
-    there are none. `notes` stand below. `text`: cells hold sentences, which may break over lines.
+    The first column holds names. `spans` are the group headings above the columns: text and how many columns each
+    covers; empty where there are none. `notes` stand below. `text`: cells hold sentences, which may break over lines.
     """
 
     title: str
@@ -78,7 +78,8 @@ def duration_text(seconds: float) -> str:
 
 
 def markdown(sheet: Sheet) -> str:
-    """GitHub's tables: one header line, so that a group heading's first words are repeated in front of each of its columns."""
+    """GitHub's tables: one header line, so that a group heading's first words are repeated in front of each of its
+    columns."""
     groups = [text.split(" (")[0] for text, span in sheet.spans for _ in range(span)] or [""] * len(sheet.columns)
     header = [f"{group}: {column}" if group else column for group, column in zip(groups, sheet.columns, strict=True)]
     lines = [f"**{_pipe(sheet.title)}**", "", _line(header), _line(["---", *["---:"] * (len(header) - 1)])]
@@ -128,7 +129,10 @@ def latex(sheet: Sheet) -> str:
         if block.heading:
             lines.append(f"\\multicolumn{{{width}}}{{l}}{{\\textit{{{escape_latex(block.heading)}}}}} \\\\")
         for row in block.rows:
-            lines.append(" & ".join(f"\\textbf{{{escape_latex(e.text)}}}" if e.best else escape_latex(e.text) for e in row) + r" \\")
+            lines.append(
+                " & ".join(f"\\textbf{{{escape_latex(e.text)}}}" if e.best else escape_latex(e.text) for e in row)
+                + r" \\"
+            )
     lines += ["\\bottomrule", "\\end{tabular}}"]
     lines += [f"\\par\\smallskip\\footnotesize {escape_latex(note)}" for note in sheet.notes]
     return "\n".join([*lines, "\\end{table}"]) + "\n"
@@ -139,7 +143,11 @@ def to_html(sheet: Sheet) -> str:
     width = len(sheet.columns)
     head = ""
     if sheet.spans:
-        head += "<tr>" + "".join(f'<th colspan="{span}" class="group">{html.escape(text)}</th>' for text, span in sheet.spans) + "</tr>"
+        head += (
+            "<tr>"
+            + "".join(f'<th colspan="{span}" class="group">{html.escape(text)}</th>' for text, span in sheet.spans)
+            + "</tr>"
+        )
     head += "<tr>" + "".join(f'<th scope="col">{html.escape(column)}</th>' for column in sheet.columns) + "</tr>"
     body = ""
     for block in sheet.blocks:

@@ -40,9 +40,10 @@ def table1(results: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
         costs: from `subsets.costs`, of this experiment.
 
     Returns:
-        One row per workload, prune ratio and method, the full data first (repeated at every ratio): `family` (a key of TITLES, empty for the
-        full data and OrderDP), measured columns as in `tables.summarise`, `select_s` and `proxy_s` (means over seeds; of OrderDP the
-        seconds that all its selections took; of the full data none), `best` and the published columns as in `tables.table2`.
+        One row per workload, prune ratio and method, the full data first (repeated at every ratio): `family` (a key of
+        TITLES, empty for the full data and OrderDP), measured columns as in `tables.summarise`, `select_s` and
+        `proxy_s` (means over seeds; of OrderDP the seconds that all its selections took; of the full data none), `best`
+        and the published columns as in `tables.table2`.
     """
     published = published_cells("table1")
     records: list[dict[str, Any]] = []
@@ -51,7 +52,10 @@ def table1(results: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
         spent = costs[costs["workload"] == workload].groupby("method")[["select_s", "proxy_s"]].mean()
         for ratio in sorted(of_workload["prune_ratio"].dropna().unique()):
             block = [summarise(full, full)] if len(full) else []
-            block += [summarise(runs, full) for _, runs in of_workload[of_workload["prune_ratio"] == ratio].groupby("method", sort=False)]
+            block += [
+                summarise(runs, full)
+                for _, runs in of_workload[of_workload["prune_ratio"] == ratio].groupby("method", sort=False)
+            ]
             mark_best(block)
             for record in block:
                 method = record["method"]
@@ -69,7 +73,8 @@ def _cost(method: str, runs: pd.DataFrame, spent: pd.DataFrame) -> dict[str, flo
 
 
 def table1_sheets(table: pd.DataFrame) -> list[Sheet]:
-    """One sheet per workload: a block per family, accuracy and difference to the full data at each ratio, costs, published values."""
+    """One sheet per workload: a block per family, accuracy and difference to the full data at each ratio, costs,
+    published values."""
     return [_sheet(str(workload), part) for workload, part in table.groupby("workload", sort=False)]
 
 
@@ -118,7 +123,11 @@ def _row(rows: pd.DataFrame, ratios: list[float], papers: list[str]) -> tuple[En
             measured.append(Entry(difference_text(row)))
     once = rows.head(1) if first["method"] == FULL else rows
     runs = Entry(runs_text(*(int(once[column].sum()) for column in ("seeds", "planned", "diverged"))))
-    published = [published_entry(row.get(f"published {w}"), row.get(f"published gap {w}")) for w in papers for row in (here.get(r, {}) for r in ratios)]
+    published = [
+        published_entry(row.get(f"published {w}"), row.get(f"published gap {w}"))
+        for w in papers
+        for row in (here.get(r, {}) for r in ratios)
+    ]
     cost = [Entry(_seconds(rows["select_s"].mean())), Entry(_seconds(first["proxy_s"]))]
     return (Entry(str(first["label"])), *measured, *cost, runs, *published)
 
@@ -220,7 +229,15 @@ def _draw_costs(ax: Axes, part: pd.DataFrame) -> None:
         if seconds == seconds:
             look = style.look(row["method"])
             size = 9 if look.marker == "*" else 6
-            ax.plot([seconds], [row["accuracy"]], color=look.color, marker=look.marker, markersize=size, linestyle="none", label=row["label"])
+            ax.plot(
+                [seconds],
+                [row["accuracy"]],
+                color=look.color,
+                marker=look.marker,
+                markersize=size,
+                linestyle="none",
+                label=row["label"],
+            )
     ax.set_xscale("log")
 
 
@@ -253,7 +270,9 @@ def draw_overlap(data: pd.DataFrame, footer: str) -> Figure:
 
 
 def _draw_map(ax: Axes, part: pd.DataFrame) -> None:
-    labels = dict(zip(part["other"], part["other_label"], strict=True)) | dict(zip(part["method"], part["label"], strict=True))
+    labels = dict(zip(part["other"], part["other_label"], strict=True)) | dict(
+        zip(part["method"], part["label"], strict=True)
+    )
     order = [method for method in style.FAMILIES if method in labels]
     place = {method: index for index, method in enumerate(order)}
     values = np.full((len(order), len(order)), np.nan)
@@ -262,9 +281,19 @@ def _draw_map(ax: Axes, part: pd.DataFrame) -> None:
     image = ax.imshow(values, cmap="cividis", vmin=0, vmax=100)
     for (row, column), value in np.ndenumerate(values):
         if value == value:
-            ax.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=6, color="white" if value < 55 else "black")
+            ax.text(
+                column,
+                row,
+                f"{value:.0f}",
+                ha="center",
+                va="center",
+                fontsize=6,
+                color="white" if value < 55 else "black",
+            )
     ticks = range(len(order))
-    ax.set_xticks(ticks, [labels[method] for method in order], rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
+    ax.set_xticks(
+        ticks, [labels[method] for method in order], rotation=60, ha="right", rotation_mode="anchor", fontsize=7
+    )
     ax.set_yticks(ticks, [labels[method] for method in order], fontsize=7)
     families = [style.FAMILIES[method] for method in order]
     for index in range(1, len(order)):

@@ -27,8 +27,8 @@ class Look(NamedTuple):
     line: str | tuple[int, tuple[int, ...]]
 
 
-# Okabe and Ito's colours, which readers with any of the usual colour deficiencies tell apart; markers and dashes differ as well, for
-# prints without colour. Their yellow is left out: too pale for lines on white.
+# Okabe and Ito's colours, which readers with any of the usual colour deficiencies tell apart; markers and dashes differ
+# as well, for prints without colour. Their yellow is left out: too pale for lines on white.
 LOOKS = {
     "full": Look("#000000", "o", "-"),
     "full_same_steps": Look("#000000", "x", (0, (1, 1))),
@@ -39,7 +39,8 @@ LOOKS = {
     "infobatch": Look("#D55E00", "s", (0, (4, 1, 1, 1))),
     "infobatch_nominal": Look("#D55E00", "p", (0, (1, 1))),
     "orderdp": Look("#0072B2", "*", "-"),
-    # Variants of OrderDP share its hue: pale where they keep other ranks, dark where they rank otherwise or at another pace.
+    # Variants of OrderDP share its hue: pale where they keep other ranks, dark where they rank otherwise or at another
+    # pace.
     "orderdp_bottom": Look("#56B4E9", "v", ":"),
     "orderdp_mixed": Look("#56B4E9", "D", "--"),
     "orderdp_trimmed": Look("#56B4E9", "^", "-"),
@@ -56,8 +57,8 @@ FAMILIES = {
     "craig": "gradient matching", "glister": "gradient matching", "gradmatch": "gradient matching", "influence": "influence",
     "dataset_pruning": "influence",
 }  # fmt: skip
-"""Static method -> its family, families together. Twenty methods need more than colours: each family has a hue, dark to light, and in it
-every method a marker and dashes."""
+"""Static method -> its family, families together. Twenty methods need more than colours: each family has a hue, dark to
+light, and in it every method a marker and dashes."""
 SHADES = {
     "random": ("#555555", "#999999"),
     "geometry": ("#0B3D2E", "#117733", "#3C9D5B", "#44AA99", "#7BC8A4", "#A3B18A"),
@@ -100,7 +101,8 @@ RC = {
 
 
 def look(method: str) -> Look:
-    """The method's look; static methods take theirs from their family, others without one of their own share a few by the sum of their letters, always the same."""
+    """The method's look; static methods take theirs from their family, others without one of their own share a few by
+    the sum of their letters, always the same."""
     if (family := FAMILIES.get(method)) is not None:
         place = [other for other in FAMILIES if FAMILIES[other] == family].index(method)
         return Look(SHADES[family][place], MARKERS[place], DASHES[place])
@@ -108,7 +110,8 @@ def look(method: str) -> Look:
 
 
 def shades(count: int) -> list[str]:
-    """Colours in order from dark to light, for the steps of one quantity: blue to green, told apart by their lightness alone."""
+    """Colours in order from dark to light, for the steps of one quantity: blue to green, told apart by their lightness
+    alone."""
     import matplotlib
 
     palette = matplotlib.colormaps["viridis"]
@@ -144,13 +147,18 @@ def finish(figure: Figure, axes: list[list[Axes]], footer: str, legend: bool = T
     """The footer, and below the panels a legend of everything in them, each once, unless the panels have their own."""
     entries = {}
     for ax in (ax for row in axes for ax in row if legend):
-        entries |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True) if label not in entries}
-    # The footer has the lowest strip to itself: the layout ends above it, and so does the legend that hangs outside of the layout.
+        entries |= {
+            label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True) if label not in entries
+        }
+    # The footer has the lowest strip to itself: the layout ends above it, and so does the legend that hangs outside of
+    # the layout.
     strip = 0.17 / figure.get_figheight()
     figure.get_layout_engine().set(rect=(0, strip, 1, 1 - strip))  # type: ignore[union-attr]
     if entries:
         columns, pad = _legend_columns(list(entries)), 0.17 * 72 / RC["legend.fontsize"]
-        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, borderaxespad=pad)
+        figure.legend(
+            list(entries.values()), list(entries), loc="outside lower center", ncols=columns, borderaxespad=pad
+        )
     figure.text(0.993, 0.05 / figure.get_figheight(), footer, ha="right", va="bottom", fontsize=6.5, color="#666666")
     return figure
 
@@ -172,7 +180,9 @@ def nothing(ax: Axes, text: str = "no finished run") -> None:
 def remark(ax: Axes, x: float, y: float, text: str, color: str = "#666666", **alignment: str) -> None:
     """A line of text inside a panel, readable above points and lines; x and y in [0, 1] of the panel."""
     box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.0}
-    ax.text(x, y, text, transform=ax.transAxes, color=color, fontsize=8, fontweight="bold", bbox=box, zorder=5, **alignment)
+    ax.text(
+        x, y, text, transform=ax.transAxes, color=color, fontsize=8, fontweight="bold", bbox=box, zorder=5, **alignment
+    )
 
 
 SCALE_FREE = "computed here, the same at every scale"
@@ -180,7 +190,8 @@ SCALE_FREE = "computed here, the same at every scale"
 
 
 def footer(frame: pd.DataFrame, scale: str) -> str:
-    """What the numbers of a figure were measured on: `digits-resnet8 (for cifar10-resnet18), 3 seeds; scale quick: scaled down`."""
+    """What the numbers of a figure were measured on: `digits-resnet8 (for cifar10-resnet18), 3 seeds; scale quick:
+    scaled down`."""
     parts = []
     for workload, rows in frame.groupby("workload", sort=False):
         paper = str(rows.iloc[0]["stands_for"]).split(",")
@@ -200,11 +211,14 @@ def save(figure: Figure, stem: Path) -> None:
 
 
 def _small(png: io.BytesIO) -> bytes:
-    """The image with a palette of its 256 main colours: a third of the size, and no difference to the eye in line drawings."""
+    """The image with a palette of its 256 main colours: a third of the size, and no difference to the eye in line
+    drawings."""
     from PIL import Image
 
     content = io.BytesIO()
-    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(content, format="png", optimize=True, dpi=(DPI, DPI))
+    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+        content, format="png", optimize=True, dpi=(DPI, DPI)
+    )
     return content.getvalue()
 
 

@@ -1,4 +1,5 @@
-"""The numbers of the paper's tables: tidy results in, one row per number of the table out. `layouts.py` arranges them for readers."""
+"""The numbers of the paper's tables: tidy results in, one row per number of the table out. `layouts.py` arranges them
+for readers."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ SUMMARY = (
 )  # fmt: skip
 """What `summarise` gives, in its order: the columns of a table that may have no rows."""
 TIE = 1e-6
-"""Points of accuracy within which two means are equal. Means over seeds of right answers that differ at all differ by 100 / (test samples x
-seeds) or more, which is larger; what floating point adds, in an order that depends on the seeds, is smaller."""
+"""Points of accuracy within which two means are equal. Means over seeds of right answers that differ at all differ by
+100 / (test samples x seeds) or more, which is larger; what floating point adds, in an order that depends on the seeds,
+is smaller."""
 
 
 def table2(results: pd.DataFrame) -> pd.DataFrame:
@@ -29,10 +31,10 @@ def table2(results: pd.DataFrame) -> pd.DataFrame:
         results: from `results.collect`, of this experiment.
 
     Returns:
-        One row per workload, prune ratio and method, the full data first (repeated at every ratio): `group` ("full", "paper" or
-        "added" for a row that the paper does not have), see :func:`summarise` for the measured columns, `best` (see
-        :func:`mark_best`), and for each of the paper's workloads that ours stands for `published <workload>` and `published gap
-        <workload>` (points below full data).
+        One row per workload, prune ratio and method, the full data first (repeated at every ratio): `group` ("full",
+        "paper" or "added" for a row that the paper does not have), see :func:`summarise` for the measured columns,
+        `best` (see :func:`mark_best`), and for each of the paper's workloads that ours stands for `published
+        <workload>` and `published gap <workload>` (points below full data).
     """
     published = published_cells("table2")
     records = []
@@ -57,10 +59,11 @@ def summarise(runs: pd.DataFrame, full: pd.DataFrame) -> dict[str, Any]:
         full: rows of the full data on the same workload.
 
     Returns:
-        stands_for, method, label, group; `planned`, `seeds` (finished) and `diverged` runs; `status` ("finished" if at least one
-        did, else "diverged" or "not run"); `accuracy` and `accuracy_std` (%, sample standard deviation over seeds); `difference` to
-        full data in points with `difference_ci95` (half of the 95 % interval of the differences paired by seed) and `pairs`;
-        `realised_prune_ratio`; `time_s`, `time_s_std` (selection and training) and `time_ratio` (mean time over that of full data).
+        stands_for, method, label, group; `planned`, `seeds` (finished) and `diverged` runs; `status` ("finished" if at
+        least one did, else "diverged" or "not run"); `accuracy` and `accuracy_std` (%, sample standard deviation over
+        seeds); `difference` to full data in points with `difference_ci95` (half of the 95 % interval of the differences
+        paired by seed) and `pairs`; `realised_prune_ratio`; `time_s`, `time_s_std` (selection and training) and
+        `time_ratio` (mean time over that of full data).
     """
     first = runs.iloc[0]
     done, done_full = runs[runs["status"] == FINISHED], full[full["status"] == FINISHED]
@@ -98,7 +101,8 @@ def competes(record: dict[str, Any]) -> bool:
 
 
 def mark_best(block: list[dict[str, Any]]) -> None:
-    """Sets `best` in the records of one ratio: the highest mean among the paper's pruning methods all of whose runs finished.
+    """Sets `best` in the records of one ratio: the highest mean among the paper's pruning methods all of whose runs
+    finished.
 
     Methods whose means differ by no more than floating point are best together. A method without a rival is not marked.
 
@@ -111,7 +115,8 @@ def mark_best(block: list[dict[str, Any]]) -> None:
 
 
 def distinct_methods(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The rows of each method at one setting. A method whose runs are those of one before it, under another name, is left out."""
+    """The rows of each method at one setting. A method whose runs are those of one before it, under another name, is
+    left out."""
     seen = set()
     for _, runs in rows.groupby("method", sort=False):
         if (cells := frozenset(runs["cell"])) not in seen:
@@ -119,7 +124,9 @@ def distinct_methods(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
             yield runs
 
 
-def published_of(published: dict[tuple[str, str], tuple[float, float]], method: str, stands_for: str, ratio: float) -> dict[str, float]:
+def published_of(
+    published: dict[tuple[str, str], tuple[float, float]], method: str, stands_for: str, ratio: float
+) -> dict[str, float]:
     """`published <workload>` and `published gap <workload>` of a method at a ratio, NaN where nothing is printed."""
     found = {}
     for where in published_workloads(stands_for):
@@ -144,15 +151,17 @@ def table9(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
         histories: from `results.histories`, of this experiment.
 
     Returns:
-        One row per workload, method, metric ("accuracy", "gradient norm", "gradient norm / mean weight") and phase ("0-30", ...,
-        "final"), over the finished runs: `mean`; `std` (of the accuracy: over runs; of the gradient norm: over the steps of the phase,
-        averaged over runs; none for the normalised norm, whose steps are not recorded); `planned`, `runs`, `diverged`;
-        `realised_prune_ratio`; `published` and `published_std` with `published_on` and `published_at` (the printed ratio that is nearest
-        to the realised one, in [0, 1]; 0 for the full data).
+        One row per workload, method, metric ("accuracy", "gradient norm", "gradient norm / mean weight") and phase
+        ("0-30", ..., "final"), over the finished runs: `mean`; `std` (of the accuracy: over runs; of the gradient norm:
+        over the steps of the phase, averaged over runs; none for the normalised norm, whose steps are not recorded);
+        `planned`, `runs`, `diverged`; `realised_prune_ratio`; `published` and `published_std` with `published_on` and
+        `published_at` (the printed ratio that is nearest to the realised one, in [0, 1]; 0 for the full data).
     """
     published = published_cells("table9")
     records = []
-    for (workload, method, ratio), runs in results.groupby(["workload", "method", "prune_ratio"], sort=False, dropna=False):
+    for (workload, method, ratio), runs in results.groupby(
+        ["workload", "method", "prune_ratio"], sort=False, dropna=False
+    ):
         done = runs[runs["status"] == FINISHED]
         mine = histories[(histories["workload"] == workload) & histories["cell"].isin(done["cell"])]
         base = {

@@ -40,24 +40,48 @@ def theorems(study: Mapping[str, Any]) -> pd.DataFrame:
         study: from `results.study`; empty if it is not run.
 
     Returns:
-        Rows: `theorem`, `scores`, `case` (in words), `value`, `low`, `high` (95 % interval; NaN where there is none), `reference` and what
-        it is, `against`.
+        Rows: `theorem`, `scores`, `case` (in words), `value`, `low`, `high` (95 % interval; NaN where there is none),
+        `reference` and what it is, `against`.
     """
     if not study:
         return pd.DataFrame(columns=["theorem", "scores", "case", "value", "low", "high", "reference", "against"])
     records = []
     for row in study["unbiasedness"].to_dict("records"):
         case = f"mean update along ∇L_q − ∇L, {row['draws']:,} draws (s = {row['s']}, q = {row['q']})"
-        interval = {"value": row["estimate"], "low": row["estimate"] - row["half_width"], "high": row["estimate"] + row["half_width"]}
-        records.append({"theorem": "1", "scores": row["scores"], "case": case, **interval, "reference": row["target"], "against": "∇L_q"})
-        records.append({"theorem": "1", "scores": row["scores"], "case": case, **interval, "reference": row["full"], "against": "∇L"})
+        interval = {
+            "value": row["estimate"],
+            "low": row["estimate"] - row["half_width"],
+            "high": row["estimate"] + row["half_width"],
+        }
+        records.append(
+            {
+                "theorem": "1",
+                "scores": row["scores"],
+                "case": case,
+                **interval,
+                "reference": row["target"],
+                "against": "∇L_q",
+            }
+        )
+        records.append(
+            {
+                "theorem": "1",
+                "scores": row["scores"],
+                "case": case,
+                **interval,
+                "reference": row["full"],
+                "against": "∇L",
+            }
+        )
     for (scores, steps), runs in study["convergence"].groupby(["scores", "steps"], sort=False):
         for gap, name in (("gap_averaged", "averaged iterate"), ("gap_best", "best iterate")):
             records.append({
                 "theorem": "3", "scores": scores, "case": f"L_q less its minimum, {name}, T = {steps:,}", "value": spread(runs[gap]).mean,
                 "low": runs[gap].min(), "high": runs[gap].max(), "reference": runs["bound"].iloc[0], "against": "GR/√T",
             })  # fmt: skip
-    tightest = study["generalization"].assign(room=lambda rows: rows["right"] - rows["left"]).sort_values("room").iloc[0]
+    tightest = (
+        study["generalization"].assign(room=lambda rows: rows["right"] - rows["left"]).sort_values("room").iloc[0]
+    )
     records.append({
         "theorem": "4", "scores": "fresh", "case": f"L(θ*) − L_q(θᵗ) at step {tightest['step']:.0f}, where the bound is tightest",
         "value": tightest["left"], "reference": tightest["right"], "against": "bias and optimization bounds",
@@ -70,7 +94,8 @@ def theorem_sheets(table: pd.DataFrame) -> list[Sheet]:
     if table.empty:
         return [Sheet("The theorems by experiment: not run", ("",), (Block("", ((Entry("not run"),),)),))]
     blocks = [
-        Block(f"Theorem {theorem}", tuple(_row(row) for row in part.to_dict("records"))) for theorem, part in table.groupby("theorem")
+        Block(f"Theorem {theorem}", tuple(_row(row) for row in part.to_dict("records")))
+        for theorem, part in table.groupby("theorem")
     ]
     return [
         Sheet(
@@ -88,15 +113,21 @@ def theorem_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 def _row(row: dict[str, Any]) -> tuple[Entry, ...]:
     interval = "–" if row["low"] != row["low"] else f"[{row['low']:.4g}, {row['high']:.4g}]"
-    return tuple(map(Entry, (row["case"], row["scores"], f"{row['value']:.4g}", interval, f"{row['reference']:.4g}", row["against"])))
+    return tuple(
+        map(
+            Entry,
+            (row["case"], row["scores"], f"{row['value']:.4g}", interval, f"{row['reference']:.4g}", row["against"]),
+        )
+    )
 
 
 def theorem_curves(study: Mapping[str, Any]) -> pd.DataFrame:
     """What the figure draws.
 
     Returns:
-        Rows: `panel` ("convergence": T against gap_averaged, with its bound; "losses" and "sides" of Theorem 4 along the steps), `x`, `what`,
-        `value` (mean over seeds), `low` and `high` (least and most over seeds; none for the bound).
+        Rows: `panel` ("convergence": T against gap_averaged, with its bound; "losses" and "sides" of Theorem 4 along
+        the steps), `x`, `what`, `value` (mean over seeds), `low` and `high` (least and most over seeds; none for the
+        bound).
     """
     columns = ["panel", "x", "what", "value", "low", "high"]
     if not study:
@@ -104,7 +135,16 @@ def theorem_curves(study: Mapping[str, Any]) -> pd.DataFrame:
     records: list[dict[str, Any]] = []
     for (scores, steps), runs in study["convergence"].groupby(["scores", "steps"], sort=False):
         gap = runs["gap_averaged"]
-        records.append({"panel": "convergence", "x": steps, "what": scores, "value": gap.mean(), "low": gap.min(), "high": gap.max()})
+        records.append(
+            {
+                "panel": "convergence",
+                "x": steps,
+                "what": scores,
+                "value": gap.mean(),
+                "low": gap.min(),
+                "high": gap.max(),
+            }
+        )
         if scores == "fresh":
             records.append({"panel": "convergence", "x": steps, "what": "bound", "value": runs["bound"].iloc[0]})
     for panel, names in TERMS.items():
@@ -144,7 +184,9 @@ def _draw_convergence(ax: Axes, data: pd.DataFrame) -> None:
     for what, (color, line, marker, label) in SCORES.items():
         curve = data[data["what"] == what].sort_values("x")
         error = [curve["value"] - curve["low"], curve["high"] - curve["value"]]
-        ax.errorbar(curve["x"], curve["value"], yerr=error, color=color, linestyle=line, marker=marker, capsize=2, label=label)
+        ax.errorbar(
+            curve["x"], curve["value"], yerr=error, color=color, linestyle=line, marker=marker, capsize=2, label=label
+        )
     bound = data[data["what"] == "bound"].sort_values("x")
     ax.plot(bound["x"], bound["value"], color="#000000", ls=":", label="bound GR/√T")
     ax.set_xscale("log")

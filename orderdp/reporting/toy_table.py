@@ -22,8 +22,9 @@ def table10(settings: Mapping[str, Any]) -> pd.DataFrame:
         settings: `gradients`, and `prune_ratio`, which fixes q; OrderDP's s is uniform in q..n, as in E.1.
 
     Returns:
-        One row per method and kept set, and one "expected" row per method: `probability` (as a fraction in `exact`), `rescaled` gradients,
-        `mean` over the kept, `per_sample` (sum over n), `prune_ratio`; `published` and `published_prune_ratio`, `published_probability`.
+        One row per method and kept set, and one "expected" row per method: `probability` (as a fraction in `exact`),
+        `rescaled` gradients, `mean` over the kept, `per_sample` (sum over n), `prune_ratio`; `published` and
+        `published_prune_ratio`, `published_probability`.
     """
     gradients, ratio = settings["gradients"], settings["prune_ratio"]
     methods = {
@@ -32,18 +33,23 @@ def table10(settings: Mapping[str, Any]) -> pd.DataFrame:
         "random": random_outcomes(gradients, round((1 - ratio) * len(gradients))),
     }
     printed = _printed()
-    return pd.DataFrame([record for method, outcomes in methods.items() for record in _records(method, outcomes, printed)])
+    return pd.DataFrame(
+        [record for method, outcomes in methods.items() for record in _records(method, outcomes, printed)]
+    )
 
 
 def _printed() -> dict[tuple[str, str, str], float]:
     frame = load_published()
     frame = frame[frame["table"] == "table10"]
     return {
-        (row, kept, quantity): value for row, kept, quantity, value in frame[["row", "kept", "quantity", "value"]].itertuples(index=False)
+        (row, kept, quantity): value
+        for row, kept, quantity, value in frame[["row", "kept", "quantity", "value"]].itertuples(index=False)
     }
 
 
-def _records(method: str, outcomes: list[Outcome], printed: Mapping[tuple[str, str, str], float]) -> Iterator[dict[str, Any]]:
+def _records(
+    method: str, outcomes: list[Outcome], printed: Mapping[tuple[str, str, str], float]
+) -> Iterator[dict[str, Any]]:
     def published(kept: str, quantity: str) -> float:
         return printed.get((LABELS[method], kept, quantity), float("nan"))
 
@@ -67,7 +73,10 @@ def _records(method: str, outcomes: list[Outcome], printed: Mapping[tuple[str, s
 def table10_sheets(table: pd.DataFrame) -> list[Sheet]:
     """One sheet, a block per method, its expectation last."""
     columns = ("Kept", "Probability", "Gradients, rescaled", "Mean over the kept", "Sum over n", "Pruned")
-    blocks = [Block(str(label), tuple(_row(row) for row in part.to_dict("records"))) for label, part in table.groupby("label", sort=False)]
+    blocks = [
+        Block(str(label), tuple(_row(row) for row in part.to_dict("records")))
+        for label, part in table.groupby("label", sort=False)
+    ]
     return [
         Sheet(
             title="Every outcome of the toy example, by exact enumeration",
@@ -84,7 +93,13 @@ def table10_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 def _row(row: dict[str, Any]) -> tuple[Entry, ...]:
     last = row["kept"] == "expected"
-    ours = (row["exact"], row["rescaled"] or "–", f"{row['mean']:.4g}", f"{row['per_sample']:.4g}", f"{row['prune_ratio']:.4g}")
+    ours = (
+        row["exact"],
+        row["rescaled"] or "–",
+        f"{row['mean']:.4g}",
+        f"{row['per_sample']:.4g}",
+        f"{row['prune_ratio']:.4g}",
+    )
     printed = (row["published_probability"], row["published"], row["published_prune_ratio"])
     name = Entry("Expectation" if last else "{" + str(row["kept"]).replace("+", ", ") + "}", best=last)
     texts = ("–" if last else ours[0], *("–" if text != text else str(text) for text in ours[1:]))

@@ -25,15 +25,20 @@ def figure3(results: pd.DataFrame) -> pd.DataFrame:
         results: from `results.collect`, of this experiment.
 
     Returns:
-        One row per workload, panel, method, prune ratio and explore share, measured columns as in `tables.summarise`, and `lossless`:
-        whether this is the largest realised ratio of its method whose mean accuracy is within LOSSLESS_TOLERANCE of the full data's.
+        One row per workload, panel, method, prune ratio and explore share, measured columns as in `tables.summarise`,
+        and `lossless`: whether this is the largest realised ratio of its method whose mean accuracy is within
+        LOSSLESS_TOLERANCE of the full data's.
     """
     frame = _settings(results)
     frame["lossless"] = False
     for _, part in frame[frame["method"] != FULL].groupby(["workload", "method"], sort=False):
         full = frame[(frame["workload"] == part.iloc[0]["workload"]) & (frame["method"] == FULL)]["accuracy"]
         done = part[part["status"] == FINISHED]
-        ratio = lossless_ratio(done["realised_prune_ratio"].tolist(), done["accuracy"].tolist(), full.iloc[0]) if len(full) else None
+        ratio = (
+            lossless_ratio(done["realised_prune_ratio"].tolist(), done["accuracy"].tolist(), full.iloc[0])
+            if len(full)
+            else None
+        )
         frame.loc[done.index[done["realised_prune_ratio"] == ratio], "lossless"] = True
     return frame
 
@@ -87,8 +92,8 @@ def figure4(results: pd.DataFrame) -> pd.DataFrame:
         results: from `results.collect`, of this experiment; its `panel` is "fixed ratio" or "varying ratio".
 
     Returns:
-        One row per workload, panel, prune ratio and explore share (s/n), with `exploit` (q/s) and measured columns as in
-        `tables.summarise`; the full data has an empty panel.
+        One row per workload, panel, prune ratio and explore share (s/n), with `exploit` (q/s) and measured columns as
+        in `tables.summarise`; the full data has an empty panel.
     """
     frame = _settings(results)
     return frame.assign(exploit=(1 - frame["prune_ratio"]) / frame["explore"])
@@ -116,7 +121,9 @@ def _panel_title(panel: str, rows: pd.DataFrame) -> str:
     return f" at {100 * ratios[0]:.6g} % pruned" if panel == "fixed ratio" and len(ratios) == 1 else f", {panel}"
 
 
-def _draw_row(row: list[Axes], part: pd.DataFrame, methods: list[tuple[str, pd.DataFrame]], x: str = "realised_prune_ratio") -> None:
+def _draw_row(
+    row: list[Axes], part: pd.DataFrame, methods: list[tuple[str, pd.DataFrame]], x: str = "realised_prune_ratio"
+) -> None:
     """Accuracy at the left, time at the right, each with the line of the full data."""
     divisor, unit = style.time_unit(part["time_s"].max())
     for ax, column, scale in ((row[0], "accuracy", 1.0), (row[1], "time_s", divisor)):

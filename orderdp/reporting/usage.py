@@ -26,8 +26,9 @@ def usage_at(place: int, last: bool = False) -> Callable[[pd.DataFrame], pd.Data
             selections: from `results.selections`, of this experiment.
 
         Returns:
-            One row per workload, method and usage count without gaps: `uses`, `samples` (how many samples were used that often, mean over
-            seeds) with `samples_min` and `samples_max`, `expected_uses` (mean over samples), `total` samples, `seeds`.
+            One row per workload, method and usage count without gaps: `uses`, `samples` (how many samples were used
+            that often, mean over seeds) with `samples_min` and `samples_max`, `expected_uses` (mean over samples),
+            `total` samples, `seeds`.
         """
         keys = ["workload", "stands_for", "method", "label", "prune_ratio"]
         parts = []

@@ -29,9 +29,9 @@ def beyond(results: pd.DataFrame) -> pd.DataFrame:
         results: from `results.collect`, of this experiment.
 
     Returns:
-        One row per workload, label noise and method, the full data first: measured columns as in `tables.summarise`, with the difference
-        to the full data of the same label noise (its interval from three pairs on), and `wrong_labels` (share of wrong labels among all samples trained, mean over seeds;
-        NaN where no label is wrong).
+        One row per workload, label noise and method, the full data first: measured columns as in `tables.summarise`,
+        with the difference to the full data of the same label noise (its interval from three pairs on), and
+        `wrong_labels` (share of wrong labels among all samples trained, mean over seeds; NaN where no label is wrong).
     """
     records: list[dict[str, Any]] = []
     for (workload, noise), block in results.groupby(["workload", "label_noise"], sort=False):
@@ -53,7 +53,8 @@ def beyond_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 def _sheet(workload: str, table: pd.DataFrame) -> Sheet:
     blocks = tuple(
-        Block(_noise_name(noise), tuple(map(_row, part.to_dict("records")))) for noise, part in table.groupby("label_noise", sort=False)
+        Block(_noise_name(noise), tuple(map(_row, part.to_dict("records"))))
+        for noise, part in table.groupby("label_noise", sort=False)
     )
     return Sheet(
         title=f"Test accuracy on {workload} by share of wrong training labels, mean ± standard deviation over seeds",
@@ -85,7 +86,8 @@ def _row(row: dict[str, Any]) -> tuple[Entry, ...]:
 
 
 def draw_beyond(data: pd.DataFrame, footer: str) -> Figure:
-    """Per workload one line per method: accuracy in a panel for each share of wrong labels, and at the right what share was trained."""
+    """Per workload one line per method: accuracy in a panel for each share of wrong labels, and at the right what share
+    was trained."""
     workloads, noises = list(dict.fromkeys(data["workload"])), sorted(data["label_noise"].unique())
     methods = list(dict.fromkeys(data.sort_values("label_noise", kind="stable")["method"]))
     figure, axes = style.panels(len(workloads), len(noises) + 1, (0.75 + 0.27 * len(methods)) * len(workloads) + 0.25)
@@ -121,7 +123,13 @@ def _draw_accuracy(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
     for row in part.to_dict("records"):
         look, error = style.look(row["method"]), row["accuracy_std"]
         if row["status"] != FINISHED:
-            at = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center", "fontsize": 8, "color": "#666666"}
+            at = {
+                "transform": ax.get_yaxis_transform(),
+                "ha": "center",
+                "va": "center",
+                "fontsize": 8,
+                "color": "#666666",
+            }
             ax.text(0.5, methods.index(row["method"]), row["status"], **at)
             continue
         ax.errorbar(
@@ -144,7 +152,15 @@ def _draw_wrong(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
         for row in part[part["label_noise"] == noise].dropna(subset="wrong_labels").to_dict("records"):
             look, y = style.look(row["method"]), methods.index(row["method"])
             size = 7 if look.marker == "*" else 5
-            ax.plot(100 * row["wrong_labels"], y, color=look.color, alpha=alpha, marker=look.marker, markersize=size, linestyle="")
+            ax.plot(
+                100 * row["wrong_labels"],
+                y,
+                color=look.color,
+                alpha=alpha,
+                marker=look.marker,
+                markersize=size,
+                linestyle="",
+            )
     if noises:
         ax.set_xlim(0, 108 * max(noises[-1], part["wrong_labels"].max()))
     else:

@@ -19,8 +19,8 @@ def verify(grid: Grid, runs: Path, reports: Path) -> list[str]:
         reports: folder of all reports.
 
     Returns:
-        One sentence per problem: a record is missing, a run is missing or has changed since it was read, a file of the report is missing
-        or has been changed. Empty if all is well.
+        One sentence per problem: a record is missing, a run is missing or has changed since it was read, a file of the
+        report is missing or has been changed. Empty if all is well.
     """
     return verify_artifacts(grid, runs, reports) + _page(grid, reports / grid.scale)
 
@@ -49,7 +49,11 @@ def _page(grid: Grid, out: Path) -> list[str]:
         return [f"The page has no record in {out / 'provenance'}. Make it again: {command(grid, PAGE)}"]
     record = json.loads(found[0].read_text(encoding="utf-8"))
     now = {path.name: sha256_of(path) for experiment in grid.experiments for path in records(out, experiment)}
-    stale = [] if record["shows"] == now else [f"The page shows older tables or figures. Make it again: {command(grid, PAGE)}"]
+    stale = (
+        []
+        if record["shows"] == now
+        else [f"The page shows older tables or figures. Make it again: {command(grid, PAGE)}"]
+    )
     if record["stamp"] == PARTIAL:
         stale.append(f"The page was made after jobs had failed. Finish the workflow: {go_on(grid)}")
     return stale + _files(PAGE, record["files"], out)
@@ -61,7 +65,11 @@ def go_on(grid: Grid) -> str:
 
 
 def _cells(
-    experiment: str, read: dict[str, dict[str, str]], wanted: tuple[str, ...], runs: Path, known: dict[tuple[str, str], str | None]
+    experiment: str,
+    read: dict[str, dict[str, str]],
+    wanted: tuple[str, ...],
+    runs: Path,
+    known: dict[tuple[str, str], str | None],
 ) -> list[str]:
     problems = []
     for cell in wanted:
@@ -79,10 +87,13 @@ def _cells(
                 known[cell, name] = sha256_of(runs / cell / name)
             if (now := known[cell, name]) != read[cell][name]:
                 problems.append(
-                    f"{experiment}: {name} of the run {cell} " + ("is missing" if now is None else "has changed since it was read")
+                    f"{experiment}: {name} of the run {cell} "
+                    + ("is missing" if now is None else "has changed since it was read")
                 )
     extra = [cell for cell in read if cell not in wanted]
-    return problems + [f"{experiment}: made with the run {cell}, which the parameters no longer ask for" for cell in extra]
+    return problems + [
+        f"{experiment}: made with the run {cell}, which the parameters no longer ask for" for cell in extra
+    ]
 
 
 def _files(experiment: str, written: dict[str, str], out: Path) -> list[str]:

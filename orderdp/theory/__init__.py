@@ -1,4 +1,5 @@
-"""What OrderDP's selection does to the training objective: weights, distances, bounds, coverage. NumPy and SciPy only; usable alone."""
+"""What OrderDP's selection does to the training objective: weights, distances, bounds, coverage. NumPy and SciPy only;
+usable alone."""
 
 from __future__ import annotations
 
@@ -7,7 +8,14 @@ from orderdp.theory.coverage import expected_jaccard, fixed_never_kept, never_ke
 from orderdp.theory.distances import sup_gap, total_variation, wasserstein
 from orderdp.theory.picture import plot
 from orderdp.theory.screen import describe, describe_splits, splits
-from orderdp.theory.toy import Expectations, Outcome, expectations, infobatch_outcomes, orderdp_outcomes, random_outcomes
+from orderdp.theory.toy import (
+    Expectations,
+    Outcome,
+    expectations,
+    infobatch_outcomes,
+    orderdp_outcomes,
+    random_outcomes,
+)
 from orderdp.theory.weights import limit_weights, rank_weights, selection_probabilities, surrogate_gap, surrogate_loss
 
 __all__ = [

@@ -33,8 +33,9 @@ def convergence_bound(radius: float, lipschitz: float, rates: ArrayLike, *, aver
 
     Source: Theorem 3, Eq. 6, for the best of the iterates 1..T; Eq. 18 for their average weighted by the rates.
 
-    Paper: the minimum is over 0 <= t <= T, and the average is divided by "sum_{t=1}^T"; here: t from 1, and divided by the sum of the
-    rates, because that is what the proof sums. The last line of Eq. 26 lacks a factor 2; the bound itself is right.
+    Paper: the minimum is over 0 <= t <= T, and the average is divided by "sum_{t=1}^T"; here: t from 1, and divided by
+    the sum of the rates, because that is what the proof sums. The last line of Eq. 26 lacks a factor 2; the bound
+    itself is right.
 
     Args:
         radius: R, distance of the start from a minimiser of L_q; at least 0.
@@ -85,12 +86,12 @@ def generalization_bound(
     """The terms of Theorem 4's right-hand side.
 
     Paper: C_s squared; here: not squared, as in the proof (see `sup_gap`).
-    Paper: B is the infimum over the iterates of the largest loss; here: the caller's, because the proof needs the largest loss at the
-    theta it speaks of (or the supremum, for all iterates at once).
+    Paper: B is the infimum over the iterates of the largest loss; here: the caller's, because the proof needs the
+    largest loss at the theta it speaks of (or the supremum, for all iterates at once).
 
-    The terms are computed as printed; they are no guarantee. The proof bounds |L - L(theta*)| by Theorem 3, which speaks of L_q on the
-    training set, not of the expected risk. Conversely, with L_q as Eq. 3 defines it, L - L_q is -Q_n exactly, so that `deviation` is
-    slack: it bounds what a mini-batch estimate of a spectral risk would add.
+    The terms are computed as printed; they are no guarantee. The proof bounds |L - L(theta*)| by Theorem 3, which
+    speaks of L_q on the training set, not of the expected risk. Conversely, with L_q as Eq. 3 defines it, L - L_q is
+    -Q_n exactly, so that `deviation` is slack: it bounds what a mini-batch estimate of a spectral risk would add.
 
     Args:
         n, s, q, hardest: as in `rank_weights`.

@@ -32,14 +32,18 @@ def share(owner: str, name: str, value: Any, *, zero: bool = False, one: bool = 
     """A number between 0 and 1; the ends are allowed only where `zero` or `one` says so."""
     inside = is_real(value) and 0 <= float(value) <= 1
     if not inside or (value == 0 and not zero) or (value == 1 and not one):
-        raise ValueError(f"The '{name}' of {owner} must be in {'[' if zero else '('}0, 1{']' if one else ')'}. Got {value!r}.")
+        raise ValueError(
+            f"The '{name}' of {owner} must be in {'[' if zero else '('}0, 1{']' if one else ')'}. Got {value!r}."
+        )
     return float(value)
 
 
 def number(owner: str, name: str, value: Any, *, positive: bool = False) -> float:
     """A finite number of at least 0, or above 0."""
     if not is_real(value) or not 0 <= float(value) < math.inf or (positive and value == 0):
-        raise ValueError(f"The '{name}' of {owner} must be a finite number {'above' if positive else 'of at least'} 0. Got {value!r}.")
+        raise ValueError(
+            f"The '{name}' of {owner} must be a finite number {'above' if positive else 'of at least'} 0. Got {value!r}."
+        )
     return float(value)
 
 
@@ -47,7 +51,9 @@ def vector(owner: str, name: str, values: ArrayLike | Sequence[Any], *, finite: 
     """float64 (m,), m >= 1, finite or at least without NaN."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) == 0:
-        raise ValueError(f"The '{name}' of {owner} must be a 1-d array of at least one number. Got shape {array.shape}.")
+        raise ValueError(
+            f"The '{name}' of {owner} must be a 1-d array of at least one number. Got shape {array.shape}."
+        )
     if not (np.isfinite(array) if finite else ~np.isnan(array)).all():
         raise ValueError(f"The '{name}' of {owner} must {'be finite' if finite else 'not hold NaN'}.")
     return array

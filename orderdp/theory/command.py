@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--q", type=int, help="samples kept of the candidates")
     parser.add_argument("--explore", type=float, help="s/n, instead of --s")
     parser.add_argument("--exploit", type=float, help="q/s, instead of --q")
-    parser.add_argument("--prune-ratio", type=float, help="1 - q/n, instead of --q; alone, it lists splits to choose from")
+    parser.add_argument(
+        "--prune-ratio", type=float, help="1 - q/n, instead of --q; alone, it lists splits to choose from"
+    )
     parser.add_argument("--epochs", type=int, default=200, help="epochs of the training; 200 unless given")
     parser.add_argument("--plot", type=Path, help="file for a picture of the weights: .png, .pdf or .svg")
 
@@ -28,7 +30,8 @@ def run(args: argparse.Namespace) -> int:
     """Prints the screen and writes the picture; 0.
 
     Raises:
-        ValueError: options that contradict each other, are missing or outside their ranges; a file that cannot be written.
+        ValueError: options that contradict each other, are missing or outside their ranges; a file that cannot be
+            written.
         RuntimeError: a picture is asked for and matplotlib is missing.
     """
     n = checks.whole(OWNER, "n", args.n, 1)

@@ -19,16 +19,19 @@ Start = Literal["unseen_first", "fixed_ranking", "random"]
 def never_kept(epochs: int, explore: float, exploit: float, *, start: Start = "unseen_first") -> NDArray[np.float64]:
     """Share of the samples that no epoch has kept so far, under one of three models of the scores.
 
-    - "unseen_first": what was never kept ranks first, as with an infinite initial score. Of the u not kept yet, explore u are
+    - "unseen_first": what was never kept ranks first, as with an infinite initial score. Of the u not kept yet, explore
+    u are
       candidates, and of these as many are kept as fit: u falls by min(explore u, explore exploit).
-    - "fixed_ranking": all scores are known and their order never changes. The hardest share `exploit` is kept whenever it is among
-      the candidates, the rest never: (1 - exploit) + exploit (1 - explore)^t. With few samples more are kept, see `fixed_never_kept`.
+    - "fixed_ranking": all scores are known and their order never changes. The hardest share `exploit` is kept whenever
+    it is among
+      the candidates, the rest never: (1 - exploit) + exploit (1 - explore)^t. With few samples more are kept, see
+      `fixed_never_kept`.
     - "random": every epoch draws a new order: (1 - explore exploit)^t.
 
     All three are limits for many samples. "random" is exact for any number of them.
 
-    Paper: "every sample has a non-zero chance" (2.2); here: only if ranks move or unseen samples come first. gamma_j is 0 for the last
-    s - q ranks, and a constant initial score below the loss's floor acts as a fixed ranking.
+    Paper: "every sample has a non-zero chance" (2.2); here: only if ranks move or unseen samples come first. gamma_j is
+    0 for the last s - q ranks, and a constant initial score below the loss's floor acts as a fixed ranking.
 
     Args:
         epochs: T, at least 0.
@@ -56,19 +59,24 @@ def left_after(t: NDArray[np.int64] | int, explore: float, exploit: float, start
         return np.asarray((1 - exploit) + exploit * (1 - explore) ** np.asarray(t))
     if start == "random":
         return np.asarray((1 - explore * exploit) ** np.asarray(t))
-    # As long as more than q unseen samples are candidates, every epoch takes q of them; after that all that are candidates.
-    with np.errstate(divide="ignore", over="ignore"):  # shares so small that the quotient is infinite: then q fit in every epoch
+    # As long as more than q unseen samples are candidates, every epoch takes q of them; after that all that are
+    # candidates.
+    with np.errstate(
+        divide="ignore", over="ignore"
+    ):  # shares so small that the quotient is infinite: then q fit in every epoch
         full = np.ceil(np.float64((1 - exploit) / explore) / exploit)
     full_epochs = np.minimum(t, full)
     return np.asarray((1 - full_epochs * explore * exploit) * (1 - explore) ** (t - full_epochs))
 
 
 def fixed_never_kept(epochs: int, n: int, s: int, q: int) -> float:
-    """Share of n samples that no epoch has kept if their ranking never changes, exactly: the mean of (1 - gamma_j)^T over the ranks j.
+    """Share of n samples that no epoch has kept if their ranking never changes, exactly: the mean of (1 - gamma_j)^T
+    over the ranks j.
 
-    Every epoch keeps rank j with the probability gamma_j, independently of the other epochs. As T grows, the share falls to (s - q)/n, the
-    share of the ranks without any chance. `never_kept` with the start "fixed_ranking" is its limit for many samples at a given T, in
-    which the ranks beyond q/s have no chance either. With n samples the ranks just beyond q/s have a small one, which adds up over epochs.
+    Every epoch keeps rank j with the probability gamma_j, independently of the other epochs. As T grows, the share
+    falls to (s - q)/n, the share of the ranks without any chance. `never_kept` with the start "fixed_ranking" is its
+    limit for many samples at a given T, in which the ranks beyond q/s have no chance either. With n samples the ranks
+    just beyond q/s have a small one, which adds up over epochs.
 
     Args:
         epochs: T, at least 0.
@@ -89,10 +97,11 @@ def fixed_never_kept(epochs: int, n: int, s: int, q: int) -> float:
 def expected_jaccard(explore: float, exploit: float) -> float:
     """Jaccard similarity of two epochs' sets under a fixed ranking: explore / (2 - explore), whatever `exploit`.
 
-    Both sets are the hardest share `exploit`, each thinned by its own draw of candidates. In the limit of many samples no other course of
-    the scores gives more: the later epoch's candidates hold only a share `explore` of what the earlier one kept. Of few samples this
-    share varies from draw to draw, and the expected similarity is larger than that of the expected share, because it is convex in it: at
-    n = 3, s = 2, q = 1 a ranking that never changes gives 5/9, and the limit is 1/2.
+    Both sets are the hardest share `exploit`, each thinned by its own draw of candidates. In the limit of many samples
+    no other course of the scores gives more: the later epoch's candidates hold only a share `explore` of what the
+    earlier one kept. Of few samples this share varies from draw to draw, and the expected similarity is larger than
+    that of the expected share, because it is convex in it: at n = 3, s = 2, q = 1 a ranking that never changes gives
+    5/9, and the limit is 1/2.
 
     Args:
         explore: s/n, in (0, 1].

@@ -18,10 +18,10 @@ def _excess(owner: str, n: int, s: int, q: int, hardest: int | None) -> NDArray[
 def sup_gap(n: int, s: int, q: int, *, hardest: int | None = None) -> float:
     """C_s = max_j |n gamma_j/q - 1|, the largest distance between the two densities on (0, 1).
 
-    Source: Theorem 4. Paper: the square of it; here: the distance itself, as in the theorem's proof, because Hoelder's inequality pairs
-    it with the 1-Wasserstein distance.
-    Paper: C_s -> 0 as q -> s (3.2, D.2); here: for the top q it is max(s/q - 1, 1) at every q < s, because the last rank has density 0,
-    and jumps to 0 at q = s. `total_variation` and `wasserstein` do shrink.
+    Source: Theorem 4. Paper: the square of it; here: the distance itself, as in the theorem's proof, because Hoelder's
+    inequality pairs it with the 1-Wasserstein distance.
+    Paper: C_s -> 0 as q -> s (3.2, D.2); here: for the top q it is max(s/q - 1, 1) at every q < s, because the last
+    rank has density 0, and jumps to 0 at q = s. `total_variation` and `wasserstein` do shrink.
 
     Args:
         n, s, q, hardest: as in `rank_weights`.
@@ -33,7 +33,8 @@ def sup_gap(n: int, s: int, q: int, *, hardest: int | None = None) -> float:
 
 
 def total_variation(n: int, s: int, q: int, *, hardest: int | None = None) -> float:
-    """Half the sum of |gamma_j/q - 1/n|, in [0, 1 - 1/n]: the share of the training that would have to move to other ranks.
+    """Half the sum of |gamma_j/q - 1/n|, in [0, 1 - 1/n]: the share of the training that would have to move to other
+    ranks.
 
     Args:
         n, s, q, hardest: as in `rank_weights`.

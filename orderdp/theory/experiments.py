@@ -1,4 +1,5 @@
-"""Theorems 1, 3 and 4 checked by experiment: logistic regression on real data under Algorithm 1, in seconds on one core."""
+"""Theorems 1, 3 and 4 checked by experiment: logistic regression on real data under Algorithm 1, in seconds on one
+core."""
 
 from __future__ import annotations
 
@@ -44,8 +45,8 @@ class Problem(NamedTuple):
     radius: float
     """R = |theta^1 - theta*|, with theta^1 = 0."""
     ball: float
-    """(1 + sqrt(2)) R. Where |theta^t| stays within it, `lipschitz` holds along the run. The proof of Theorem 3 gives the size: at its
-    rate R/(G sqrt(T)), the mean of |theta^t - theta*|^2 is at most 2 R^2 at every t."""
+    """(1 + sqrt(2)) R. Where |theta^t| stays within it, `lipschitz` holds along the run. The proof of Theorem 3 gives
+    the size: at its rate R/(G sqrt(T)), the mean of |theta^t - theta*|^2 is at most 2 R^2 at every t."""
     lipschitz: float
     """G."""
 
@@ -76,7 +77,9 @@ def prepare(x: ArrayLike, y: ArrayLike, *, candidates: int, kept: int, ridge: fl
     checks.sizes("prepare", len(rows), candidates, kept)
     ridge = checks.number("prepare", "ridge", ridge, positive=True)
     if labels.shape != (len(rows),) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
-        raise ValueError(f"The 'y' of prepare must be {len(rows)} integers from 0. Got shape {labels.shape} of {labels.dtype}.")
+        raise ValueError(
+            f"The 'y' of prepare must be {len(rows)} integers from 0. Got shape {labels.shape} of {labels.dtype}."
+        )
     t = one_hot(labels, int(labels.max()) + 1)
     minimum = minimise(rows, t, candidates, kept, ridge)
     radius = float(np.linalg.norm(minimum.theta))
@@ -85,7 +88,8 @@ def prepare(x: ArrayLike, y: ArrayLike, *, candidates: int, kept: int, ridge: fl
 
 
 def subsets(draw: np.random.Generator, n: int, size: int, count: int) -> Indices:
-    """(count, size): in each row a uniform draw from 0..n-1 without replacement, in random order, so that ties may go by position."""
+    """(count, size): in each row a uniform draw from 0..n-1 without replacement, in random order, so that ties may go
+    by position."""
     pool, columns = np.repeat(np.arange(n)[:, None], count, axis=1), np.arange(count)
     for place in range(size):  # the first steps of a Fisher-Yates shuffle, on all rows at once
         other = draw.integers(place, n, size=count)
@@ -102,19 +106,22 @@ def largest(scores: Array, count: int) -> Indices:
     return np.argpartition(-scores, count - 1, axis=-1)[..., :count]
 
 
-def algorithm1(problem: Problem, rate: float, draws: Sequence[np.random.Generator], *, fresh: bool) -> Iterator[tuple[Array, Array]]:
+def algorithm1(
+    problem: Problem, rate: float, draws: Sequence[np.random.Generator], *, fresh: bool
+) -> Iterator[tuple[Array, Array]]:
     """Algorithm 1 from theta^1 = 0, one run for each generator, all in step.
 
     Args:
         problem: what is trained.
         rate: eta, the same at all steps.
         draws: the candidates of each run.
-        fresh: scores are the candidates' losses at theta^t, as Theorem 1 needs; costs s forward passes a step. Otherwise as the algorithm
-            has it (Eq. 2): the q kept samples get their loss at theta^{t+1}, all others keep their score; unseen ones come first.
+        fresh: scores are the candidates' losses at theta^t, as Theorem 1 needs; costs s forward passes a step.
+            Otherwise as the algorithm has it (Eq. 2): the q kept samples get their loss at theta^{t+1}, all others keep
+            their score; unseen ones come first.
 
     Yields:
-        theta^t (runs, k, d) and the scores (runs, n) at the start of step t = 1, 2, ...; infinite where unseen, and throughout if `fresh`.
-        The scores change in place.
+        theta^t (runs, k, d) and the scores (runs, n) at the start of step t = 1, 2, ...; infinite where unseen, and
+        throughout if `fresh`. The scores change in place.
     """
     x, t, ridge, q = problem.x, problem.t, problem.ridge, problem.kept
     theta = np.zeros((len(draws), *problem.minimum.theta.shape))
@@ -134,8 +141,9 @@ def algorithm1(problem: Problem, rate: float, draws: Sequence[np.random.Generato
 def unbiasedness(problem: Problem, *, draws: int, warm_steps: int, seed: int) -> list[Row]:
     """Theorem 1 at a theta that Algorithm 1 reaches: the mean of g~ over many selections against grad L_q.
 
-    Once with fresh scores (the losses at theta) and once with the scores that Algorithm 1 holds there. Along the unit vector u of
-    grad L_q - grad L (of grad L at q = s, where they are equal), an unbiased g~ has the mean `target`; grad L itself has `full`.
+    Once with fresh scores (the losses at theta) and once with the scores that Algorithm 1 holds there. Along the unit
+    vector u of grad L_q - grad L (of grad L at q = s, where they are equal), an unbiased g~ has the mean `target`; grad
+    L itself has `full`.
 
     Args:
         problem: what is trained.
@@ -144,13 +152,17 @@ def unbiasedness(problem: Problem, *, draws: int, warm_steps: int, seed: int) ->
         seed: decides those steps and the selections.
 
     Returns:
-        Two rows: scores, n, s, q, draws, estimate, half_width (95 %), expected (exact, from gamma on those scores), target, full (all of
-        these along u), relative_error (|mean g~ - grad L_q| / |grad L_q|), noise (root mean square of it that sampling alone would
-        give), exact_bias (|E g~ - grad L_q| / |grad L_q|), variance (total, of one g~) with its half_width (95 %), uniform_variance (exact,
-        of the mean gradient of q samples drawn without replacement).
+        Two rows: scores, n, s, q, draws, estimate, half_width (95 %), expected (exact, from gamma on those scores),
+        target, full (all of these along u), relative_error (|mean g~ - grad L_q| / |grad L_q|), noise (root mean square
+        of it that sampling alone would give), exact_bias (|E g~ - grad L_q| / |grad L_q|), variance (total, of one g~)
+        with its half_width (95 %), uniform_variance (exact, of the mean gradient of q samples drawn without
+        replacement).
     """
     n, s, q = len(problem.x), problem.candidates, problem.kept
-    draws, warm_steps = checks.whole("unbiasedness", "draws", draws, 2), checks.whole("unbiasedness", "warm_steps", warm_steps, 1)
+    draws, warm_steps = (
+        checks.whole("unbiasedness", "draws", draws, 2),
+        checks.whole("unbiasedness", "warm_steps", warm_steps, 1),
+    )
     rate = constant_rate(problem.radius, problem.lipschitz, warm_steps)
     warm = algorithm1(problem, rate, [stream(seed, WARM)], fresh=False)
     theta, stale = (state[0] for state in next(islice(warm, warm_steps, None)))
@@ -163,7 +175,8 @@ def unbiasedness(problem: Problem, *, draws: int, warm_steps: int, seed: int) ->
     for number, (name, scores) in enumerate({"fresh": values, "stale": stale}.items()):
         projections, means, sizes = select(scores, slopes, u, s, q, draws, stream(seed, SELECT, number))
         mean = np.average(means, axis=0, weights=sizes)
-        # A batch mean varies by the variance of one g~ over the batch's size, so each of these is an estimate of that variance.
+        # A batch mean varies by the variance of one g~ over the batch's size, so each of these is an estimate of that
+        # variance.
         variances = sizes * np.square(means - mean).sum(axis=1) * len(sizes) / (len(sizes) - 1)
         spread = float(variances.mean()) / draws
         expected = selection_probabilities(scores, s, q) / q @ slopes
@@ -182,7 +195,8 @@ def unbiasedness(problem: Problem, *, draws: int, warm_steps: int, seed: int) ->
 def select(
     scores: Array, slopes: Array, u: Array, s: int, q: int, draws: int, draw: np.random.Generator
 ) -> tuple[Array, Array, NDArray[np.intp]]:
-    """Draws selections and returns g~.u of each (draws,), the mean g~ of each batch (batches, k d), and the batches' sizes.
+    """Draws selections and returns g~.u of each (draws,), the mean g~ of each batch (batches, k d), and the batches'
+    sizes.
 
     No g~ is formed: how often each sample was kept gives the means.
     """
@@ -201,8 +215,8 @@ def select(
 def convergence(problem: Problem, *, steps: Sequence[int], seeds: Sequence[int]) -> list[Row]:
     """Theorem 3: Algorithm 1 at the rate R/(G sqrt(T)) against the bound G R/sqrt(T).
 
-    The theorem is about expectations and unbiased steps, hence about the mean over seeds of the rows with fresh scores. The rows with
-    stale scores are Algorithm 1 as it is written; no theorem covers them.
+    The theorem is about expectations and unbiased steps, hence about the mean over seeds of the rows with fresh scores.
+    The rows with stale scores are Algorithm 1 as it is written; no theorem covers them.
 
     Args:
         problem: what is trained.
@@ -210,8 +224,9 @@ def convergence(problem: Problem, *, steps: Sequence[int], seeds: Sequence[int])
         seeds: one run of each length and kind of scores for each.
 
     Returns:
-        Rows: scores, steps, seed, rate, gap_averaged (L_q of the mean of theta^1..theta^T, less min L_q), gap_best (the least of the
-        iterates measured, about a hundred), bound, largest_norm (of the iterates; G holds while it is within `problem.ball`).
+        Rows: scores, steps, seed, rate, gap_averaged (L_q of the mean of theta^1..theta^T, less min L_q), gap_best (the
+        least of the iterates measured, about a hundred), bound, largest_norm (of the iterates; G holds while it is
+        within `problem.ball`).
     """
     rows = []
     for length in steps:
@@ -220,7 +235,9 @@ def convergence(problem: Problem, *, steps: Sequence[int], seeds: Sequence[int])
         measured = schedule(length)
         for number, name in enumerate(("fresh", "stale")):
             total, norms, best = np.zeros(()), np.zeros(len(seeds)), np.full(len(seeds), np.inf)
-            run = algorithm1(problem, rate, [stream(seed, DESCEND, number, length) for seed in seeds], fresh=name == "fresh")
+            run = algorithm1(
+                problem, rate, [stream(seed, DESCEND, number, length) for seed in seeds], fresh=name == "fresh"
+            )
             for step, (theta, _) in enumerate(islice(run, length), start=1):
                 total = total + theta
                 norms = np.maximum(norms, np.square(theta).sum(axis=(-1, -2)))
@@ -236,11 +253,15 @@ def convergence(problem: Problem, *, steps: Sequence[int], seeds: Sequence[int])
     return rows
 
 
-def generalization(problem: Problem, x_test: ArrayLike, y_test: ArrayLike, *, steps: int, seeds: Sequence[int]) -> list[Row]:
-    """Theorem 4's terms along runs of Algorithm 1 with fresh scores at the rate R/(G sqrt(T)), which `convergence` makes too.
+def generalization(
+    problem: Problem, x_test: ArrayLike, y_test: ArrayLike, *, steps: int, seeds: Sequence[int]
+) -> list[Row]:
+    """Theorem 4's terms along runs of Algorithm 1 with fresh scores at the rate R/(G sqrt(T)), which `convergence`
+    makes too.
 
-    The expected risk is unknown: the mean loss on held-out samples, with the same ridge, stands for it. Each row has the terms at its
-    own iterate (`generalization_bound` says why not their infimum over the run), and the bound of Theorem 3 for the steps so far.
+    The expected risk is unknown: the mean loss on held-out samples, with the same ridge, stands for it. Each row has
+    the terms at its own iterate (`generalization_bound` says why not their infimum over the run), and the bound of
+    Theorem 3 for the steps so far.
 
     Args:
         problem: what is trained.
@@ -250,8 +271,8 @@ def generalization(problem: Problem, x_test: ArrayLike, y_test: ArrayLike, *, st
         seeds: one run for each.
 
     Returns:
-        Rows, the runs' one after another: seed, step, surrogate (L_q), loss (L), population (held out), q_n, c_s, b, bias_bound,
-        optimization_bound, left (the held-out loss at theta* less L_q), right (the sum of the two bounds).
+        Rows, the runs' one after another: seed, step, surrogate (L_q), loss (L), population (held out), q_n, c_s, b,
+        bias_bound, optimization_bound, left (the held-out loss at theta* less L_q), right (the sum of the two bounds).
     """
     held_out = (design(x_test), one_hot(y_test, problem.t.shape[1]), problem.ridge)
     n, s, q = len(problem.x), problem.candidates, problem.kept
@@ -277,7 +298,8 @@ def generalization(problem: Problem, x_test: ArrayLike, y_test: ArrayLike, *, st
 
 
 def schedule(steps: int) -> set[int]:
-    """At most a hundred of the steps 1..T, half at even ratios and half at even distances, with the first and the last."""
+    """At most a hundred of the steps 1..T, half at even ratios and half at even distances, with the first and the
+    last."""
     ratios, distances = np.geomspace(1, steps, MEASURED // 2), np.linspace(1, steps, MEASURED // 2)
     return set(np.rint(np.concatenate([ratios, distances])).astype(int).tolist())
 
@@ -307,8 +329,9 @@ def theorem_checks(
         seeds: one run of each length for each.
 
     Returns:
-        The rows by table, and a summary: n, classes, ridge, radius (R), radius_error (how far it may be off), ball, largest_norm (of all
-        iterates with fresh scores), lipschitz (G), minimum (L_q at theta*), excess (proven bound on minimum - min L_q).
+        The rows by table, and a summary: n, classes, ridge, radius (R), radius_error (how far it may be off), ball,
+        largest_norm (of all iterates with fresh scores), lipschitz (G), minimum (L_q at theta*), excess (proven bound
+        on minimum - min L_q).
 
     Raises:
         ValueError: an argument outside its range.

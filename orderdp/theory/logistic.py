@@ -30,7 +30,8 @@ def one_hot(y: ArrayLike, classes: int) -> Array:
 
 
 def losses(theta: Array, x: Array, t: Array, ridge: float) -> Array:
-    """L_i(theta) = cross-entropy of sample i + ridge/2 |theta|^2: convex, and with a finite minimiser, as Theorem 3 asks.
+    """L_i(theta) = cross-entropy of sample i + ridge/2 |theta|^2: convex, and with a finite minimiser, as Theorem 3
+    asks.
 
     Args:
         theta: (..., k, d); leading axes are separate models.
@@ -42,9 +43,13 @@ def losses(theta: Array, x: Array, t: Array, ridge: float) -> Array:
         float64 (..., m).
     """
     logits = x @ np.swapaxes(theta, -1, -2)
-    top = logits.max(axis=-1, keepdims=True)  # for a finite exponential; scipy's logsumexp takes four times as long on few rows
+    top = logits.max(
+        axis=-1, keepdims=True
+    )  # for a finite exponential; scipy's logsumexp takes four times as long on few rows
     normaliser = np.log(np.exp(logits - top).sum(axis=-1)) + top[..., 0]
-    return np.asarray(normaliser - (logits * t).sum(axis=-1) + ridge / 2 * np.square(theta).sum(axis=(-1, -2))[..., None])
+    return np.asarray(
+        normaliser - (logits * t).sum(axis=-1) + ridge / 2 * np.square(theta).sum(axis=(-1, -2))[..., None]
+    )
 
 
 def residuals(theta: Array, x: Array, t: Array) -> Array:
@@ -83,10 +88,11 @@ class Minimum(NamedTuple):
 def minimise(x: Array, t: Array, s: int, q: int, ridge: float, *, tolerance: float = 1e-8) -> Minimum:
     """The minimum of L_q, which is convex with kinks wherever losses tie.
 
-    L_q(theta) is the maximum of f_w(theta) = sum_i w_i L_i(theta) over the w in the convex hull of the permutations of gamma/q. Less
-    mu n/2 |w - w_0|^2 the maximum is unique and differentiable in theta, and L-BFGS finds its minimum; its w is the next w_0, until the
-    certificate holds (the method of multipliers). The certificate trusts none of this: f_w <= L_q everywhere and f_w is ridge-strongly
-    convex, hence min L_q >= f_w(theta) - |grad f_w(theta)|^2 / (2 ridge).
+    L_q(theta) is the maximum of f_w(theta) = sum_i w_i L_i(theta) over the w in the convex hull of the permutations of
+    gamma/q. Less mu n/2 |w - w_0|^2 the maximum is unique and differentiable in theta, and L-BFGS finds its minimum;
+    its w is the next w_0, until the certificate holds (the method of multipliers). The certificate trusts none of this:
+    f_w <= L_q everywhere and f_w is ridge-strongly convex, hence min L_q >= f_w(theta) - |grad f_w(theta)|^2 / (2
+    ridge).
 
     Args:
         x: (n, d), the last column 1.

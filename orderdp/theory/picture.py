@@ -63,7 +63,14 @@ def plot(n: int, s: int, q: int, path: Path | str) -> None:
         ax.plot(x, y, color=WEIGHTS, linewidth=2, label=f"OrderDP: s = {s:,}, q = {q:,}")
         if q < s <= LIMIT_SHARE * n:
             z = np.linspace(0, 1, 801)
-            ax.plot(z, limit_weights(z, s, q) / q, color=BETA, linewidth=1.2, linestyle=(0, (2, 1.5)), label="its limit for many samples")
+            ax.plot(
+                z,
+                limit_weights(z, s, q) / q,
+                color=BETA,
+                linewidth=1.2,
+                linestyle=(0, (2, 1.5)),
+                label="its limit for many samples",
+            )
         ax.set_xlim(0, 1)
         ax.set_ylim(0, 1.12 * max(1.2, float(density.max())))
         ax.set_xlabel("rank of the score, j/n (0: hardest, 1: easiest)")
@@ -74,7 +81,9 @@ def plot(n: int, s: int, q: int, path: Path | str) -> None:
             rf"$C_s$ {sup_gap(n, s, q):.4g}  ·  1-Wasserstein {wasserstein(n, s, q):.3f}  ·  "
             f"total variation {total_variation(n, s, q):.3f}, half of the shaded area"
         )
-        ax.annotate(measures, (0, 1), (0, 7), xycoords="axes fraction", textcoords="offset points", color=UNIFORM, fontsize=8.5)
+        ax.annotate(
+            measures, (0, 1), (0, 7), xycoords="axes fraction", textcoords="offset points", color=UNIFORM, fontsize=8.5
+        )
         ax.grid(axis="y", color="#e4e4e4", linewidth=0.7)
         ax.set_axisbelow(True)
         figure.legend(loc="outside lower center", ncols=3, frameon=False)

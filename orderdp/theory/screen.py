@@ -1,4 +1,5 @@
-"""One screen of text on a choice of s and q: what it keeps, how far it leaves the data's distribution, what it never sees."""
+"""One screen of text on a choice of s and q: what it keeps, how far it leaves the data's distribution, what it never
+sees."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from orderdp.theory.distances import sup_gap, total_variation, wasserstein
 from orderdp.theory.weights import rank_weights
 
 PUBLISHED = {0.7: (0.5, "the paper's"), 0.4: (0.75, "the released scripts'")}
-"""prune ratio -> (explore, whose). The paper states the first as its default (4.2); the second is in the ImageNet scripts only."""
+"""prune ratio -> (explore, whose). The paper states the first as its default (4.2); the second is in the ImageNet
+scripts only."""
 RANKED = (0.1, 0.25, 0.5, 0.75, 1.0)
 """Shares of the pruning, counted in logarithms, that ranking does; chance does the rest."""
 WIDTH, BAR, BINS = 80, 40, 10
@@ -31,14 +33,16 @@ CHOOSING = (
 def splits(prune_ratio: float) -> list[tuple[float, float]]:
     """Ways to reach a prune ratio that are worth considering: (explore, exploit), from nearly random to greedy.
 
-    explore = keep^(1-a), exploit = keep^a, where ranking does a share a = 0.1 ... 1 of the pruning (1/2, the even split, is the default
-    of `OrderDP.at_ratio`), and the split of the paper or its released scripts at a ratio for which they have one.
+    explore = keep^(1-a), exploit = keep^a, where ranking does a share a = 0.1 ... 1 of the pruning (1/2, the even
+    split, is the default of `OrderDP.at_ratio`), and the split of the paper or its released scripts at a ratio for
+    which they have one.
 
     Args:
         prune_ratio: 1 - q/n, in (0, 1).
 
     Returns:
-        Pairs whose product is 1 - prune_ratio. explore rises, lies above 1 - prune_ratio, is at most 1 and has three decimals.
+        Pairs whose product is 1 - prune_ratio. explore rises, lies above 1 - prune_ratio, is at most 1 and has three
+        decimals.
 
     Raises:
         ValueError: a ratio outside its range.
@@ -163,7 +167,8 @@ def _short(value: float) -> str:
 
 
 def _covered(n: int, s: int, q: int, epochs: int) -> tuple[str, str, str]:
-    """Share kept at least once: unseen first, fixed and random; all, where less than half a sample is expected to be missing."""
+    """Share kept at least once: unseen first, fixed and random; all, where less than half a sample is expected to be
+    missing."""
     unseen, moving = (float(left_after(epochs, s / n, q / s, start)) for start in ("unseen_first", "random"))
     shares = (1 - never if n * never >= 0.5 else 1.0 for never in (unseen, fixed_never_kept(epochs, n, s, q), moving))
     first, second, third = map(percent, shares)

@@ -74,12 +74,16 @@ def expectations(outcomes: Iterable[Outcome]) -> Expectations:
     return Expectations(expected("mean"), per_sample, per_sample / (1 - pruned), pruned)
 
 
-def infobatch_outcomes(gradients: Sequence[Any], prune_ratio: Any, *, scores: Sequence[Any] | None = None) -> list[Outcome]:
-    """InfoBatch as E.1 describes it: those strictly below the mean score stay with probability 1 - r each, weighed 1/(1 - r).
+def infobatch_outcomes(
+    gradients: Sequence[Any], prune_ratio: Any, *, scores: Sequence[Any] | None = None
+) -> list[Outcome]:
+    """InfoBatch as E.1 describes it: those strictly below the mean score stay with probability 1 - r each, weighed 1/(1
+    - r).
 
-    Paper: Table 10 prints a prune rate of 0.60 in its first row, its share kept; here: 0.40. Its mean over the kept, 4.336 instead of 3,
-    is called a bias; here: `per_sample`, the estimator that the weights are made for, is 3 exactly, as it is for all gradients.
-    The toy draws each sample on its own; the method itself keeps a fixed number of those below the mean (of two at r = 0.8: none).
+    Paper: Table 10 prints a prune rate of 0.60 in its first row, its share kept; here: 0.40. Its mean over the kept,
+    4.336 instead of 3, is called a bias; here: `per_sample`, the estimator that the weights are made for, is 3 exactly,
+    as it is for all gradients. The toy draws each sample on its own; the method itself keeps a fixed number of those
+    below the mean (of two at r = 0.8: none).
 
     Args:
         gradients: 1 to 16 numbers; floats count as the decimals they print as (0.8 is 4/5).
@@ -108,12 +112,15 @@ def infobatch_outcomes(gradients: Sequence[Any], prune_ratio: Any, *, scores: Se
     return _outcomes(chances, weighed)
 
 
-def orderdp_outcomes(gradients: Sequence[Any], sizes: int | Sequence[int], q: int, *, scores: Sequence[Any] | None = None) -> list[Outcome]:
+def orderdp_outcomes(
+    gradients: Sequence[Any], sizes: int | Sequence[int], q: int, *, scores: Sequence[Any] | None = None
+) -> list[Outcome]:
     """OrderDP: a number of candidates s, uniformly out of `sizes`; s candidates uniformly; the q of largest score.
 
-    Paper: for gradients 1..5, s in 1..5 and q = 1, {3} has probability 3/25 and {4} 9/50, and the expectation is 4.06; here: 1/10, 1/5
-    and 4.26, because 3 is the largest in two of the ten pairs (not in three), and 4 in one of the five sets of four (not in one of ten).
-    Neither is the full gradient's 3, nor meant to be: Theorem 1 makes the estimate unbiased for L_q.
+    Paper: for gradients 1..5, s in 1..5 and q = 1, {3} has probability 3/25 and {4} 9/50, and the expectation is 4.06;
+    here: 1/10, 1/5 and 4.26, because 3 is the largest in two of the ten pairs (not in three), and 4 in one of the five
+    sets of four (not in one of ten). Neither is the full gradient's 3, nor meant to be: Theorem 1 makes the estimate
+    unbiased for L_q.
 
     Args:
         gradients: 1 to 16 numbers; floats count as the decimals they print as.
@@ -140,7 +147,9 @@ def orderdp_outcomes(gradients: Sequence[Any], sizes: int | Sequence[int], q: in
         for candidates in combinations(range(n), s):
             winners = _top(candidates, ranked, q)
             for kept in winners:
-                chances[kept] = chances.get(kept, Fraction(0)) + Fraction(1, len(every) * math.comb(n, s) * len(winners))
+                chances[kept] = chances.get(kept, Fraction(0)) + Fraction(
+                    1, len(every) * math.comb(n, s) * len(winners)
+                )
     return _outcomes(chances, values)
 
 
@@ -175,12 +184,19 @@ def _subsets(items: Iterable[int]) -> list[set[int]]:
 
 def _outcomes(chances: Mapping[tuple[int, ...], Fraction], gradients: Sequence[Fraction]) -> list[Outcome]:
     return [
-        Outcome(tuple(sample + 1 for sample in kept), chances[kept], tuple(gradients[sample] for sample in kept), len(gradients))
+        Outcome(
+            tuple(sample + 1 for sample in kept),
+            chances[kept],
+            tuple(gradients[sample] for sample in kept),
+            len(gradients),
+        )
         for kept in sorted(chances, key=lambda kept: (len(kept), kept))
     ]
 
 
-def _samples(owner: str, gradients: Sequence[Any], scores: Sequence[Any] | None) -> tuple[list[Fraction], list[Fraction]]:
+def _samples(
+    owner: str, gradients: Sequence[Any], scores: Sequence[Any] | None
+) -> tuple[list[Fraction], list[Fraction]]:
     """Gradients and scores, exactly."""
     values = [_exact(owner, "gradients", value) for value in gradients]
     if not 1 <= len(values) <= MOST:

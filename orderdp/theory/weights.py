@@ -16,22 +16,22 @@ Array = NDArray[np.float64]
 def rank_weights(n: int, s: int, q: int, *, hardest: int | None = None) -> Array:
     """gamma_j, the probability that rank j is among the q kept of s uniform candidates out of n.
 
-    Source: Eq. 3, which enumeration confirms. Equivalently gamma_j = (s/n) P(X <= q-1), X hypergeometric: of the s-1 other candidates
-    among n-1 samples, those that rank above j.
+    Source: Eq. 3, which enumeration confirms. Equivalently gamma_j = (s/n) P(X <= q-1), X hypergeometric: of the s-1
+    other candidates among n-1 samples, those that rank above j.
 
-    Paper: the upper limit of the sum in A.1 is min{1, j}; here: min{q, j}, as Eq. 3 has it, because the other makes the weights sum to 1.
-    Paper: the sum "should be close to q" (D.2); here: it is q, as the mean of the number kept.
+    Paper: the upper limit of the sum in A.1 is min{1, j}; here: min{q, j}, as Eq. 3 has it, because the other makes the
+    weights sum to 1. Paper: the sum "should be close to q" (D.2); here: it is q, as the mean of the number kept.
 
     Args:
         n: samples.
         s: candidates, drawn without replacement; 1..n.
         q: kept candidates; 1..s.
-        hardest: how many of the q are the largest of the candidates; the others are the smallest. None: all q, as in the paper; 0: the
-            bottom q.
+        hardest: how many of the q are the largest of the candidates; the others are the smallest. None: all q, as in
+            the paper; 0: the bottom q.
 
     Returns:
-        float64 (n,), rank 1 first, which is the largest score. All in [0, s/n]; the sum is q. For the top q they never increase, and
-        those of j > n-s+q are exactly 0: such a sample never ranks among the first q of any candidates.
+        float64 (n,), rank 1 first, which is the largest score. All in [0, s/n]; the sum is q. For the top q they never
+        increase, and those of j > n-s+q are exactly 0: such a sample never ranks among the first q of any candidates.
 
     Raises:
         ValueError: an argument that is no integer or outside its range.
@@ -50,10 +50,11 @@ def _top(n: int, s: int, q: int) -> Array:
     """gamma_j of the q < s largest.
 
     gamma_j = (s/n) P(J >= j), where J is the rank of the q-th largest of s-1 uniform draws out of n-1:
-    P(J = j) = C(j-1, q-1) C(n-1-j, s-1-q) / C(n-1, s-1), j = q..n-s+q. These are multiplied up from their mode by the ratio of
-    neighbours and summed from the far end: only positive numbers are multiplied and added, so nothing overflows or cancels, tails are as
-    precise as the head, and it is O(n). At n = 1,281,167 that takes 0.2 s at most and errs by 1e-13, at the worst (s, q) by 5e-12 of
-    a weight; scipy's hypergeometric cdf, rank by rank, takes up to 3 s and errs by 2e-10; log-gammas lose as much to cancellation.
+    P(J = j) = C(j-1, q-1) C(n-1-j, s-1-q) / C(n-1, s-1), j = q..n-s+q. These are multiplied up from their mode by the
+    ratio of neighbours and summed from the far end: only positive numbers are multiplied and added, so nothing
+    overflows or cancels, tails are as precise as the head, and it is O(n). At n = 1,281,167 that takes 0.2 s at most
+    and errs by 1e-13, at the worst (s, q) by 5e-12 of a weight; scipy's hypergeometric cdf, rank by rank, takes up to 3
+    s and errs by 2e-10; log-gammas lose as much to cancellation.
     """
     j = np.arange(q, n - s + q, dtype=np.float64)
     ratio = j / (j - (q - 1)) * ((n - s + q - j) / (n - 1 - j))  # P(J = j+1) / P(J = j), decreasing in j
@@ -70,7 +71,8 @@ def _top(n: int, s: int, q: int) -> Array:
 
 
 def running_sum(values: Array) -> Array:
-    """Cumulative sums of (m,), within blocks of sqrt(m) and over the blocks: rounding errors add up over 2 sqrt(m) terms instead of m."""
+    """Cumulative sums of (m,), within blocks of sqrt(m) and over the blocks: rounding errors add up over 2 sqrt(m)
+    terms instead of m."""
     side = math.isqrt(max(len(values) - 1, 0)) + 1
     blocks = np.zeros((side, side))
     blocks.ravel()[: len(values)] = values
@@ -84,9 +86,9 @@ def limit_weights(z: ArrayLike, s: int, q: int, *, hardest: int | None = None) -
 
     Source: Proposition 2. gamma(z) = s (1 - F(z)), F the distribution function of Beta(q, s-q); for q = s it is s.
 
-    Paper: "1 - (n/s) gamma(z) is the cumulative distribution of Beta(z; s-q)"; here: 1 - gamma(z)/s, of Beta(q, s-q), because gamma(z)
-    already is the limit of n gamma_j (the end of A.2 says so; the printed form falls below -900 for n = 1000). Eq. 12 sets the factor
-    s!/((l-1)!(s-l)!) before the sum over l; it belongs inside.
+    Paper: "1 - (n/s) gamma(z) is the cumulative distribution of Beta(z; s-q)"; here: 1 - gamma(z)/s, of Beta(q, s-q),
+    because gamma(z) already is the limit of n gamma_j (the end of A.2 says so; the printed form falls below -900 for n
+    = 1000). Eq. 12 sets the factor s!/((l-1)!(s-l)!) before the sum over l; it belongs inside.
 
     Args:
         z: relative ranks in [0, 1], 0 for the largest score; any shape.
@@ -144,8 +146,8 @@ def selection_probabilities(scores: ArrayLike, s: int, q: int, *, hardest: int |
 def surrogate_loss(losses: ArrayLike, s: int, q: int, *, hardest: int | None = None) -> float:
     """L_q, the loss that OrderDP descends in expectation: (1/q) sum_j gamma_j L_(j).
 
-    Source: Eq. 3 and Theorem 1. The theorem needs scores that are the present losses: with scores of earlier epochs, as Algorithm 1
-    keeps them, the weights follow the old ranks.
+    Source: Eq. 3 and Theorem 1. The theorem needs scores that are the present losses: with scores of earlier epochs, as
+    Algorithm 1 keeps them, the weights follow the old ranks.
 
     Args:
         losses: (n,), finite.
@@ -160,8 +162,9 @@ def surrogate_loss(losses: ArrayLike, s: int, q: int, *, hardest: int | None = N
 def surrogate_gap(losses: ArrayLike, s: int, q: int, *, hardest: int | None = None) -> float:
     """Q_n at one theta: L_q - L = sum_j (gamma_j/q - 1/n) L_(j).
 
-    Source: Theorem 4, before its infimum over the iterates. Paper: r_i is not defined; here: gamma at the rank of sample i, which makes
-    Q_n the gap between the two losses. For the top q it is never negative (Chebyshev's sum inequality), and at q = s it is 0.
+    Source: Theorem 4, before its infimum over the iterates. Paper: r_i is not defined; here: gamma at the rank of
+    sample i, which makes Q_n the gap between the two losses. For the top q it is never negative (Chebyshev's sum
+    inequality), and at q = s it is 0.
 
     Args:
         losses, s, q, hardest: as in `surrogate_loss`.

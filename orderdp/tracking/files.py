@@ -78,7 +78,13 @@ def _in_training(cell: str, folder: Path) -> RunFiles | None:
         return None
     running = status["state"] == "running" and alive(status["pid"])
     return RunFiles(
-        cell, "RUNNING" if running else "KILLED", status["started"], None if running else status["updated"], lines, columns, {}
+        cell,
+        "RUNNING" if running else "KILLED",
+        status["started"],
+        None if running else status["updated"],
+        lines,
+        columns,
+        {},
     )
 
 
@@ -99,8 +105,8 @@ def alive(pid: int) -> bool:
 
 
 def marks(grid: Grid, runs: Path, work: Path, reports: Path) -> dict[str, str]:
-    """What changes when the files do, of every run that has begun (under its cell) and of the report (under REPORT); costs one `stat` per
-    file and no import of mlflow."""
+    """What changes when the files do, of every run that has begun (under its cell) and of the report (under REPORT);
+    costs one `stat` per file and no import of mlflow."""
     found = {}
     for cell in grid.cells:
         text = [_stat(runs / cell / name) for name in ("summary.json", "history.csv")]

@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 from orderdp.grid import Grid
 from orderdp.tracking.files import REPORT, RunFiles, prefix_digest
 
-QUICK_TO_FAIL = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+QUICK_TO_FAIL = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
 SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 SUMMARY_METRICS = ("test_accuracy", "best_test_accuracy", "test_loss", "train_loss", "prune_ratio", "selection_s", "training_s",
                    "evaluation_s", "steps", "samples")  # fmt: skip
@@ -49,7 +53,11 @@ class Store:
             logging.getLogger(name).setLevel(logging.WARNING)
 
         self.grid = grid
-        self.labels = {row.cell: row.label for experiment in reversed(grid.experiments.values()) for row in reversed(experiment.rows)}
+        self.labels = {
+            row.cell: row.label
+            for experiment in reversed(grid.experiments.values())
+            for row in reversed(experiment.rows)
+        }
         self.client = MlflowClient(uri)
         self.experiment = self._experiment(uri)
         self.known = self._index()
@@ -81,7 +89,9 @@ class Store:
     def _search(self) -> Iterator[Any]:
         token = None
         while True:
-            page = self.client.search_runs([self.experiment], max_results=1000, order_by=["attributes.start_time DESC"], page_token=token)
+            page = self.client.search_runs(
+                [self.experiment], max_results=1000, order_by=["attributes.start_time DESC"], page_token=token
+            )
             yield from page
             token = page.token
             if not token:
@@ -101,7 +111,9 @@ class Store:
             self.known[files.cell] = run._replace(tags={k: v for k, v in run.tags.items() if k not in gone} | wanted)
             return bool(stale or gone)
         logged = 0 if run is None else int(run.tags.get("epochs_logged", 0))
-        if run is not None and (logged > len(files.lines) or run.tags.get("logged_digest") != prefix_digest(files.lines[:logged])):
+        if run is not None and (
+            logged > len(files.lines) or run.tags.get("logged_digest") != prefix_digest(files.lines[:logged])
+        ):
             self.client.delete_run(run.id)
             run, logged = None, 0
         self._log(run or self._create(files), files, logged, wanted)
@@ -111,15 +123,23 @@ class Store:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         cell = self.grid.cells[files.cell]
-        # Its cell is there from the first: of a run that is cut off before the rest stands, the next pass makes another one.
+        # Its cell is there from the first: of a run that is cut off before the rest stands, the next pass makes another
+        # one.
         tags = {"cell": cell.name}
         run = self.client.create_run(
-            self.experiment, start_time=int(1000 * files.started), run_name=cell.name.rpartition("-")[0], tags=dict(tags)
+            self.experiment,
+            start_time=int(1000 * files.started),
+            run_name=cell.name.rpartition("-")[0],
+            tags=dict(tags),
         )
         name = cell.spec.dataset.name
-        digest = cell.sources.get(f"orderdp.datasets.{name}", next(v for k, v in cell.sources.items() if ".datasets." in k))
+        digest = cell.sources.get(
+            f"orderdp.datasets.{name}", next(v for k, v in cell.sources.items() if ".datasets." in k)
+        )
         dataset = Dataset(name=name, digest=digest[:12], source_type="local", source=f'{{"path": "data/{name}"}}')
-        self.client.log_inputs(run.info.run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+        self.client.log_inputs(
+            run.info.run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+        )
         return Known(run.info.run_id, run.info.status, tags)
 
     def _log(self, run: Known, files: RunFiles, logged: int, wanted: Mapping[str, str]) -> None:
@@ -133,8 +153,16 @@ class Store:
                 for name in SUMMARY_METRICS
                 if files.summary.get(name) is not None
             ]
-        params = [] if logged else [Param(key, str(value)) for key, value in flatten(self.grid.cells[files.cell].spec.plain())]
-        done = {"epochs_logged": str(len(files.lines)), "logged_digest": prefix_digest(files.lines), "digest": files.digest}
+        params = (
+            []
+            if logged
+            else [Param(key, str(value)) for key, value in flatten(self.grid.cells[files.cell].spec.plain())]
+        )
+        done = {
+            "epochs_logged": str(len(files.lines)),
+            "logged_digest": prefix_digest(files.lines),
+            "digest": files.digest,
+        }
         tags = {key: value for key, value in {**wanted, **done}.items() if run.tags.get(key) != value}
         # In this order, and the tags, which say how much is there, behind everything else.
         for start in range(BATCH, len(metrics), BATCH):
@@ -171,7 +199,9 @@ class Store:
             "cell": cell.name,
             "scale": grid.scale,
             "method": spec.method.name,
-            "label": self.labels.get(cell.name, spec.method.name),  # no row of a table names a run that others only start from
+            "label": self.labels.get(
+                cell.name, spec.method.name
+            ),  # no row of a table names a run that others only start from
             "dataset": spec.dataset.name,
             "model": spec.model.name,
             "seed": str(spec.seed),
@@ -188,9 +218,24 @@ class Store:
 
 def experiment_note(grid: Grid) -> str:
     """What the experiment holds and how to look at one table or figure."""
-    lines = [f"Reproduction of OrderDP at scale `{grid.scale}`.", "", grid.note, "", "| runs of | filter |", "|---|---|"]
-    lines += [f"| {entry.reproduces}: {entry.title} | `tags.{name} = 'yes'` |" for name, entry in grid.experiments.items()]
-    return "\n".join([*lines, "", "Group by the tags `label` and `prune_ratio` to average seeds. The report: filter `tags.kind = 'report'`."])
+    lines = [
+        f"Reproduction of OrderDP at scale `{grid.scale}`.",
+        "",
+        grid.note,
+        "",
+        "| runs of | filter |",
+        "|---|---|",
+    ]
+    lines += [
+        f"| {entry.reproduces}: {entry.title} | `tags.{name} = 'yes'` |" for name, entry in grid.experiments.items()
+    ]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Group by the tags `label` and `prune_ratio` to average seeds. The report: filter `tags.kind = 'report'`.",
+        ]
+    )
 
 
 def flatten(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

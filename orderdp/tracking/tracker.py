@@ -70,7 +70,11 @@ def watch(grid: Grid, *, runs: Path, work: Path, reports: Path, parent: int | No
             else:
                 pause = min(2 * pause, 60)
                 if not told:
-                    print(f"orderdp track: {result.error}. Training goes on; a later pass catches up.", file=sys.stderr, flush=True)
+                    print(
+                        f"orderdp track: {result.error}. Training goes on; a later pass catches up.",
+                        file=sys.stderr,
+                        flush=True,
+                    )
                     told = True
             if last:
                 return
@@ -96,12 +100,20 @@ def _pass(grid: Grid, runs: Path, work: Path, reports: Path) -> Result:
             _Cache.written[files.cell] = found[files.cell]
         if REPORT in stale:
             folder = reports / grid.scale
-            digest = prefix_digest([prefix_digest([path.name, path.read_bytes().hex()]) for path in sorted(folder.rglob("*")) if path.is_file()])
+            digest = prefix_digest(
+                [
+                    prefix_digest([path.name, path.read_bytes().hex()])
+                    for path in sorted(folder.rglob("*"))
+                    if path.is_file()
+                ]
+            )
             written += store.report(folder, digest)
             _Cache.written[REPORT] = found[REPORT]
     except Exception as error:  # whatever a store may raise: it must not cost a training anything
         _Cache.store = None
-        return Result(f"MLflow store {uri} failed: {_first_line(error)}", error=f"MLflow store {uri} failed: {_first_line(error)}")
+        return Result(
+            f"MLflow store {uri} failed: {_first_line(error)}", error=f"MLflow store {uri} failed: {_first_line(error)}"
+        )
     temporary = note.with_suffix(".tmp")
     temporary.write_text(json.dumps({"signature": mark}))
     os.replace(temporary, note)
@@ -109,7 +121,8 @@ def _pass(grid: Grid, runs: Path, work: Path, reports: Path) -> Result:
 
 
 class _Cache:
-    """The open store of a watching process, and what it holds of which files: indexing and reading all at every pass would cost seconds."""
+    """The open store of a watching process, and what it holds of which files: indexing and reading all at every pass
+    would cost seconds."""
 
     store: Store | None = None
     key: tuple[str, int] | None = None
@@ -137,4 +150,3 @@ def _sole_tracker(work: Path, wait: bool) -> Iterator[bool]:
             yield False
             return
         yield True
-

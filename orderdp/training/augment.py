@@ -14,7 +14,8 @@ from orderdp.spec import AugmentSpec
 class Draws:
     """An epoch's random numbers, one row per sample of the whole data set, kept or not.
 
-    A sample is thus augmented alike in every run of the same seed, whatever else is kept: runs differ by the method alone.
+    A sample is thus augmented alike in every run of the same seed, whatever else is kept: runs differ by the method
+    alone.
     """
 
     shift: Tensor
@@ -65,8 +66,9 @@ class Images:
     def augmented(self, indices: Tensor, draws: Draws) -> Tensor:
         """A training batch: float32 (B, C, H, W), channels last.
 
-        The crop of a reflect-padded image is two gathers with mirrored row and column numbers, first whole rows, then columns within them:
-        nothing is padded, no second copy of the data set is needed, and most of the work is copying rows.
+        The crop of a reflect-padded image is two gathers with mirrored row and column numbers, first whole rows, then
+        columns within them: nothing is padded, no second copy of the data set is needed, and most of the work is
+        copying rows.
         """
         shift, flip = draws.shift[indices], draws.flip[indices]
         rows = _reflect(self.rows + shift[:, :1], len(self.rows))
@@ -83,6 +85,7 @@ class Images:
 
 
 def _reflect(position: Tensor, size: int) -> Tensor:
-    """Position in a line of `size` pixels mirrored at its first and last pixel, for positions less than `size` outside."""
+    """Position in a line of `size` pixels mirrored at its first and last pixel, for positions less than `size`
+    outside."""
     position = position.abs()
     return torch.where(position >= size, 2 * (size - 1) - position, position)

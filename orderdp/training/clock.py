@@ -10,8 +10,8 @@ import torch
 class Stopwatch:
     """Runs from its creation.
 
-    On CUDA the two ends are events in the device's stream, so that kernels still queued from before (an evaluation) are not counted, and
-    no wait is needed to start. Elsewhere it is the process's clock.
+    On CUDA the two ends are events in the device's stream, so that kernels still queued from before (an evaluation) are
+    not counted, and no wait is needed to start. Elsewhere it is the process's clock.
 
     Args:
         device: where the work runs.

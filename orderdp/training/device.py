@@ -33,7 +33,8 @@ def choose_device(name: str | None) -> torch.device:
 
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The type in which convolutions are computed: bfloat16 for "bf16", and for "auto" where the hardware computes in it."""
+    """The type in which convolutions are computed: bfloat16 for "bf16", and for "auto" where the hardware computes in
+    it."""
     if precision in ("fp32", "tf32"):
         return torch.float32
     if precision == "fp16":
@@ -44,7 +45,8 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def allow_tf32(precision: Precision) -> None:
-    """Lets float32 products be computed in TF32 on GPUs that have it (10 bits of mantissa), unless the recipe says "fp32"."""
+    """Lets float32 products be computed in TF32 on GPUs that have it (10 bits of mantissa), unless the recipe says
+    "fp32"."""
     torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
     torch.backends.cudnn.allow_tf32 = precision != "fp32"
 

@@ -1,11 +1,13 @@
-"""What is measured of a run at its checkpoints, in a job of its own, from the weights and sets that the run kept (the paper's Table 11, and
-what is kept).
+"""What is measured of a run at its checkpoints, in a job of its own, from the weights and sets that the run kept (the
+paper's Table 11, and what is kept).
 
-A full gradient is a pass over all data, while a pruned run of ten epochs is three to six: within the run it would double its time.
+A full gradient is a pass over all data, while a pruned run of ten epochs is three to six: within the run it would
+double its time.
 
-Paper: cosine "at matched checkpoints"; here: before the epoch that ends at a checkpoint, with the set which that epoch trains on, and once
-after the last epoch with the set that would come next, because a method's set and the weights it was chosen with belong together.
-In evaluation mode and without augmentation, so that both gradients are of the same function of the weights.
+Paper: cosine "at matched checkpoints"; here: before the epoch that ends at a checkpoint, with the set which that epoch
+trains on, and once after the last epoch with the set that would come next, because a method's set and the weights it
+was chosen with belong together. In evaluation mode and without augmentation, so that both gradients are of the same
+function of the weights.
 """
 
 from __future__ import annotations
@@ -76,7 +78,9 @@ class Diagnosis:
         losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
         return losses, logits.detach().argmax(1) == labels
 
-    def _numbers(self, found: SubsetGradients, kept: Tensor, mean_weight: float, usage: Tensor) -> dict[str, float | None]:
+    def _numbers(
+        self, found: SubsetGradients, kept: Tensor, mean_weight: float, usage: Tensor
+    ) -> dict[str, float | None]:
         norm = found.kept.norm()
         values = {
             "cosine": found.cosine,
@@ -93,5 +97,10 @@ class Diagnosis:
         if self.correct is not None and self.usage is not None:
             since = usage > self.usage
             before, now = self.correct, found.correct.cpu()
-            values |= {"forgotten_kept": forgotten(before, now, since), "forgotten_dropped": forgotten(before, now, ~since)}
-        return {name: None if math.isnan(value) else value for name, value in ((k, float(v)) for k, v in values.items())}
+            values |= {
+                "forgotten_kept": forgotten(before, now, since),
+                "forgotten_dropped": forgotten(before, now, ~since),
+            }
+        return {
+            name: None if math.isnan(value) else value for name, value in ((k, float(v)) for k, v in values.items())
+        }

@@ -1,9 +1,10 @@
 """One run on several processes, as `torchrun` starts them: who trains what, and what they tell each other.
 
-All ranks draw the same batches; each trains its part of every batch, gradients are averaged, and losses are exchanged once an epoch. So a
-run on several ranks is the run on one, to rounding: the same selections, steps and learning rates, also where a batch does not divide
-evenly. Two things are each rank's own: batch-norm statistics (over its part of the batch, as in torch's ImageNet example; those of the
-first rank are kept), and noise drawn in the network (dropout, masks). Ranks share the folders of the run; the first rank alone writes.
+All ranks draw the same batches; each trains its part of every batch, gradients are averaged, and losses are exchanged
+once an epoch. So a run on several ranks is the run on one, to rounding: the same selections, steps and learning rates,
+also where a batch does not divide evenly. Two things are each rank's own: batch-norm statistics (over its part of the
+batch, as in torch's ImageNet example; those of the first rank are kept), and noise drawn in the network (dropout,
+masks). Ranks share the folders of the run; the first rank alone writes.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ class Part(NamedTuple):
     indices: Tensor
     """int64 (b,); never empty, because every rank must take part in every step."""
     scale: float
-    """By which the mean loss over `indices` is multiplied, so that the mean over ranks is that of the batch. 0 where the batch has too few
-    samples for this rank: then `indices` are samples of another rank, trained without effect."""
+    """By which the mean loss over `indices` is multiplied, so that the mean over ranks is that of the batch. 0 where
+    the batch has too few samples for this rank: then `indices` are samples of another rank, trained without effect."""
 
 
 class Ranks:
@@ -63,8 +64,8 @@ class Ranks:
         """This rank's part of each batch; the batches themselves are appended to `whole`."""
         for batch in batches:
             whole.append(batch)
-            # Two samples a rank at least, where the batch has two: batch norm cannot train on one. So the batches themselves need not
-            # depend on the number of ranks, and a run can go on with another.
+            # Two samples a rank at least, where the batch has two: batch norm cannot train on one. So the batches
+            # themselves need not depend on the number of ranks, and a run can go on with another.
             active = max(1, min(self.world, len(batch) // 2))
             if self.rank < active:
                 mine = batch[self.rank :: active]
@@ -142,7 +143,8 @@ def local_device(name: str | None) -> str | None:
 
 @contextlib.contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """Joins the processes that `torchrun` started (its variables RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT); alone without it.
+    """Joins the processes that `torchrun` started (its variables RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT); alone
+    without it.
 
     Raises:
         RankLost: another process ended before its time.
@@ -169,7 +171,9 @@ def _losses_named() -> Iterator[None]:
     except RuntimeError as error:
         # torch has classes of its own for some backends (DistError and its heirs); gloo raises plain RuntimeErrors.
         words = ("gloo", "Connection closed by peer", "Connection reset", "NCCL")
-        if isinstance(error, RankLost) or not (type(error).__name__.startswith("Dist") or any(word in str(error) for word in words)):
+        if isinstance(error, RankLost) or not (
+            type(error).__name__.startswith("Dist") or any(word in str(error) for word in words)
+        ):
             raise
         raise RankLost(_lost(error)) from error
 

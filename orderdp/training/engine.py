@@ -1,7 +1,7 @@
 """The training loop: one run, from initial weights to history, kept sets and final weights.
 
-This module and what it imports decide results, so that editing any of them retrains every cell. Files, locks, progress bars and signals
-are `run.py`'s business.
+This module and what it imports decide results, so that editing any of them retrains every cell. Files, locks, progress
+bars and signals are `run.py`'s business.
 """
 
 from __future__ import annotations
@@ -166,13 +166,16 @@ class Training:
         """Whether the planned training is over."""
         return self.epoch >= self.spec.recipe.epochs or self.steps_left == 0
 
-    def fit(self, after_epoch: Callable[[Training], None], at_checkpoint: Callable[[Snapshot], None] = lambda snapshot: None) -> None:
+    def fit(
+        self, after_epoch: Callable[[Training], None], at_checkpoint: Callable[[Snapshot], None] = lambda snapshot: None
+    ) -> None:
         """Trains until done.
 
         Args:
             after_epoch: called with self at the end of every epoch, off the training clock.
-            at_checkpoint: called, off the training clock, with what diagnostics are made from, if the spec asks for any: before every epoch
-                that ends at a checkpoint, and after the last one. What it is given changes when the training goes on.
+            at_checkpoint: called, off the training clock, with what diagnostics are made from, if the spec asks for
+                any: before every epoch that ends at a checkpoint, and after the last one. What it is given changes when
+                the training goes on.
 
         Raises:
             Diverged: the training loss became NaN or infinite; the history ends with that epoch.
@@ -196,7 +199,8 @@ class Training:
     def _train_epoch(
         self, at_checkpoint: Callable[[Snapshot], None] = lambda snapshot: None
     ) -> tuple[dict[str, float | int | None], int | None]:
-        """One epoch over the kept samples; returns its row of the history and the first step with a loss that is not finite."""
+        """One epoch over the kept samples; returns its row of the history and the first step with a loss that is not
+        finite."""
         recipe, seed = self.spec.recipe, self.spec.seed
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -210,7 +214,9 @@ class Training:
         self.mixer.begin(self.epoch, self.n, self.device)
         self.model.train()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(stream_seed(seed, "forward", self.epoch, self.ranks.rank))  # for layers that draw, such as dropout
+            torch.manual_seed(
+                stream_seed(seed, "forward", self.epoch, self.ranks.rank)
+            )  # for layers that draw, such as dropout
             parts = self.ranks.parts(batches, kept)
             for step, batch in enumerate(self.feed.epoch(self.epoch, parts)):
                 progress = self._progress(step, planned_steps)
@@ -240,7 +246,9 @@ class Training:
             batches = itertools.islice(batches, steps)
         return batches, steps
 
-    def _step(self, step: int, batch: tuple[Part, Tensor, Tensor, Tensor], rates: tuple[float, float], record: Steps) -> None:
+    def _step(
+        self, step: int, batch: tuple[Part, Tensor, Tensor, Tensor], rates: tuple[float, float], record: Steps
+    ) -> None:
         """One optimiser step; nothing in it waits for the device (but the loss scale of float16)."""
         part, on_device, images, labels = batch
         images, targets = self.mixer(images, labels, on_device, step)
@@ -260,7 +268,8 @@ class Training:
         record.rates.append(rates)
 
     def _forward(self, indices: Tensor, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Losses, right answers and scores of a batch, as the objective gives them; `indices` are its samples, on the device."""
+        """Losses, right answers and scores of a batch, as the objective gives them; `indices` are its samples, on the
+        device."""
         with self.precision.autocast():
             return self.objective.losses(self.network, images, targets)
 
@@ -337,7 +346,8 @@ class Training:
         return recipe.epochs * len(batch_sizes(kept, recipe.batch_size))
 
     def _record_kept(self, indices: Tensor) -> dict[str, float | int | None]:
-        """Counts this epoch's samples; keeps its set if it, or the next epoch, is a checkpoint: neighbours can then be compared."""
+        """Counts this epoch's samples; keeps its set if it, or the next epoch, is a checkpoint: neighbours can then be
+        compared."""
         self.usage.index_add_(0, indices, torch.ones(len(indices), dtype=torch.int32))
         epoch = self.epoch + 1
         wanted = checkpoint_epochs(self.spec)
@@ -351,7 +361,8 @@ class Training:
         return {"jaccard": similarity, "coverage": float(coverage(self.usage)), "wrong_labels": wrong}
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on. Random streams are functions of (seed, purpose, epoch): none to store."""
+        """Everything that the next epoch depends on. Random streams are functions of (seed, purpose, epoch): none to
+        store."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -372,7 +383,9 @@ class Training:
         self.precision.load_state_dict(state["precision"])
         self.pruner.load_state_dict(state["pruner"])
         self.epoch, self.steps_left = state["epoch"], state["steps_left"]
-        self.history, self.usage, self.previous, self.kept = (state[key] for key in ("history", "usage", "previous", "kept"))
+        self.history, self.usage, self.previous, self.kept = (
+            state[key] for key in ("history", "usage", "previous", "kept")
+        )
 
 
 def checkpoint_epochs(spec: RunSpec) -> list[int]:

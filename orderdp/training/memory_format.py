@@ -12,8 +12,8 @@ from torch import Tensor, nn
 def arrange(model: nn.Module, device: torch.device) -> nn.Module:
     """Moves a network to a device, in the memory format that is fastest there and safe.
 
-    Channels last, except on CPUs for networks with a convolution that oneDNN cannot compute there, see `unsafe_on_cpu`. Such a network keeps
-    torch's plain format and brings its images into it.
+    Channels last, except on CPUs for networks with a convolution that oneDNN cannot compute there, see `unsafe_on_cpu`.
+    Such a network keeps torch's plain format and brings its images into it.
 
     Args:
         model: with parameters of any device; changed in place.
@@ -32,10 +32,11 @@ def arrange(model: nn.Module, device: torch.device) -> nn.Module:
 def unsafe_on_cpu(model: nn.Module) -> Iterator[str]:
     """Names of the convolutions whose backward pass in channels last can corrupt the heap on a CPU without AVX-512.
 
-    oneDNN 3.12, which torch 2.14.1 is built with, writes beyond a buffer in its AVX2 kernel for the weight gradients of 1 x 1 convolutions
-    with a stride and 2 to 6 input channels: the process dies some allocations later, or computes on with wrong numbers. One, seven, eight and
-    more input channels, stride 1 and the plain format are fine (each was tried). `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2` shows the
-    fault on newer CPUs. The fault is not known to be reported or mended upstream; look at it again with a newer torch.
+    oneDNN 3.12, which torch 2.14.1 is built with, writes beyond a buffer in its AVX2 kernel for the weight gradients of
+    1 x 1 convolutions with a stride and 2 to 6 input channels: the process dies some allocations later, or computes on
+    with wrong numbers. One, seven, eight and more input channels, stride 1 and the plain format are fine (each was
+    tried). `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2` shows the fault on newer CPUs. The fault is not known to
+    be reported or mended upstream; look at it again with a newer torch.
     """
     for name, module in model.named_modules():
         if (

@@ -29,9 +29,10 @@ class Targets(NamedTuple):
 class Mixer:
     """The mixing of one run.
 
-    Which images are erased, and where, is drawn once an epoch for every sample, so that it does not depend on what else is kept, nor on the
-    number of ranks. The share of MixUp and the box of CutMix are drawn once a step and hold for all ranks. An image is mixed with the one
-    at the mirrored place of its batch on its rank, as timm does it: with several ranks the pairs are other ones than with one.
+    Which images are erased, and where, is drawn once an epoch for every sample, so that it does not depend on what else
+    is kept, nor on the number of ranks. The share of MixUp and the box of CutMix are drawn once a step and hold for all
+    ranks. An image is mixed with the one at the mirrored place of its batch on its rank, as timm does it: with several
+    ranks the pairs are other ones than with one.
 
     Args:
         spec: what to do; None for nothing.
@@ -84,7 +85,8 @@ class Mixer:
 
 
 def box(height: int, width: int, share: float, y: float, x: float) -> tuple[int, int, int, int]:
-    """The rectangle that CutMix takes from the other image: its area is 1 - share of the whole before it is cut at the border.
+    """The rectangle that CutMix takes from the other image: its area is 1 - share of the whole before it is cut at the
+    border.
 
     Args:
         height: of the image, in pixels.
@@ -114,7 +116,9 @@ def erase(images: Tensor, draws: Tensor, probability: float) -> Tensor:
     """
     height, width = images.shape[2:]
     whether, area, aspect, row, column = draws.unbind(1)
-    area = torch.lerp(torch.full_like(area, ERASED_AREA[0]), torch.full_like(area, ERASED_AREA[1]), area) * height * width
+    area = (
+        torch.lerp(torch.full_like(area, ERASED_AREA[0]), torch.full_like(area, ERASED_AREA[1]), area) * height * width
+    )
     aspect = ERASED_ASPECT[0] * (ERASED_ASPECT[1] / ERASED_ASPECT[0]) ** aspect
     tall, wide = (area * aspect).sqrt().clamp(max=height), (area / aspect).sqrt().clamp(max=width)
     top, left = row * (height - tall), column * (width - wide)

@@ -14,8 +14,8 @@ from orderdp.training.mixes import Targets
 class Classification:
     """Cross-entropy against the label, or against two labels in the shares of a mixed image.
 
-    The cross-entropy is linear in the target, so that the loss of a mixed sample is the shares' mean of two losses, label smoothing
-    included.
+    The cross-entropy is linear in the target, so that the loss of a mixed sample is the shares' mean of two losses,
+    label smoothing included.
     """
 
     def __init__(self, label_smoothing: float, score: Score | None = None) -> None:
@@ -30,8 +30,8 @@ class Classification:
             targets: what they show.
 
         Returns:
-            losses float32 (B,) with gradients, bool (B,) which images were given their (first) label, and by what the samples rank (None: by
-            the losses).
+            losses float32 (B,) with gradients, bool (B,) which images were given their (first) label, and by what the
+            samples rank (None: by the losses).
         """
         logits = network(images).float()
         losses = self._against(logits, targets.labels)

@@ -1,4 +1,5 @@
-"""Optimizers of the engine: each takes a learning rate and a momentum at every step, and knows the gradients it will use."""
+"""Optimizers of the engine: each takes a learning rate and a momentum at every step, and knows the gradients it will
+use."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ class Optimizer(Protocol):
 class Sgd:
     """SGD with momentum and coupled weight decay: the arithmetic of `torch.optim.SGD`, on all tensors at once.
 
-    Not torch's class, because creating any of its optimizers imports its compiler: 0.9 s, a third of a run at the quick scale. A test
-    holds the two equal.
+    Not torch's class, because creating any of its optimizers imports its compiler: 0.9 s, a third of a run at the quick
+    scale. A test holds the two equal.
 
     Args:
         parameters: the tensors to train.
@@ -38,7 +39,12 @@ class Sgd:
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], *, weight_decay: float, nesterov: bool, undecayed: Sequence[nn.Parameter] = ()
+        self,
+        parameters: Iterable[nn.Parameter],
+        *,
+        weight_decay: float,
+        nesterov: bool,
+        undecayed: Sequence[nn.Parameter] = (),
     ) -> None:
         decayed = list(parameters)
         self.parameters = [*decayed, *undecayed]
@@ -130,8 +136,8 @@ class Scheduled:
 def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> Optimizer:
     """The optimizer of a recipe over all of a model's parameters.
 
-    Paper: weight decay 5e-4, nothing said of its reach; here: on biases and batch-norm too where `decay` is "all", as in the released
-    scripts.
+    Paper: weight decay 5e-4, nothing said of its reach; here: on biases and batch-norm too where `decay` is "all", as
+    in the released scripts.
 
     Raises:
         ValueError: `layer_decay` for a network without numbered blocks.
@@ -140,9 +146,16 @@ def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> Optimizer:
     names = {name for name, _ in decayed}
     others = [(name, p) for name, p in model.named_parameters() if p.requires_grad and name not in names]
     if isinstance(spec, SgdSpec):
-        return Sgd([p for _, p in decayed], weight_decay=spec.weight_decay, nesterov=spec.nesterov, undecayed=[p for _, p in others])
+        return Sgd(
+            [p for _, p in decayed],
+            weight_decay=spec.weight_decay,
+            nesterov=spec.nesterov,
+            undecayed=[p for _, p in others],
+        )
     groups = [
-        {"params": [p for _, p in part], "weight_decay": decay} for part, decay in ((decayed, spec.weight_decay), (others, 0.0)) if part
+        {"params": [p for _, p in part], "weight_decay": decay}
+        for part, decay in ((decayed, spec.weight_decay), (others, 0.0))
+        if part
     ]
     if isinstance(spec, AdamWSpec):
         if spec.layer_decay is not None:
@@ -191,8 +204,8 @@ def _by_layer(
 
 
 def _lars(groups: list[dict[str, Any]], spec: LarsSpec) -> torch.optim.Optimizer:
-    """timm's LARS. Paper: nothing said; its scripts bound the scale by 50 and each element of g + weight_decay w by 10, here neither:
-    both bounds are out of reach of a training that works."""
+    """timm's LARS. Paper: nothing said; its scripts bound the scale by 50 and each element of g + weight_decay w by 10,
+    here neither: both bounds are out of reach of a training that works."""
     from timm.optim.lars import Lars  # takes seconds to import, so only where it is needed
 
     return Lars(
@@ -207,8 +220,8 @@ def _lars(groups: list[dict[str, Any]], spec: LarsSpec) -> torch.optim.Optimizer
 
 
 def _lamb(groups: list[dict[str, Any]], spec: LambSpec) -> torch.optim.Optimizer:
-    """timm's LAMB without its own clipping (the recipe's `clip_norm` serves all optimizers). The released scripts bound |w| by 10; here no
-    bound, as in timm."""
+    """timm's LAMB without its own clipping (the recipe's `clip_norm` serves all optimizers). The released scripts bound
+    |w| by 10; here no bound, as in timm."""
     from timm.optim.lamb import Lamb
 
     return Lamb(

@@ -1,7 +1,8 @@
 """Photographs, decoded and augmented by loader workers, normalised on the device.
 
-A sample is augmented alike in every run of the same seed, whatever else is kept and however many workers and ranks there are: its random
-numbers are a function of (seed, epoch, sample). Images travel as uint8, a quarter of the bytes, from pinned memory.
+A sample is augmented alike in every run of the same seed, whatever else is kept and however many workers and ranks
+there are: its random numbers are a function of (seed, epoch, sample). Images travel as uint8, a quarter of the bytes,
+from pinned memory.
 """
 
 from __future__ import annotations
@@ -37,7 +38,15 @@ class Photos:
         workers: processes that decode; 0 decodes in this one.
     """
 
-    def __init__(self, data: FolderData, augment: PhotoAugmentSpec, batch_size: int, seed: int, device: torch.device, workers: int) -> None:
+    def __init__(
+        self,
+        data: FolderData,
+        augment: PhotoAugmentSpec,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        workers: int,
+    ) -> None:
         self.device, self.batch_size = device, batch_size
         self.labels = data.train_labels.to(device)
         self.test_labels = data.test_labels.to(device)
@@ -46,7 +55,9 @@ class Photos:
         self.scale, self.offset = (value.view(1, -1, 1, 1).to(device) for value in (1 / (255 * std), -mean / std))
         self._plan, self._test_plan = _Plan(), _Plan()
         self._loader = self._workers(_Decoded(data.train, augment, seed, train=True), self._plan, workers, stay=True)
-        self._test_loader = self._workers(_Decoded(data.test, augment, seed, train=False), self._test_plan, workers, stay=False)
+        self._test_loader = self._workers(
+            _Decoded(data.test, augment, seed, train=False), self._test_plan, workers, stay=False
+        )
 
     def epoch(self, epoch: int, parts: Iterable[Part]) -> Iterator[tuple[Part, Tensor, Tensor, Tensor]]:
         """Training batches in the order of `parts`; workers run ahead by a few."""
@@ -109,8 +120,8 @@ class _Decoded(Dataset[Any]):
         self._transform: Any = None
 
     def __getitem__(self, key: Keys) -> Tensor | DatasetError:
-        """The images of a batch; an image that cannot be read comes back as the error, for the main process to raise without a worker's
-        traceback around it."""
+        """The images of a batch; an image that cannot be read comes back as the error, for the main process to raise
+        without a worker's traceback around it."""
         epoch, indices = key
         if self._transform is None:  # built in the worker: importing torchvision takes seconds
             self._transform = build_transform(self.augment, self.train)
@@ -147,7 +158,9 @@ def build_transform(augment: PhotoAugmentSpec, train: bool) -> Any:
     from torchvision.transforms import v2
 
     if not train:
-        return v2.Compose([v2.Resize(augment.test_resize, antialias=True), v2.CenterCrop(augment.size), v2.PILToTensor()])
+        return v2.Compose(
+            [v2.Resize(augment.test_resize, antialias=True), v2.CenterCrop(augment.size), v2.PILToTensor()]
+        )
     steps: list[Any] = [v2.RandomResizedCrop(augment.size, scale=(augment.min_scale, 1.0), antialias=True)]
     if augment.flip:
         steps.append(v2.RandomHorizontalFlip())

@@ -49,7 +49,8 @@ class Precision:
             optimizer.forget()
 
     def taken(self, norms: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Norms and weights of an epoch's steps, less those that float16 skipped for their overflow; NaN where it skipped all."""
+        """Norms and weights of an epoch's steps, less those that float16 skipped for their overflow; NaN where it
+        skipped all."""
         if self.scale is None:
             return norms, weights
         finite = norms.isfinite()
@@ -66,10 +67,11 @@ class Precision:
 
 
 class LossScale:
-    """The dynamic loss scale of mixed precision (Micikevicius et al. 2018), with the arithmetic of `torch.amp.GradScaler`.
+    """The dynamic loss scale of mixed precision (Micikevicius et al. 2018), with the arithmetic of
+    `torch.amp.GradScaler`.
 
-    Not torch's class, because that looks into torch's own optimizers. It costs one wait for the device a step, to know whether to skip
-    it; bfloat16 needs none of this.
+    Not torch's class, because that looks into torch's own optimizers. It costs one wait for the device a step, to know
+    whether to skip it; bfloat16 needs none of this.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -80,7 +82,9 @@ class LossScale:
     def unscale(self, gradients: list[Tensor]) -> None:
         """Divides gradients by the scale, in place, and notes whether any is not finite."""
         self._overflow.zero_()
-        torch._amp_foreach_non_finite_check_and_unscale_(gradients, self._overflow, self.value.double().reciprocal().float())
+        torch._amp_foreach_non_finite_check_and_unscale_(
+            gradients, self._overflow, self.value.double().reciprocal().float()
+        )
 
     def moved_on(self) -> bool:
         """Grows or shrinks the scale after a step; whether its gradients were finite."""

@@ -8,7 +8,8 @@ from orderdp.training.allocator import keep_freed_memory
 
 
 def set_up(threads: int | None = None) -> None:
-    """Threads of this process, freed memory kept, and the same bits each time, on GPUs too: a resumed run must repeat an unbroken one.
+    """Threads of this process, freed memory kept, and the same bits each time, on GPUs too: a resumed run must repeat
+    an unbroken one.
 
     Args:
         threads: CPU threads; torch's own choice when None.

@@ -1,11 +1,11 @@
 """The proxy: networks trained before a static selection, and what is noted of them for every coreset method at once.
 
-`models` networks see the whole training set; one more does not see a validation split of it, for methods that compare with held-out samples.
-The test set decides nothing here: a network's accuracy on it is reported, and no more.
+`models` networks see the whole training set; one more does not see a validation split of it, for methods that compare
+with held-out samples. The test set decides nothing here: a network's accuracy on it is reported, and no more.
 
-Memory and disk, in numbers of four bytes, for n samples, k classes, d features, M networks, T epochs and E early epochs: n M k (1 + E) for
-outputs, n M E for norms, n (d + 2 T) for the last network's features, losses and correctness, and n (k + d) for the split's. CIFAR-100 with
-ResNet-18, 4 networks, 20 epochs and 3 early ones: 0.6 GB.
+Memory and disk, in numbers of four bytes, for n samples, k classes, d features, M networks, T epochs and E early
+epochs: n M k (1 + E) for outputs, n M E for norms, n (d + 2 T) for the last network's features, losses and correctness,
+and n (k + d) for the split's. CIFAR-100 with ResNet-18, 4 networks, 20 epochs and 3 early ones: 0.6 GB.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Recorded(Training):
-    """A training on full data that notes each sample's loss and whether it was classified right, when it was trained on."""
+    """A training on full data that notes each sample's loss and whether it was classified right, when it was trained
+    on."""
 
     def __init__(self, spec: RunSpec, data: ImageData, device: torch.device) -> None:
         super().__init__(spec, data, device)
@@ -73,11 +74,12 @@ def gather_evidence(
         say: receives a line for each network.
 
     Returns:
-        Arrays: those of `orderdp.coresets.base.HELD` but for the `validation_` ones over all n samples, with `early_logits` (M, E, n, k) and
-        `early_norms` (M, E, n) for each of `early_epochs` (E,); `split_members` (n - m,) and `split_held_out` (m,), samples seen and not
-        seen by the split's network, `split_logits`, `split_features` and `validation_*` of that network; `classes`.
-        Rows: one per network: `network`, `seed`, `test_accuracy` (%), `seconds` of training, `seconds_at_<epoch>` up to each early epoch,
-        `outputs_s` of noting the final outputs, `deepfool_s`.
+        Arrays: those of `orderdp.coresets.base.HELD` but for the `validation_` ones over all n samples, with
+        `early_logits` (M, E, n, k) and `early_norms` (M, E, n) for each of `early_epochs` (E,); `split_members` (n -
+        m,) and `split_held_out` (m,), samples seen and not seen by the split's network, `split_logits`,
+        `split_features` and `validation_*` of that network; `classes`. Rows: one per network: `network`, `seed`,
+        `test_accuracy` (%), `seconds` of training, `seconds_at_<epoch>` up to each early epoch, `outputs_s` of noting
+        the final outputs, `deepfool_s`.
 
     Raises:
         Diverged: a network's loss became infinite; it needs a lower learning rate.
@@ -97,7 +99,9 @@ def gather_evidence(
         rows.append(row | {"outputs_s": time.perf_counter() - t0, "deepfool_s": 0.0})
         finals.append(logits)
         early.append(noted)
-        say(f"network {number + 1} of {spec.models}: {row['test_accuracy']:.2f} % on the test set, {row['seconds']:.1f} s")
+        say(
+            f"network {number + 1} of {spec.models}: {row['test_accuracy']:.2f} % on the test set, {row['seconds']:.1f} s"
+        )
     t0 = time.perf_counter()
     arrays["perturbation"] = _deepfool(training, spec).numpy()
     rows[-1]["deepfool_s"] = time.perf_counter() - t0
@@ -116,7 +120,8 @@ def gather_evidence(
 
 
 def held_out(labels: Tensor, share: float, seed: int) -> Tensor:
-    """bool (n,): the validation split, `share` of the training set with every class in proportion, by largest remainder."""
+    """bool (n,): the validation split, `share` of the training set with every class in proportion, by largest
+    remainder."""
     rng = numpy_generator(seed, "subset", 0)
     classes, sizes = labels.unique(return_counts=True)
     counts = quotas(sizes.tolist(), max(len(classes), round(share * len(labels))), rng.permutation(len(classes)))
@@ -151,7 +156,8 @@ def _split(spec: ProxySpec, data: ImageData, device: torch.device) -> tuple[Arra
 def _train(
     spec: ProxySpec, data: ImageData, device: torch.device, seed: int, name: str
 ) -> tuple[Recorded, list[tuple[Tensor, Tensor]], dict[str, Any]]:
-    """One network; its outputs and the norms of its features at the early epochs, in the order of `early_epochs`; its row."""
+    """One network; its outputs and the norms of its features at the early epochs, in the order of `early_epochs`; its
+    row."""
     training = Recorded(_as_run(spec, seed), data, device)
     noted: dict[int, tuple[Tensor, Tensor]] = {}
     seconds: dict[int, float] = {}
@@ -174,10 +180,13 @@ def _train(
 
 
 def _deepfool(training: Recorded, spec: ProxySpec) -> Tensor:
-    """float32 (n,): in single precision whatever the training's, because a step of DeepFool is a quotient of small differences."""
+    """float32 (n,): in single precision whatever the training's, because a step of DeepFool is a quotient of small
+    differences."""
     images, options = training.feed.train_images, spec.deepfool.model_dump()
     options["classes"] = min(options["classes"], training.data.classes)
-    parts = [perturbations(training.model, images.plain(start, stop), **options).cpu() for start, stop in _blocks(training.n)]
+    parts = [
+        perturbations(training.model, images.plain(start, stop), **options).cpu() for start, stop in _blocks(training.n)
+    ]
     return torch.cat(parts)
 
 

@@ -83,7 +83,8 @@ def train_cell(
         keep_models: "none", "last" (model.pt) or "all" (also model-<epoch>.pt at the checkpoints).
         device: "cuda", "mps", "cpu" or None for the best present.
         threads: CPU threads; torch's own choice when None.
-        workers: loader processes that decode photographs; None for one per processor, shared among this machine's ranks, at most 16.
+        workers: loader processes that decode photographs; None for one per processor, shared among this machine's
+            ranks, at most 16.
         compiled: let torch compile the network.
         checkpoint_every_s: least seconds between saved states; 0 saves after every epoch.
         on_epoch: called with the history's new row and the planned number of epochs.
@@ -206,7 +207,9 @@ class _Run:
         """The final weights of the run that this one starts from."""
         path = self.out.parent / str(self.cell.starts_from) / "model.pt"
         if not path.exists():
-            raise FileNotFoundError(f"{path} is missing: this run starts from those weights. Train the cell {self.cell.starts_from} first.")
+            raise FileNotFoundError(
+                f"{path} is missing: this run starts from those weights. Train the cell {self.cell.starts_from} first."
+            )
         return torch.load(path, map_location="cpu", weights_only=True)
 
     def catch_signals(self) -> Callable[[], None]:
@@ -244,7 +247,9 @@ class _Run:
 
     def stop_if_interrupted(self, training: Training) -> None:
         if self.interrupted and not training.done:
-            raise Interrupted(f"{self.cell.name}: stopped by a signal and saved after epoch {training.epoch}. Run it again to go on")
+            raise Interrupted(
+                f"{self.cell.name}: stopped by a signal and saved after epoch {training.epoch}. Run it again to go on"
+            )
 
     def status(self, training: Training, state: str) -> None:
         """Lets the tracker follow: the history so far, and who is at work."""
@@ -302,7 +307,9 @@ class _Run:
             "steps": sum(row["steps"] for row in history),
             "samples": samples,
             "prune_ratio": 1 - samples / (spec.recipe.epochs * training.n),
-            "wrong_labels": sum(row["wrong_labels"] * row["kept"] for row in history) / samples if spec.dataset.label_noise > 0 else None,
+            "wrong_labels": sum(row["wrong_labels"] * row["kept"] for row in history) / samples
+            if spec.dataset.label_noise > 0
+            else None,
             "selection_s": total("selection_s"),
             "training_s": total("training_s"),
             "evaluation_s": total("evaluation_s"),
@@ -324,7 +331,11 @@ def _save_selection(file: IO[bytes], training: Training) -> None:
 def environment(training: Training) -> dict[str, Any]:
     """What the run computed on: reported beside its numbers, never part of its name."""
     device = training.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.cpu.get_capabilities().get("cpu_name", "")
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else torch.cpu.get_capabilities().get("cpu_name", "")
+    )
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -48,7 +48,9 @@ def saved(folder: Path) -> Iterator[Snapshot]:
     """
     found = {int(path.stem.removeprefix("before-")): path for path in folder.glob("before-*.pt")}
     if not found:
-        raise FileNotFoundError(f"{folder} holds no weights of checkpoints (before-<epoch>.pt). Remove that folder and train the run again")
+        raise FileNotFoundError(
+            f"{folder} holds no weights of checkpoints (before-<epoch>.pt). Remove that folder and train the run again"
+        )
     for epoch, path in sorted(found.items()):
         values = torch.load(path, map_location="cpu", weights_only=True)
         selection = Selection(values["indices"].long(), values["weights"])

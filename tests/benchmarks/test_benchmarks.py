@@ -1,4 +1,5 @@
-"""That each benchmark runs, at a setting which measures nothing, and writes its columns; and that ratios are what they are called."""
+"""That each benchmark runs, at a setting which measures nothing, and writes its columns; and that ratios are what they
+are called."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ WRITTEN = {"memory": {"ratio"}, "accuracy": set(MEASURED) - {"cpu_ratio", "goal"
 """Columns of what is not compared repeat by repeat."""
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name == "workflow" else []) for name in FIGURES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "workflow" else []) for name in FIGURES]
+)
 def test_a_benchmark_writes_its_columns_and_its_figure(name, tmp_path):
     main([name, "--tiny", "--out", str(tmp_path)])
     with (tmp_path / f"{name}.csv").open() as file:
@@ -98,7 +101,11 @@ def test_epochs_side_by_side_are_those_of_runs_alone():
 
 def test_sorting_selects_as_many():
     pruner, sorting = (cls.at_ratio(1000, 0.7, explore=0.5) for cls in (OrderDP, SortedOrderDP))
-    assert sorting.choose(0, numpy_generator(0, "select", 0))[0].sum() == pruner.choose(0, numpy_generator(0, "select", 0))[0].sum() == 300
+    assert (
+        sorting.choose(0, numpy_generator(0, "select", 0))[0].sum()
+        == pruner.choose(0, numpy_generator(0, "select", 0))[0].sum()
+        == 300
+    )
 
 
 def test_memory_counts_what_is_there():
@@ -107,7 +114,9 @@ def test_memory_counts_what_is_there():
     n = 1000
     kept = round(0.3 * n)
     at = memory.moments("orderdp", n)
-    assert at["state"] == n * 4 + n * 8 + kept * 8  # a score and a count for each sample, an index for each that is kept
+    assert (
+        at["state"] == n * 4 + n * 8 + kept * 8
+    )  # a score and a count for each sample, an index for each that is kept
     assert at["after an epoch"] == at["between epochs"] + kept * (8 + 4)  # index and loss of each
 
 
@@ -122,14 +131,17 @@ def test_time_to_accuracy_is_the_clock_at_the_epoch_that_reaches_it():
 def test_both_crops_of_a_batch_are_the_same_to_the_bit():
     """Twin: one gather by four tensors of positions."""
     made = torch.Generator().manual_seed(0)
-    images = Images(torch.randint(0, 256, (40, 3, 9, 7), dtype=torch.uint8, generator=made), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
+    images = Images(
+        torch.randint(0, 256, (40, 3, 9, 7), dtype=torch.uint8, generator=made), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
+    )
     draws = draw(40, AugmentSpec(crop_padding=3, flip=True), made)
     indices = torch.tensor([3, 39, 0, 7, 7])
     assert torch.equal(images.augmented(indices, draws), tuning.in_one_gather(images, indices, draws))
 
 
 @pytest.mark.parametrize(
-    ("name", "ratio", "verdict"), [("engine", 3.1, "met"), ("engine", 2.9, "missed"), ("loader", 1.02, "missed"), ("loader", 1.0, "met")]
+    ("name", "ratio", "verdict"),
+    [("engine", 3.1, "met"), ("engine", 2.9, "missed"), ("loader", 1.02, "missed"), ("loader", 1.0, "met")],
 )
 def test_a_goal_is_met_or_missed(name, ratio, verdict):
     assert goal(name, pd.Series({"ratio": ratio, "goal": 3.0 if name == "engine" else 1.01})).endswith(f": {verdict}")

@@ -1,4 +1,5 @@
-"""Evidence without a network: a linear last layer on made-up features, and everything else that follows from it or is drawn."""
+"""Evidence without a network: a linear last layer on made-up features, and everything else that follows from it or is
+drawn."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def make_evidence(sizes: Sequence[int] = SIZES, *, d: int = 6, models: int = 3, epochs: int = 7, seed: int = 0) -> Evidence:
+def make_evidence(
+    sizes: Sequence[int] = SIZES, *, d: int = 6, models: int = 3, epochs: int = 7, seed: int = 0
+) -> Evidence:
     """Every field filled, classes of the given sizes, samples of all classes mixed."""
     g = torch.Generator().manual_seed(seed)
     k = len(sizes)

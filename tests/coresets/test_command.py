@@ -45,8 +45,12 @@ def call(*words, out):
 
 @pytest.mark.parametrize("name", CORESETS)
 def test_the_file_gives_what_the_function_gives(name, file, tmp_path):
-    options = [word for key, value in OPTIONS.get(name, {}).items() for word in ("--option", f"{key}={json.dumps(value)}")]
-    text = call("--evidence", file, "--method", name, "--budget", 30, "--seed", 4, *options, out=tmp_path / "made" / "core.npy")
+    options = [
+        word for key, value in OPTIONS.get(name, {}).items() for word in ("--option", f"{key}={json.dumps(value)}")
+    ]
+    text = call(
+        "--evidence", file, "--method", name, "--budget", 30, "--seed", 4, *options, out=tmp_path / "made" / "core.npy"
+    )
     expected = select(name, make_evidence(), [30], np.random.default_rng(4), **OPTIONS.get(name, {}))[0]
     indices = np.load(tmp_path / "made" / "core.npy")
     assert indices.dtype == np.int64 and indices.tolist() == expected.indices.tolist()
@@ -73,7 +77,9 @@ def test_ratio_balance_and_options(file, tmp_path):
 def test_only_what_the_method_needs(tmp_path, arrays):
     np.savez(tmp_path / "few.npz", labels=arrays["labels"].astype(np.uint8), logits=arrays["logits"])
     call("--evidence", tmp_path / "few.npz", "--method", "entropy", "--budget", 9, out=tmp_path / "core.npy")
-    with pytest.raises(ValueError, match=r"'herding' needs the evidence 'features', float \(n, d\): what enters the last layer"):
+    with pytest.raises(
+        ValueError, match=r"'herding' needs the evidence 'features', float \(n, d\): what enters the last layer"
+    ):
         call("--evidence", tmp_path / "few.npz", "--method", "herding", "--budget", 9, out=tmp_path / "other.npy")
     assert not (tmp_path / "other.npy").exists()
 
@@ -106,27 +112,44 @@ MISTAKES = [
     (["--evidence", "{file}", "--method", "greedy", "--budget", 9], "Unknown coreset method 'greedy'"),
     (["--evidence", "{file}", "--method", "random", "--budget", 81], r"--budget: must be from 1 to n = 80. Got 81"),
     (["--evidence", "{file}", "--method", "random", "--budget", 2], "from 3, one for each class"),
-    (["--evidence", "{file}", "--method", "random", "--prune-ratio", 1.0], r"--prune-ratio: must be in \(0, 1\). Got 1.0"),
+    (
+        ["--evidence", "{file}", "--method", "random", "--prune-ratio", 1.0],
+        r"--prune-ratio: must be in \(0, 1\). Got 1.0",
+    ),
     (["--evidence", "{file}", "--method", "random", "--budget", 9, "--seed", -1], "--seed: must be at least 0"),
-    (["--evidence", "{file}", "--method", "random", "--budget", 9, "--option", "colour"], "--option: must be NAME=VALUE. Got 'colour'"),
-    (["--evidence", "{file}", "--method", "random", "--budget", 9, "--option", "colour=1"], "Unknown option 'colour' of 'random'"),
+    (
+        ["--evidence", "{file}", "--method", "random", "--budget", 9, "--option", "colour"],
+        "--option: must be NAME=VALUE. Got 'colour'",
+    ),
+    (
+        ["--evidence", "{file}", "--method", "random", "--budget", 9, "--option", "colour=1"],
+        "Unknown option 'colour' of 'random'",
+    ),
     (["--evidence", "{none}", "--method", "random", "--budget", 9], "--evidence: there is no .*none.npz"),
     (["--evidence", "{text}", "--method", "random", "--budget", 9], "text.npz is no .npz file of plain arrays"),
     (["--evidence", "{array}", "--method", "random", "--budget", 9], "array.npy is no .npz file of plain arrays"),
-    (["--evidence", "{strange}", "--method", "random", "--budget", 9], "holds an unknown array 'outputs'. Known: labels, logits, "),
+    (
+        ["--evidence", "{strange}", "--method", "random", "--budget", 9],
+        "holds an unknown array 'outputs'. Known: labels, logits, ",
+    ),
     (["--evidence", "{objects}", "--method", "random", "--budget", 9], "objects.npz is no .npz file of plain arrays"),
     (["--evidence", "{words}", "--method", "random", "--budget", 9], "holds 'labels' as <U1, not as numbers"),
     (["--evidence", "{bare}", "--method", "random", "--budget", 9], "bare.npz holds no 'labels'"),
     (["--evidence", "{empty}", "--method", "random", "--budget", 9], "'labels' must be int64"),
     (["--from-run", "{folder}", "--budget", 3], "--from-run: there is no .*selection.npz"),
     (["--from-run", "{run}", "--budget", 11], "--budget: must be from 1 to n = 10"),
-    (["--from-run", "{run}", "--budget", 3, "--method", "random"], "--from-run: takes the most used samples, no --method"),
+    (
+        ["--from-run", "{run}", "--budget", 3, "--method", "random"],
+        "--from-run: takes the most used samples, no --method",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("words", "message"), MISTAKES)
 def test_mistakes_leave_nothing_behind(words, message, tmp_path, file, trained, arrays):
-    places = {name: tmp_path / f"{name}.npz" for name in ("none", "text", "strange", "objects", "words", "bare", "empty")}
+    places = {
+        name: tmp_path / f"{name}.npz" for name in ("none", "text", "strange", "objects", "words", "bare", "empty")
+    }
     places |= {"file": file, "run": trained, "folder": tmp_path, "array": tmp_path / "array.npy"}
     places["text"].write_text("labels")
     np.save(places["array"], arrays["labels"])

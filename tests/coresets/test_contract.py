@@ -145,8 +145,12 @@ DEGENERATE = {
     "one class": make_evidence((12,)),
     "an absent class": make_evidence((9, 0, 8)),
     "one epoch, one model, one feature": make_evidence((9, 8), d=1, models=1, epochs=1),
-    "half precision": replaced(make_evidence(), features=make_evidence().features.half(), logits=make_evidence().logits.half()),
-    "double precision": replaced(make_evidence(), features=make_evidence().features.double(), logits=make_evidence().logits.double()),
+    "half precision": replaced(
+        make_evidence(), features=make_evidence().features.half(), logits=make_evidence().logits.half()
+    ),
+    "double precision": replaced(
+        make_evidence(), features=make_evidence().features.double(), logits=make_evidence().logits.double()
+    ),
 }
 
 
@@ -208,7 +212,9 @@ def test_what_is_said_of_a_method(name):
     module, entry = sources.registry("coresets", "CORESETS")[name]
     assert (module, entry) == (function.__module__, function.__name__)
     parameters = inspect.signature(function).parameters.values()
-    assert set(sources.options(module, entry)) == {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    assert set(sources.options(module, entry)) == {
+        parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY
+    }
 
 
 def test_mistakes(evidence):
@@ -221,8 +227,14 @@ def test_mistakes(evidence):
         (lambda: pick("random", evidence, [True]), "A budget must be an integer .* Got True"),
         (lambda: pick("random", evidence, [9], balance="most"), "'balance' must be True, False or 'equal'. Got 'most'"),
         (lambda: pick("random", replaced(evidence, classes=2), [9]), r"'labels' must lie in 0..1. Got 0..2"),
-        (lambda: pick("random", replaced(evidence, labels=evidence.labels.int()), [9]), r"'labels' must be int64 \(n,\)"),
-        (lambda: pick("herding", replaced(evidence, features=torch.rand(5, 6)), [9]), rf"float \(n, d\), n = {N}. Got the shape \(5, 6\)"),
+        (
+            lambda: pick("random", replaced(evidence, labels=evidence.labels.int()), [9]),
+            r"'labels' must be int64 \(n,\)",
+        ),
+        (
+            lambda: pick("herding", replaced(evidence, features=torch.rand(5, 6)), [9]),
+            rf"float \(n, d\), n = {N}. Got the shape \(5, 6\)",
+        ),
         (lambda: pick("entropy", replaced(evidence, logits=torch.rand(N, 3)), [9]), r"\(models, n, k\)"),
     ]
     for call, message in mistakes:

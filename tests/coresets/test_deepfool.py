@@ -46,7 +46,9 @@ def literal_deepfool(model, image, classes, iterations, overshoot):
     return float(change.norm())
 
 
-@pytest.mark.parametrize(("classes", "iterations", "overshoot"), [(5, 50, 0.02), (5, 50, 0.0), (3, 50, 0.5), (10, 2, 0.02), (2, 1, 0.02)])
+@pytest.mark.parametrize(
+    ("classes", "iterations", "overshoot"), [(5, 50, 0.02), (5, 50, 0.0), (3, 50, 0.5), (10, 2, 0.02), (2, 1, 0.02)]
+)
 def test_against_the_loop(classes, iterations, overshoot):
     model, x = smooth(), images(40, 3, 4).double()
     ours = perturbations(model, x, classes=classes, iterations=iterations, overshoot=overshoot, batch_size=16)
@@ -100,7 +102,13 @@ def test_nothing_is_left_behind_in_the_model():
     """Modes module by module, which parameters are trained, gradients, running statistics, the global random state."""
     model = seeded(
         lambda: nn.Sequential(
-            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 6)
+            nn.Conv2d(3, 8, 3),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(32, 6),
         )
     )
     model.train()

@@ -43,7 +43,10 @@ def literal_herding(h, members, budget):
 @pytest.mark.parametrize("seed", range(4))
 def test_k_center_is_farthest_first(seed):
     evidence = make_evidence((20, 15), seed=seed)
-    h, members = evidence.features.double().numpy(), torch.randperm(35, generator=torch.Generator().manual_seed(seed))[:28]
+    h, members = (
+        evidence.features.double().numpy(),
+        torch.randperm(35, generator=torch.Generator().manual_seed(seed))[:28],
+    )
     expected = literal_farthest_first(lambda i, j: np.linalg.norm(h[i] - h[j]), members.tolist(), 14)
     assert order_of("k_center", evidence, 14, members) == expected
 
@@ -51,7 +54,8 @@ def test_k_center_is_farthest_first(seed):
 @pytest.mark.parametrize("shift", [0.0, 1e3])
 @pytest.mark.parametrize("d", [1, 3, 40])
 def test_k_center_with_ties_and_far_from_the_origin(d, shift):
-    """Whole numbers, exact in float32: many equal distances. Far off, the bound that spares distances spares none, and nothing else."""
+    """Whole numbers, exact in float32: many equal distances. Far off, the bound that spares distances spares none, and
+    nothing else."""
     features = torch.randint(-9, 9, (300, d), generator=torch.Generator().manual_seed(0)).float() + shift
     h = features.double()
     expected, nearest = [0], (h - h[0]).norm(dim=1)
@@ -67,7 +71,9 @@ def test_k_centers_radius_is_within_twice_the_best(seed):
     evidence = make_evidence((11,), seed=seed, d=2)
     distances = torch.cdist(evidence.features.double(), evidence.features.double())
     for budget in (1, 2, 3, 4):
-        best = min(float(distances[:, list(centers)].amin(1).max()) for centers in itertools.combinations(range(11), budget))
+        best = min(
+            float(distances[:, list(centers)].amin(1).max()) for centers in itertools.combinations(range(11), budget)
+        )
         ours = select("k_center", evidence, [budget], np.random.default_rng(seed), balance=False)[0].indices
         assert float(distances[:, ours].amin(1).max()) <= 2 * best + 1e-9
 

@@ -50,7 +50,10 @@ def test_against_the_loop(seed, rounds, sizes):
 
 def test_the_update_runs(evidence):
     """Once-only ranking is what a update hook that is never called leaves of the method."""
-    once, often = (select("glister", evidence, [25], rng(), balance=False, rounds=rounds, rate=1.0)[0].indices for rounds in (1, 25))
+    once, often = (
+        select("glister", evidence, [25], rng(), balance=False, rounds=rounds, rate=1.0)[0].indices
+        for rounds in (1, 25)
+    )
     assert set(once.tolist()) != set(often.tolist())
 
 

@@ -25,7 +25,8 @@ def with_ones(features):
 
 
 def literal_hessian(evidence, damping):
-    """Of the mean loss by the last layer, by autograd twice; it is linear in the layer, so that Gauss-Newton leaves nothing out."""
+    """Of the mean loss by the last layer, by autograd twice; it is linear in the layer, so that Gauss-Newton leaves
+    nothing out."""
     inputs, logits = with_ones(evidence.features), evidence.logits[-1].double()
 
     def loss(change):
@@ -48,7 +49,9 @@ def test_norms_of_the_explicit_inverse(seed, damping):
     expected = (literal_gradients(evidence, members) @ literal_hessian(evidence, damping).inverse()).norm(dim=1)
     torch.testing.assert_close(scores(evidence, members, damping=damping), expected, rtol=1e-7, atol=1e-12)
     # Few unknowns: the sketch is the vector itself.
-    torch.testing.assert_close(scores(evidence, members, damping=damping, curvature="cg"), expected, rtol=1e-5, atol=1e-12)
+    torch.testing.assert_close(
+        scores(evidence, members, damping=damping, curvature="cg"), expected, rtol=1e-5, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -65,7 +68,9 @@ def test_norms_with_kronecker_factors(seed):
 def test_kronecker_factors_are_exact_where_all_outputs_are_equal():
     evidence = make_evidence(SMALL)
     evidence = replaced(evidence, logits=torch.tensor([0.3, -1.0, 0.7]).expand(1, 30, 3))
-    torch.testing.assert_close(scores(evidence, curvature="kronecker"), scores(evidence, curvature="exact"), rtol=1e-7, atol=1e-12)
+    torch.testing.assert_close(
+        scores(evidence, curvature="kronecker"), scores(evidence, curvature="exact"), rtol=1e-7, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("kind", ["exact", "kronecker", "cg"])
@@ -91,18 +96,23 @@ def test_influence_on_the_validation_loss(kind):
     logits = evidence.validation_logits.double() + with_ones(evidence.validation_features) @ change.T
     slope = torch.autograd.grad(F.cross_entropy(logits, evidence.validation_labels), change)[0].flatten()
     expected = literal_gradients(evidence, EVERYONE) @ literal_hessian(evidence, 0.05).inverse() @ slope
-    torch.testing.assert_close(scores(evidence, target="loss", curvature=kind, damping=0.05), expected, rtol=1e-5, atol=1e-8)
+    torch.testing.assert_close(
+        scores(evidence, target="loss", curvature=kind, damping=0.05), expected, rtol=1e-5, atol=1e-8
+    )
 
 
 def test_influence_predicts_what_another_weight_does():
-    """A last layer trained to its optimum, and again with a little more of one sample: the validation loss falls by what was foretold."""
+    """A last layer trained to its optimum, and again with a little more of one sample: the validation loss falls by
+    what was foretold."""
     evidence = make_evidence(SMALL)
     inputs, held_out = with_ones(evidence.features), with_ones(evidence.validation_features)
     damping = 0.1
 
     def optimum(weights):
         layer = torch.zeros(3, 7, dtype=torch.float64, requires_grad=True)
-        solver = torch.optim.LBFGS([layer], max_iter=500, tolerance_grad=1e-12, tolerance_change=0, line_search_fn="strong_wolfe")
+        solver = torch.optim.LBFGS(
+            [layer], max_iter=500, tolerance_grad=1e-12, tolerance_change=0, line_search_fn="strong_wolfe"
+        )
 
         def closure():
             solver.zero_grad()
@@ -167,7 +177,9 @@ def test_the_shift_is_far_below_that_of_random_draws(balance):
     moves = literal_gradients(evidence, torch.arange(120)) @ literal_hessian(evidence, 0.1).inverse() / 120
 
     def shift(name, seed):
-        kept = select(name, evidence, [36], rng(seed), balance=balance, **({"damping": 0.1} if name != "random" else {}))[0].indices
+        kept = select(
+            name, evidence, [36], rng(seed), balance=balance, **({"damping": 0.1} if name != "random" else {})
+        )[0].indices
         dropped = torch.ones(120, dtype=torch.bool)
         dropped[kept] = False
         return float(moves[dropped].sum(0).norm())
@@ -179,7 +191,12 @@ def test_the_shift_is_far_below_that_of_random_draws(balance):
 @pytest.mark.parametrize("kind", ["exact", "kronecker", "cg"])
 def test_saturated_and_equal_evidence_stays_finite(name, kind):
     one_hot = 1e5 * F.one_hot(make_evidence(SMALL).labels, 3).float().unsqueeze(0)
-    for fields in ({"logits": one_hot}, {"logits": -one_hot}, {"features": torch.ones(30, 6)}, {"features": torch.zeros(30, 6)}):
+    for fields in (
+        {"logits": one_hot},
+        {"logits": -one_hot},
+        {"features": torch.ones(30, 6)},
+        {"features": torch.zeros(30, 6)},
+    ):
         evidence = replaced(make_evidence(SMALL), **fields)
         assert len(select(name, evidence, [13], rng(), curvature=kind)[0].indices.unique()) == 13
         assert bool(scores(evidence, curvature=kind).isfinite().all())
@@ -188,11 +205,19 @@ def test_saturated_and_equal_evidence_stays_finite(name, kind):
 def test_mistakes(evidence):
     mistakes = [
         ("influence", {"target": "weights"}, "'target' of influence must be 'parameters' or 'loss'. Got 'weights'"),
-        ("influence", {"curvature": "fisher"}, "'curvature' must be 'auto', 'exact', 'kronecker' or 'cg'. Got 'fisher'"),
+        (
+            "influence",
+            {"curvature": "fisher"},
+            "'curvature' must be 'auto', 'exact', 'kronecker' or 'cg'. Got 'fisher'",
+        ),
         ("influence", {"damping": 0.0}, "'damping' must be positive and finite. Got 0.0"),
         ("dataset_pruning", {"damping": float("nan")}, "'damping' must be positive and finite"),
         ("dataset_pruning", {"sweeps": 0}, "'sweeps' of dataset_pruning must be an integer of at least 1. Got 0"),
-        ("dataset_pruning", {"projection": 2.5}, "'projection' of dataset_pruning must be an integer of at least 1. Got 2.5"),
+        (
+            "dataset_pruning",
+            {"projection": 2.5},
+            "'projection' of dataset_pruning must be an integer of at least 1. Got 2.5",
+        ),
         ("dataset_pruning", {"temperature": 0}, "'temperature' of dataset_pruning must be positive and finite. Got 0"),
     ]
     for name, options, message in mistakes:

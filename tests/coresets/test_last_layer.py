@@ -11,7 +11,8 @@ from tests.coresets.conftest import make_evidence, replaced
 
 
 def literal_gradients(evidence, members):
-    """float64 (m, k (d + 1)): the gradient of each sample's loss by the last layer's weights and bias, one by one, by autograd."""
+    """float64 (m, k (d + 1)): the gradient of each sample's loss by the last layer's weights and bias, one by one, by
+    autograd."""
     rows = []
     for i in members.tolist():
         h = torch.cat([evidence.features[i].double(), torch.ones(1, dtype=torch.float64)])
@@ -53,7 +54,9 @@ def test_a_well_trained_networks_errors_keep_their_digits():
     evidence = make_evidence((4,) * 3)
     logits = 60.0 * F.one_hot(evidence.labels, 3).unsqueeze(0)
     errors = gradients(replaced(evidence, logits=logits), torch.arange(12)).errors
-    torch.testing.assert_close(errors.abs().max(1).values, torch.full((12,), 2 * torch.tensor(-60.0).exp().item()), rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        errors.abs().max(1).values, torch.full((12,), 2 * torch.tensor(-60.0).exp().item()), rtol=1e-5, atol=0
+    )
 
 
 def test_places():

@@ -21,7 +21,9 @@ def blobs(spread: float = 0.05):
     g = torch.Generator().manual_seed(0)
     cluster = torch.arange(36) % 3
     centers = torch.tensor([[0.0, 9.0], [9.0, 0.0], [-9.0, -9.0]])
-    return replaced(make_evidence((20, 10, 6)), features=centers[cluster] + spread * torch.randn(36, 2, generator=g)), cluster
+    return replaced(
+        make_evidence((20, 10, 6)), features=centers[cluster] + spread * torch.randn(36, 2, generator=g)
+    ), cluster
 
 
 def literal_distances(features, cluster):
@@ -39,13 +41,18 @@ def test_k_means_finds_clusters_and_distances_are_to_the_own_centre():
 
 def test_supervised_prototypes_are_class_means():
     evidence = make_evidence()
-    assert scores_of(evidence, supervised=True).tolist() == pytest.approx(literal_distances(evidence.features, evidence.labels), rel=1e-5)
+    assert scores_of(evidence, supervised=True).tolist() == pytest.approx(
+        literal_distances(evidence.features, evidence.labels), rel=1e-5
+    )
 
 
 def test_easy_is_hard_reversed():
     evidence, _ = blobs()
     torch.testing.assert_close(scores_of(evidence, keep="easy"), -scores_of(evidence))
-    far, near = (select("prototypes", evidence, [36], np.random.default_rng(0), balance=False, keep=keep)[0] for keep in ("hard", "easy"))
+    far, near = (
+        select("prototypes", evidence, [36], np.random.default_rng(0), balance=False, keep=keep)[0]
+        for keep in ("hard", "easy")
+    )
     assert torch.equal(far.indices, near.indices.flip(0))
 
 
@@ -76,7 +83,9 @@ def test_cosine_orders_by_direction_only():
 
 def test_clusters_is_an_option():
     evidence, _ = blobs()
-    assert scores_of(evidence, clusters=1).tolist() == pytest.approx(literal_distances(evidence.features, torch.zeros(36).long()), rel=1e-5)
+    assert scores_of(evidence, clusters=1).tolist() == pytest.approx(
+        literal_distances(evidence.features, torch.zeros(36).long()), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,12 @@ def test_nothing_is_closer_to_the_shares(equal):
         ([5000] * 10, 25000, False, [2500] * 10),
         ([50, 30, 20], 10, False, [5, 3, 2]),
         ([97, 1, 1, 1], 10, False, [7, 1, 1, 1]),  # the small ones' minimum comes from the large one
-        ([100, 3, 100], 30, True, [14, 3, 13]),  # what the small class lacks goes to the others; key 0 is served before key 2
+        (
+            [100, 3, 100],
+            30,
+            True,
+            [14, 3, 13],
+        ),  # what the small class lacks goes to the others; key 0 is served before key 2
         ([4, 4], 8, True, [4, 4]),
         ([1, 1, 1], 3, False, [1, 1, 1]),
     ],

@@ -45,7 +45,9 @@ def cosine(vectors):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("metric", "literal"), [("euclidean", euclidean), ("cosine", cosine)])
 def test_facility_location_is_the_greedy(seed, metric, literal):
-    evidence = replaced(make_evidence((30, 15), seed=seed), features=torch.randn(45, 5, generator=torch.Generator().manual_seed(seed)))
+    evidence = replaced(
+        make_evidence((30, 15), seed=seed), features=torch.randn(45, 5, generator=torch.Generator().manual_seed(seed))
+    )
     members = torch.randperm(45, generator=torch.Generator().manual_seed(seed))[:36]
     chosen = CORESETS["facility_location"](evidence, members, 20, rng(), metric=metric)
     assert_greedy(literal(evidence.features[members].double().numpy()), places(evidence, members, chosen).tolist())
@@ -79,7 +81,9 @@ def test_craigs_weights_by_class():
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("name", ["facility_location", "craig"])
 def test_within_the_bound_of_the_best_subset(name, seed):
-    evidence = make_evidence((11,), seed=seed, d=2) if name == "facility_location" else make_evidence((6, 5), seed=seed, d=2)
+    evidence = (
+        make_evidence((11,), seed=seed, d=2) if name == "facility_location" else make_evidence((6, 5), seed=seed, d=2)
+    )
     everyone = torch.arange(11)
     vectors = evidence.features.double() if name == "facility_location" else literal_gradients(evidence, everyone)
     distances = euclidean(vectors.numpy())

@@ -1,4 +1,5 @@
-"""Short sums by swaps: against all subsets, against a descent written out, and where rows differ in length by orders of magnitude."""
+"""Short sums by swaps: against all subsets, against a descent written out, and where rows differ in length by orders of
+magnitude."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ def rows(m, r, sigma, seed, mean=0.0):
     """Random directions, on request around a common mean, of lognormal lengths."""
     g = np.random.default_rng(seed)
     directions = g.standard_normal((m, r)) + mean * g.standard_normal(r)
-    return directions / np.linalg.norm(directions, axis=1, keepdims=True) * np.exp(sigma * g.standard_normal(m))[:, None]
+    return (
+        directions / np.linalg.norm(directions, axis=1, keepdims=True) * np.exp(sigma * g.standard_normal(m))[:, None]
+    )
 
 
 def square(shifts, dropped):

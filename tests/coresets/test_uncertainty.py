@@ -33,7 +33,9 @@ def with_logits(rows):
 def test_against_the_definition(name, models):
     evidence = make_evidence(models=models)
     p = evidence.logits.double().softmax(-1).mean(0).tolist()
-    torch.testing.assert_close(scores_of(name, evidence), torch.tensor([LITERAL[name](row) for row in p], dtype=torch.float64))
+    torch.testing.assert_close(
+        scores_of(name, evidence), torch.tensor([LITERAL[name](row) for row in p], dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,7 +64,9 @@ def test_certainty_is_zero_and_ignorance_the_largest(name):
 
 def test_probabilities_and_not_outputs():
     """Two samples: the larger largest logit belongs to the less confident one."""
-    kept = select("least_confidence", with_logits([[3.0, 0.0, 0.0], [9.0, 8.9, 8.8]]), [1], np.random.default_rng(0))[0].indices
+    kept = select("least_confidence", with_logits([[3.0, 0.0, 0.0], [9.0, 8.9, 8.8]]), [1], np.random.default_rng(0))[
+        0
+    ].indices
     assert kept.tolist() == [1]
 
 

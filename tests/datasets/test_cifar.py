@@ -28,9 +28,7 @@ def batch_bytes(entry: Cifar, rng: np.random.Generator) -> bytes:
     """One batch as the original files have it: a dict that Python 2 and NumPy 1 pickled with protocol 2."""
     rows = rng.integers(0, 256, (PER_BATCH, 3072), dtype=np.uint8)
     labels = rng.integers(0, entry.classes, PER_BATCH).tolist()
-    items = (
-        python2_text("data") + python2_array(rows) + python2_text(entry.label_key) + python2_labels(labels)
-    )
+    items = python2_text("data") + python2_array(rows) + python2_text(entry.label_key) + python2_labels(labels)
     if entry.classes == 100:
         items += python2_text("coarse_labels") + python2_labels([0] * PER_BATCH)
     return b"\x80\x02}(" + items + b"u."
@@ -131,9 +129,7 @@ def test_a_truncated_archive_is_refused_by_name(small):
     entry, _, _, packed = small
     archive = packed / entry.archive
     archive.write_bytes(archive.read_bytes()[:-100])
-    with pytest.raises(
-        DatasetError, match=f"Wrong checksum of {archive}. Expected {entry.archive_pin}, got md5:"
-    ):
+    with pytest.raises(DatasetError, match=f"Wrong checksum of {archive}. Expected {entry.archive_pin}, got md5:"):
         entry.read(packed)
 
 

@@ -41,9 +41,7 @@ def test_the_split_is_stratified_disjoint_and_complete(arrays):
     assert np.abs(np.bincount(arrays.test_labels) - counts * DIGITS.n_test / 1797).max() < 1
     together = np.concatenate([arrays.train_images, arrays.test_images])[:, 0]
     # Every original image is there as often as it was: compare as sorted byte strings.
-    assert sorted(image.tobytes() for image in together) == sorted(
-        stretch(image).tobytes() for image in whole.images
-    )
+    assert sorted(image.tobytes() for image in together) == sorted(stretch(image).tobytes() for image in whole.images)
 
 
 def test_the_split_never_changes(arrays):
@@ -69,7 +67,5 @@ def test_round_trip(tmp_path, arrays):
 
 def test_other_digits_than_the_pinned_ones_are_refused():
     other = dataclasses.replace(DIGITS, raw={**DIGITS.raw, "target": "sha256:0"})
-    with pytest.raises(
-        DatasetError, match=r"labels of scikit-learn's load_digits. Expected sha256:0, got sha256:8ba4"
-    ):
+    with pytest.raises(DatasetError, match=r"labels of scikit-learn's load_digits. Expected sha256:0, got sha256:8ba4"):
         other.read(Path())

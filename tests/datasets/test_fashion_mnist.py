@@ -38,11 +38,7 @@ def tiny(tmp_path):
     for name, array in zip(FASHION_MNIST.raw, arrays, strict=True):
         (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
         pins[name] = f"sha256:{hashlib.sha256(idx(array)).hexdigest()}"
-    return (
-        dataclasses.replace(FASHION_MNIST, raw=pins, n_train=6, n_test=2, system_folders=()),
-        folder,
-        arrays,
-    )
+    return (dataclasses.replace(FASHION_MNIST, raw=pins, n_train=6, n_test=2, system_folders=()), folder, arrays)
 
 
 def test_the_four_files_become_the_four_arrays(tiny, tmp_path):
@@ -77,8 +73,7 @@ def test_a_wrong_checksum_is_refused_by_name(tiny):
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [lambda b: b[: len(b) // 2], lambda b: b"no gzip at all", lambda b: b[:40] + b"\xff" * 40 + b[80:]],
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b"no gzip at all", lambda b: b[:40] + b"\xff" * 40 + b[80:]]
 )
 def test_a_damaged_gzip_file_is_refused_by_name(tiny, damage):
     dataset, folder, _ = tiny

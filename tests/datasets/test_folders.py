@@ -45,7 +45,8 @@ def contents(split):
 
 def test_folders_and_shards_hold_the_same_samples(tree, shards, tmp_path):
     expected = {
-        split: sorted((label, jpeg(label, number)) for label in range(3) for number in numbers(split)) for split in ("train", "val")
+        split: sorted((label, jpeg(label, number)) for label in range(3) for number in numbers(split))
+        for split in ("train", "val")
     }
     for root, in_shards in ((tree, False), (shards, True)):
         data = indexed(root, tmp_path / root.name)
@@ -101,7 +102,10 @@ def test_the_digest_sees_names_sizes_and_labels(copy, tmp_path):
     ("damage", "message"),
     [
         (lambda root: shutil.rmtree(root / "val"), r"/val is missing: .* must hold `train` and `val`.*It holds: train"),
-        (lambda root: shutil.rmtree(root / "train/n02"), r"train has 2 classes; 'photos' has 3\. Missing: .*/train/n02\."),
+        (
+            lambda root: shutil.rmtree(root / "train/n02"),
+            r"train has 2 classes; 'photos' has 3\. Missing: .*/train/n02\.",
+        ),
         (lambda root: (root / "val/n01/n01_500.JPEG").write_bytes(b""), r"val/n01/n01_500\.JPEG is empty"),
         (lambda root: [p.unlink() for p in (root / "val/n03").iterdir()], r"val/n03 holds no image \(\.jpeg"),
         (
@@ -126,7 +130,9 @@ def test_wrong_classes_and_counts(tree, tmp_path):
         indexed(tree, tmp_path / "a", class_digest="0")
     with pytest.raises(DatasetError, match=r"/train holds 60 images; 'photos' has 61"):
         indexed(tree, tmp_path / "a", n_train=61)
-    with pytest.raises(DatasetError, match=r"was not found\. Tried:\n  - /nowhere: no such folder\n.*'data_places: photos:'"):
+    with pytest.raises(
+        DatasetError, match=r"was not found\. Tried:\n  - /nowhere: no such folder\n.*'data_places: photos:'"
+    ):
         indexed("/nowhere", tmp_path / "a")
 
 

@@ -25,7 +25,9 @@ def test_exactly_the_share_is_wrong_and_the_test_labels_stay(rate):
     noisy, wrong = with_label_noise(clean, rate)
     assert int(wrong.sum()) == round(rate * 103)
     assert torch.equal(noisy.train_labels != clean.train_labels, wrong)
-    assert noisy.train_labels.dtype == torch.int64 and noisy.train_labels.min() >= 0 and noisy.train_labels.max() < CLASSES
+    assert (
+        noisy.train_labels.dtype == torch.int64 and noisy.train_labels.min() >= 0 and noisy.train_labels.max() < CLASSES
+    )
     assert torch.equal(noisy.test_labels, clean.test_labels) and noisy.train_images is clean.train_images
     assert torch.equal(clean.train_labels, torch.arange(103) % CLASSES), "the original was changed"
 

@@ -60,11 +60,7 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch, moment):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    module, name = {
-        "save": (np, "save"),
-        "digest": (prepared, "_sha256"),
-        "manifest": (prepared.json, "dumps"),
-    }[moment]
+    module, name = {"save": (np, "save"), "digest": (prepared, "_sha256"), "manifest": (prepared.json, "dumps")}[moment]
     monkeypatch.setattr(module, name, interrupt)
     with pytest.raises(KeyboardInterrupt):
         prepare("digits", tmp_path / "digits")
@@ -79,9 +75,7 @@ def test_an_interruption_leaves_the_older_folder(digits, monkeypatch):
     assert contents(digits) == before
 
 
-@pytest.mark.parametrize(
-    "file", ["train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy"]
-)
+@pytest.mark.parametrize("file", ["train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy"])
 @pytest.mark.parametrize("damage", ["truncated", "changed", "missing"])
 def test_a_damaged_array_is_refused_by_name(digits, file, damage):
     path = digits / file
@@ -131,12 +125,8 @@ def test_labels_out_of_range_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(prepared, "find", lambda *_: (arrays, "test"))
     with pytest.raises(DatasetError, match=r"test_labels of 'digits' must be in 0..9. Got 0..10"):
         prepare("digits", tmp_path / "digits")
-    monkeypatch.setattr(
-        prepared, "find", lambda *_: (arrays._replace(train_labels=arrays.train_labels[1:]), "test")
-    )
-    with pytest.raises(
-        DatasetError, match=r"train_labels of 'digits' must have shape \(1197,\). Got \(1196,\)"
-    ):
+    monkeypatch.setattr(prepared, "find", lambda *_: (arrays._replace(train_labels=arrays.train_labels[1:]), "test"))
+    with pytest.raises(DatasetError, match=r"train_labels of 'digits' must have shape \(1197,\). Got \(1196,\)"):
         prepare("digits", tmp_path / "digits")
 
 

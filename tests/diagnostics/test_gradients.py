@@ -25,7 +25,13 @@ def problem():
     for i in range(N):
         gradients = torch.autograd.grad(evaluate(torch.tensor([i]))[0].sum(), [weight, bias])
         single.append(torch.cat([g.reshape(-1) for g in gradients]))
-    return evaluate, [weight, bias], torch.stack(single), torch.rand(N, generator=draw) < 0.3, torch.rand(N, generator=draw) + 0.5
+    return (
+        evaluate,
+        [weight, bias],
+        torch.stack(single),
+        torch.rand(N, generator=draw) < 0.3,
+        torch.rand(N, generator=draw) + 0.5,
+    )
 
 
 @pytest.mark.parametrize("weighted", [False, True])

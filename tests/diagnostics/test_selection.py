@@ -53,7 +53,9 @@ def test_labels(draw):
     assert kept_by_label(labels, kept, 4).tolist() == pytest.approx([sum(s) / len(s) for s in share])
     mine = [sum(s) / int(kept.sum()) for s in share]
     data = [len(s) / 60 for s in share]
-    assert float(label_shift(labels, kept, 4)) == pytest.approx(sum(abs(p - q) for p, q in zip(mine, data, strict=True)) / 2)
+    assert float(label_shift(labels, kept, 4)) == pytest.approx(
+        sum(abs(p - q) for p, q in zip(mine, data, strict=True)) / 2
+    )
     assert float(label_shift(labels, torch.ones(60, dtype=torch.bool), 4)) == 0
     assert math.isnan(kept_by_label(labels, kept, 5)[4])
 

@@ -1,4 +1,5 @@
-"""Whether a command line that a page shows would be understood, asked of the grammars of those who would read it; nothing is run."""
+"""Whether a command line that a page shows would be understood, asked of the grammars of those who would read it;
+nothing is run."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ def check(line: str) -> None:
         known = start.split()
         if words[: len(known)] == known:
             return checker(words[len(known) :])
-    raise NotUnderstood(f"No grammar here knows `{line}`. Known commands: {', '.join(CHECKERS)}; mark its block `<!-- not run: ... -->`.")
+    raise NotUnderstood(
+        f"No grammar here knows `{line}`. Known commands: {', '.join(CHECKERS)}; mark its block `<!-- not run: ... -->`."
+    )
 
 
 def _orderdp(words: list[str]) -> None:
@@ -60,7 +63,9 @@ def _snakemake(words: list[str]) -> None:
         _known("scale", value, _grid().scales)
     for profile in args.profile or []:
         _exists(f"{profile}/config.yaml")
-    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")))
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk"))
+    )
     rules = {*re.findall(r"^rule (\w+):", text, re.M), *(f"artifact_{name}" for name in _grid().experiments)}
     for target in args.targets or []:
         _known("rule", target, rules)
@@ -89,7 +94,9 @@ def _pip(words: list[str]) -> None:
             for extra in match[1].split(","):
                 _known("extra", extra, extras)
         elif word not in ("-e", ".", "orderdp"):
-            raise NotUnderstood(f"`pip install {word}`: only the project and its extras are checked; mark the block `<!-- not run: ... -->`.")
+            raise NotUnderstood(
+                f"`pip install {word}`: only the project and its extras are checked; mark the block `<!-- not run: ... -->`."
+            )
 
 
 def _script(words: list[str]) -> None:

@@ -19,9 +19,14 @@ from tests.pruning import test_contract
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in (*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("*/README.md"))}
+TEXTS = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("*/README.md"))
+}
 FOUND = {name: list(blocks(text)) for name, text in TEXTS.items()}
-SPAN = re.compile(r"(?<!`)`((?:(?:python -m orderdp|snakemake|make|dvc|mkdocs) |python -m benchmarks|python (?:examples|benchmarks)/)[^`]*)`(?!`)")
+SPAN = re.compile(
+    r"(?<!`)`((?:(?:python -m orderdp|snakemake|make|dvc|mkdocs) |python -m benchmarks|python (?:examples|benchmarks)/)[^`]*)`(?!`)"
+)
 # What may stand in a block beside code: checked where it is written, or nothing to check.
 OTHER = {"diff", "yaml", "text"}
 
@@ -51,12 +56,18 @@ def test_commands_are_understood(name):
 def test_every_block_is_of_a_kind_that_is_checked():
     for name, found in FOUND.items():
         assert {block.language for block in found} <= {"python", "bash", *OTHER}, name
-        assert sum(line.lstrip().startswith("```") for line in TEXTS[name].splitlines()) == 2 * len(found), f"{name}: a block is indented or not closed"
+        assert sum(line.lstrip().startswith("```") for line in TEXTS[name].splitlines()) == 2 * len(found), (
+            f"{name}: a block is indented or not closed"
+        )
 
 
 def test_pythons_of_the_readme_are_run_by_its_own_test():
     """They take names for granted that `tests/test_readme.py` brings."""
-    assert not [name for name, found in FOUND.items() if any(map(runs, found)) and not name.startswith("docs/") and name != "README.md"]
+    assert not [
+        name
+        for name, found in FOUND.items()
+        if any(map(runs, found)) and not name.startswith("docs/") and name != "README.md"
+    ]
 
 
 def test_few_blocks_are_excused_and_only_for_what_is_not_here():
@@ -69,7 +80,12 @@ def test_few_blocks_are_excused_and_only_for_what_is_not_here():
 
 def test_yaml_blocks_are_parameters():
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    found = [(name, yaml.safe_load(block.text)) for name, blocks in FOUND.items() for block in blocks if block.language == "yaml"]
+    found = [
+        (name, yaml.safe_load(block.text))
+        for name, blocks in FOUND.items()
+        for block in blocks
+        if block.language == "yaml"
+    ]
     assert found
     for name, shown in found:
         for part, entries in shown.items():
@@ -116,7 +132,9 @@ def test_a_block_that_fails_says_where():
 
 def test_outputs_stand_below_the_block_that_printed_them():
     page = "```python\nx = 2\n```\n\n<!-- not run: needs a GPU -->\n```python\nprint(x / 0)\n```\n\n```python\nprint(x + 3)\n```\nafter\n"
-    assert with_outputs(page, "page.md") == page.replace("print(x + 3)\n```", "print(x + 3)\n```\n\n```{.text .output}\n5\n```")
+    assert with_outputs(page, "page.md") == page.replace(
+        "print(x + 3)\n```", "print(x + 3)\n```\n\n```{.text .output}\n5\n```"
+    )
 
 
 def test_outputs_of_commands_are_those_of_the_commands():
@@ -134,7 +152,11 @@ def test_the_method_that_the_guide_writes_keeps_the_contract(monkeypatch):
         execute(block, "docs/workflow.md", names)
     monkeypatch.setitem(PRUNERS, "easiest", names["Easiest"])
     monkeypatch.setattr(pruning, "Easiest", names["Easiest"], raising=False)  # as its import would
-    rules = [rule for title, rule in vars(test_contract).items() if title.startswith("test_") and [*inspect.signature(rule).parameters] == ["name"]]
+    rules = [
+        rule
+        for title, rule in vars(test_contract).items()
+        if title.startswith("test_") and [*inspect.signature(rule).parameters] == ["name"]
+    ]
     assert len(rules) > 10
     for rule in rules:
         rule("easiest")

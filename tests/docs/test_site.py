@@ -42,7 +42,8 @@ def site(tmp_path_factory):
 
 
 class Fetched(HTMLParser):
-    """Addresses that a browser fetches of its own accord: scripts, styles, pictures, frames; not links that a reader follows."""
+    """Addresses that a browser fetches of its own accord: scripts, styles, pictures, frames; not links that a reader
+    follows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +52,9 @@ class Fetched(HTMLParser):
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
         if tag in ("script", "img", "source", "iframe", "video", "audio", "embed", "object", "use", "image"):
-            self.addresses += [value for name in ("src", "srcset", "data", "href", "xlink:href") if (value := attributes.get(name))]
+            self.addresses += [
+                value for name in ("src", "srcset", "data", "href", "xlink:href") if (value := attributes.get(name))
+            ]
         if tag == "link" and attributes.get("rel") not in ("canonical", "next", "prev", "alternate"):
             self.addresses.append(attributes.get("href") or "")
 
@@ -71,7 +74,9 @@ def test_no_page_fetches_anything_from_another_host(site):
                 assert (page.parent / parts.path).exists(), f"{page.name}: {address}"
     assert (site / "search/search_index.js").exists(), "search from the disk needs it"
     for sheet in site.rglob("*.css"):
-        for address in re.findall(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)", sheet.read_text(encoding="utf-8")):
+        for address in re.findall(
+            r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)", sheet.read_text(encoding="utf-8")
+        ):
             assert not urlsplit("".join(address)).netloc, f"{sheet.name}: {address}"
 
 
@@ -136,8 +141,18 @@ def small_site(folder, text):
     (folder / "docs").mkdir()
     (folder / "docs/index.md").write_text("# Here\n\n" + text)
     (folder / "docs/other.md").write_text("# There\n\nA [link](index.md).\n")
-    settings = {"INHERIT": str(ROOT / "mkdocs.yml"), "nav": ["index.md", "other.md"], "extra_css": [], "plugins": [], "use_directory_urls": False}
-    settings |= {"docs_dir": str(folder / "docs"), "site_dir": str(folder / "site"), "hooks": [str(ROOT / "docs/hooks/pages.py")]}
+    settings = {
+        "INHERIT": str(ROOT / "mkdocs.yml"),
+        "nav": ["index.md", "other.md"],
+        "extra_css": [],
+        "plugins": [],
+        "use_directory_urls": False,
+    }
+    settings |= {
+        "docs_dir": str(folder / "docs"),
+        "site_dir": str(folder / "site"),
+        "hooks": [str(ROOT / "docs/hooks/pages.py")],
+    }
     (folder / "mkdocs.yml").write_text(yaml.safe_dump(settings))
     return load_config(str(folder / "mkdocs.yml"), strict=True)
 
@@ -156,7 +171,9 @@ def test_cells_of_tables_stay_cells():
 def test_tables_have_a_text_for_every_row(name):
     rows = GENERATED[name]().splitlines()[2:]
     assert rows
-    assert all(len(cell.strip()) > 3 for row in rows for cell in re.split(r"(?<!\\)\|", row)[-2:-1] if name != "datasets")
+    assert all(
+        len(cell.strip()) > 3 for row in rows for cell in re.split(r"(?<!\\)\|", row)[-2:-1] if name != "datasets"
+    )
 
 
 def test_results_are_read_from_the_files(tmp_path, monkeypatch):
@@ -166,7 +183,9 @@ def test_results_are_read_from_the_files(tmp_path, monkeypatch):
     assert "No results" in GENERATED["results"]()
     folder = tmp_path / "benchmarks/results"
     folder.mkdir(parents=True)
-    (folder / "selection_cost.csv").write_text("method,n,time_s,machine,rest\norderdp,10000,0.00123456,two cores,\nrandom,10000,0.5,two cores,\n")
+    (folder / "selection_cost.csv").write_text(
+        "method,n,time_s,machine,rest\norderdp,10000,0.00123456,two cores,\nrandom,10000,0.5,two cores,\n"
+    )
     (folder / "selection_cost.png").touch()
     (folder / "stray.png").touch()
     assert GENERATED["results"]() == (

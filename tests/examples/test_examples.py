@@ -1,4 +1,5 @@
-"""Each example as a user runs it: it trains, reaches far more than chance, and visits the share of the samples that it announces."""
+"""Each example as a user runs it: it trains, reaches far more than chance, and visits the share of the samples that it
+announces."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ EXPECTED = {
 def run(*command: str, folder: Path) -> str:
     """Output of a command that must succeed, run outside the repository."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -71,5 +74,7 @@ def test_every_example_is_run_and_listed():
 
 def test_the_diff_shown_is_the_one_between_the_loops():
     (shown,) = re.findall(r"```diff\n(.*?)```", (EXAMPLES / "README.md").read_text(encoding="utf-8"), re.S)
-    before, after = ((EXAMPLES / name).read_text(encoding="utf-8").splitlines(True) for name in ("plain_before.py", "plain.py"))
+    before, after = (
+        (EXAMPLES / name).read_text(encoding="utf-8").splitlines(True) for name in ("plain_before.py", "plain.py")
+    )
     assert shown == "".join(difflib.unified_diff(before, after, "plain_before.py", "plain.py"))

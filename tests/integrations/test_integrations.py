@@ -90,7 +90,9 @@ def lightning_run(folder, pruner, epochs, checkpoint=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = pl.Trainer(max_epochs=epochs, accelerator="cpu", callbacks=[PrunerCallback(pruner), saver], **quiet)
-        trainer.fit(module, DataLoader(Indexed(data()), batch_size=7, sampler=pruner), ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(
+            module, DataLoader(Indexed(data()), batch_size=7, sampler=pruner), ckpt_path=checkpoint, weights_only=True
+        )
     return module, trainer
 
 
@@ -112,7 +114,9 @@ def test_lightning_must_not_replace_the_sampler():
     from orderdp.integrations import PrunerCallback
 
     for size, replaces, wrong in ((1, True, False), (2, False, False), (2, True, True)):
-        trainer = SimpleNamespace(world_size=size, _accelerator_connector=SimpleNamespace(use_distributed_sampler=replaces))
+        trainer = SimpleNamespace(
+            world_size=size, _accelerator_connector=SimpleNamespace(use_distributed_sampler=replaces)
+        )
         if wrong:
             with pytest.raises(ValueError, match="Set use_distributed_sampler=False"):
                 PrunerCallback(OrderDP(N)).on_fit_start(trainer, None)
@@ -152,7 +156,9 @@ def transformers_run(folder, pruner, epochs=EPOCHS, resume=None, model=None, **o
         output_dir=str(folder), num_train_epochs=epochs, per_device_train_batch_size=7, save_strategy="steps", save_steps=4,
         lr_scheduler_type="constant", report_to=[], disable_tqdm=True, use_cpu=True, dataloader_pin_memory=False, **options,
     )  # fmt: skip
-    trainer = PrunedTrainer(model=model or Model(), args=arguments, train_dataset=Dicts(), eval_dataset=Dicts(), pruner=pruner)
+    trainer = PrunedTrainer(
+        model=model or Model(), args=arguments, train_dataset=Dicts(), eval_dataset=Dicts(), pruner=pruner
+    )
     trainer.train(resume_from_checkpoint=resume)
     return trainer
 
@@ -161,7 +167,9 @@ def transformers_run(folder, pruner, epochs=EPOCHS, resume=None, model=None, **o
 def test_a_transformers_training_resumes_as_if_it_had_not_stopped(tmp_path, where):
     whole, first, rest = (OrderDP(N, seed=2) for _ in range(3))
     expected = transformers_run(tmp_path / "whole", whole)
-    transformers_run(tmp_path / "half", first, epochs=3)  # 9 steps: saved after 4 and 8, in the second and the third epoch
+    transformers_run(
+        tmp_path / "half", first, epochs=3
+    )  # 9 steps: saved after 4 and 8, in the second and the third epoch
     resume = where if where is True else str(tmp_path / "half" / where)
     resumed = transformers_run(tmp_path / "half", rest, resume=resume)
     assert torch.equal(resumed.model.layer.weight, expected.model.layer.weight)

@@ -23,6 +23,7 @@ def _one_thread():
 SMALL_IMAGES = ("resnet8", "resnet18", "resnet50")
 """Those that take images of any size; the others are in test_photo_models.py."""
 
+
 def parameters(name: str, classes: int = 10, channels: int = 3, **options: int) -> int:
     with torch.device("meta"):  # shapes without memory
         return sum(p.numel() for p in build(name, classes, channels, **options).parameters())
@@ -75,9 +76,7 @@ def test_published_parameter_counts():
 
 @pytest.mark.parametrize("name", SMALL_IMAGES)
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32)], ids=str)
-@pytest.mark.parametrize(
-    "memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"]
-)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
 def test_every_model_trains_on_every_image_shape(name, shape, memory_format):
     model = build(name, 7, shape[0], width=8).to(memory_format=memory_format)
     images = torch.rand(3, *shape).to(memory_format=memory_format)
@@ -131,10 +130,7 @@ def test_models_can_be_pickled_and_their_state_loaded(name):
     [
         ({"name": "vgg"}, f"Unknown model 'vgg'. Known: {', '.join(MODELS)}."),
         ({"name": "resnet8", "depth": 3}, "Unknown option 'depth' of model 'resnet8'. Known: width."),
-        (
-            {"name": "resnet18", "width": 0},
-            "The 'width' of model 'resnet18' must be an integer of at least 1. Got 0.",
-        ),
+        ({"name": "resnet18", "width": 0}, "The 'width' of model 'resnet18' must be an integer of at least 1. Got 0."),
         (
             {"name": "resnet8", "width": 1.5},
             "The 'width' of model 'resnet8' must be an integer of at least 1. Got 1.5.",
@@ -153,7 +149,6 @@ def test_wrong_arguments_are_named(arguments, message):
 
 def test_resnet8_needs_no_torchvision():
     code = (
-        "import sys; from orderdp.models import build; build('resnet8', 10, 1);"
-        "assert 'torchvision' not in sys.modules"
+        "import sys; from orderdp.models import build; build('resnet8', 10, 1);assert 'torchvision' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

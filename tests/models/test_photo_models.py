@@ -1,4 +1,5 @@
-"""Networks for photographs: sizes as published, the shared interface, the masked autoencoder against a loop, starting from weights."""
+"""Networks for photographs: sizes as published, the shared interface, the masked autoencoder against a loop, starting
+from weights."""
 
 from __future__ import annotations
 
@@ -49,7 +50,10 @@ def test_interface(name, channels):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
     model.eval()
     torch.testing.assert_close(model(images), model.head(model.features(images)))
-    assert model.no_weight_decay() <= {parameter for parameter, _ in model.named_parameters()} | {"body.reg_token", "body.dist_token"}
+    assert model.no_weight_decay() <= {parameter for parameter, _ in model.named_parameters()} | {
+        "body.reg_token",
+        "body.dist_token",
+    }
 
 
 def test_torchvisions_resnet_with_its_own_head():
@@ -58,7 +62,9 @@ def test_torchvisions_resnet_with_its_own_head():
     torch.manual_seed(0)
     theirs = resnet18(num_classes=5).eval()
     ours = build("imagenet_resnet18", 5, 3).eval()
-    torch.nn.Module.load_state_dict(ours.body, {k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")})
+    torch.nn.Module.load_state_dict(
+        ours.body, {k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")}
+    )
     ours.head.load_state_dict(theirs.fc.state_dict())
     images = torch.rand(2, 3, 64, 64)
     torch.testing.assert_close(ours(images), theirs(images))
@@ -128,7 +134,9 @@ def test_a_vision_transformer_starts_from_the_encoder():
         else:
             assert torch.equal(value, before[name])
     other = build("vit", 5, 3, **{**SMALL["vit"], "depth": 3})
-    with pytest.raises(ValueError, match=r"body\.blocks\.2\.\S+ needs \(.*\), they hold nothing\. Give both networks the same 'image'"):
+    with pytest.raises(
+        ValueError, match=r"body\.blocks\.2\.\S+ needs \(.*\), they hold nothing\. Give both networks the same 'image'"
+    ):
         start_from(other, encoder.state_dict())
 
 

@@ -93,7 +93,9 @@ def test_a_remainder_of_one_trains_through_batch_norm():
 def test_a_remainder_of_one_is_warned_of_once_before_it_comes():
     data = Indexed(TensorDataset(torch.zeros(33)))
     pruner = FullData(33)
-    with pytest.warns(UserWarning, match=r"33 samples: batches of 16 leave 1 over.*drop_last=True.*batch_sampler\(16\)"):
+    with pytest.warns(
+        UserWarning, match=r"33 samples: batches of 16 leave 1 over.*drop_last=True.*batch_sampler\(16\)"
+    ):
         index, _ = next(iter(DataLoader(data, sampler=pruner, batch_size=16)))
         pruner.update(index, torch.ones(16))
     with warnings.catch_warnings():

@@ -201,7 +201,9 @@ def test_state_of_another_is_refused(name):
 
 
 @every
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda pruner: pickle.loads(pickle.dumps(pruner))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda pruner: pickle.loads(pickle.dumps(pruner))], ids=["deepcopy", "pickle"]
+)
 def test_copies_go_on_alike(name, copied):
     pruner = make(name)
     train(pruner, range(2))
@@ -273,7 +275,9 @@ def test_an_epoch_left_early_after_training_is_over(name):
 def test_data_loader_visits_each_kept_sample_once(name, workers):
     pruner = make(name)
     if name in WITH_REPETITIONS:
-        loader = DataLoader(Indexed(Squares()), batch_sampler=pruner, num_workers=workers, persistent_workers=workers > 0)
+        loader = DataLoader(
+            Indexed(Squares()), batch_sampler=pruner, num_workers=workers, persistent_workers=workers > 0
+        )
     elif workers:
         sampler = BatchSampler(pruner, batch_size=BATCH, drop_last=False)
         loader = DataLoader(Indexed(Squares()), batch_sampler=sampler, num_workers=workers, persistent_workers=True)
@@ -363,7 +367,9 @@ def test_losses_that_are_not_finite_never_poison_the_ranking(name, bad):
         assert len(part.unique()) == len(part)
     indices = torch.arange(20)
     pruner.observe(indices, losses_of(indices, 3))
-    assert all(not isinstance(v, torch.Tensor) or not bool(v.isnan().any()) for v in pruner.state_dict()["memory"].values())
+    assert all(
+        not isinstance(v, torch.Tensor) or not bool(v.isnan().any()) for v in pruner.state_dict()["memory"].values()
+    )
 
 
 @every
@@ -403,7 +409,9 @@ def test_wrong_sizes_and_seeds_are_named(name):
 def _needed(name: str) -> dict:
     """Arguments without default, taken from a pruner that has them."""
     pruner = make(name)
-    return {key: getattr(pruner, "target_ratio" if key == "prune_ratio" else key) for key in _options(name) if key != "seed"}
+    return {
+        key: getattr(pruner, "target_ratio" if key == "prune_ratio" else key) for key in _options(name) if key != "seed"
+    }
 
 
 def _options(name: str) -> list[str]:

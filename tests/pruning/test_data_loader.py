@@ -59,10 +59,13 @@ def trained(pruner, loader, epoch):
 WORKERS = [
     {"num_workers": 0},
     pytest.param(
-        {"num_workers": 4, "multiprocessing_context": "fork"}, marks=pytest.mark.filterwarnings("ignore:This DataLoader will create")
+        {"num_workers": 4, "multiprocessing_context": "fork"},
+        marks=pytest.mark.filterwarnings("ignore:This DataLoader will create"),
     ),
     {"num_workers": 2, "multiprocessing_context": "fork", "persistent_workers": True, "prefetch_factor": 4},
-    pytest.param({"num_workers": 1, "multiprocessing_context": "spawn", "persistent_workers": True}, marks=pytest.mark.slow),
+    pytest.param(
+        {"num_workers": 1, "multiprocessing_context": "spawn", "persistent_workers": True}, marks=pytest.mark.slow
+    ),
 ]
 
 
@@ -121,7 +124,13 @@ def test_parts_and_joins_of_data_sets(name):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_epoch_abandoned_after_training_is_over(name, workers):
     pruner, twin = make(name), make(name)
-    loader = loader_of(pruner, Indexed(Rows()), num_workers=workers, persistent_workers=workers > 0, prefetch_factor=2 if workers else None)
+    loader = loader_of(
+        pruner,
+        Indexed(Rows()),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        prefetch_factor=2 if workers else None,
+    )
     for epoch in range(3):
         for index, _ in loader:
             pruner.update(index, LOSSES[epoch, index])
@@ -313,7 +322,9 @@ def test_a_grown_pruners_state_and_repr_are_those_of_its_size(name):
     assert twin.n == N + 3
     twin.load_state_dict(pruner.state_dict())
     assert torch.equal(twin.begin_epoch(0).indices, pruner.begin_epoch(0).indices)
-    with pytest.raises(ValueError, match=f"'n' of {type(pruner).__name__} must be an integer of at least {N + 3}. Got {N}."):
+    with pytest.raises(
+        ValueError, match=f"'n' of {type(pruner).__name__} must be an integer of at least {N + 3}. Got {N}."
+    ):
         pruner.grow(N)
 
 

@@ -1,4 +1,5 @@
-"""Epochs, iterations and ranks over whole trainings, and exact budgets down to two samples; beside `test_contract.py`."""
+"""Epochs, iterations and ranks over whole trainings, and exact budgets down to two samples; beside
+`test_contract.py`."""
 
 from __future__ import annotations
 
@@ -64,7 +65,9 @@ def test_an_iteration_cannot_go_on_beside_a_newer_one(name, named):
     older = iter(pruner)
     next(older)
     newer = iter(pruner)
-    with pytest.raises(RuntimeError, match=f"This iteration over {type(pruner).__name__} is over: a newer one has started"):
+    with pytest.raises(
+        RuntimeError, match=f"This iteration over {type(pruner).__name__} is over: a newer one has started"
+    ):
         next(older)
     assert len(list(newer)) == len(pruner)
 

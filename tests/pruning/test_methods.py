@@ -10,7 +10,16 @@ import pytest
 import torch
 from scipy.stats import hypergeom
 
-from orderdp.pruning import UCB, EpsilonGreedy, FullData, InfoBatch, OrderDP, OrderDPBatches, RandomPruning, StaticSubset  # fmt: skip
+from orderdp.pruning import (  # fmt: skip
+    UCB,
+    EpsilonGreedy,
+    FullData,
+    InfoBatch,
+    OrderDP,
+    OrderDPBatches,
+    RandomPruning,
+    StaticSubset,
+)
 from orderdp.pruning.observations import without_repetition
 from orderdp.pruning.streams import numpy_generator, permutation
 from tests.pruning.conftest import LOSSES, SAMPLERS, N, loss_table, make, scores, train
@@ -155,7 +164,11 @@ def test_a_constant_initial_score_below_the_losses_starves_samples():
 
 
 def test_orderdp_candidates_depend_on_seed_and_epoch():
-    sets = {frozenset(kept(OrderDP(N, explore=0.5, exploit=1.0, seed=seed), epoch)) for seed in range(4) for epoch in range(4)}
+    sets = {
+        frozenset(kept(OrderDP(N, explore=0.5, exploit=1.0, seed=seed), epoch))
+        for seed in range(4)
+        for epoch in range(4)
+    }
     assert len(sets) == 16
 
 

@@ -10,7 +10,16 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from orderdp.pruning import PRUNERS, Indexed, InfoBatch, OrderDP, OrderDPBatches, RandomPruning, StaticSubset, StreamingOrderDP
+from orderdp.pruning import (
+    PRUNERS,
+    Indexed,
+    InfoBatch,
+    OrderDP,
+    OrderDPBatches,
+    RandomPruning,
+    StaticSubset,
+    StreamingOrderDP,
+)
 from orderdp.pruning.scheduled import ScheduledOrderDP
 
 DATA = TensorDataset(torch.arange(40.0))
@@ -32,7 +41,10 @@ def made(name: str) -> object:
 def test_a_loader_without_the_pruner_is_noticed_at_the_first_update(name):
     pruner = made(name)
     index, _ = next(iter(DataLoader(Indexed(DATA), batch_size=10, shuffle=True)))
-    with pytest.raises(RuntimeError, match=r"No epoch of this \w+ has begun.*sampler=pruner.*begin_epoch\(epoch\).*prime\(indices, losses\)"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"No epoch of this \w+ has begun.*sampler=pruner.*begin_epoch\(epoch\).*prime\(indices, losses\)",
+    ):
         pruner.update(index, torch.ones(10))
     pruner.begin_epoch(0)
     pruner.update(index, torch.ones(10))
@@ -59,7 +71,9 @@ def test_an_epoch_without_a_loss_is_warned_of_once(name):
     pruner = made(name)
     loader = DataLoader(Indexed(DATA), sampler=pruner, batch_size=10)
     list(loader)
-    with pytest.warns(UserWarning, match=r"saw no loss in the whole of its last epoch.*pruner\.update\(index, losses\)"):
+    with pytest.warns(
+        UserWarning, match=r"saw no loss in the whole of its last epoch.*pruner\.update\(index, losses\)"
+    ):
         list(loader)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -99,7 +113,9 @@ def test_a_prune_ratio_may_be_given_to_the_constructor(n, ratio):
 
 
 def test_contradicting_shares_are_one_clear_error():
-    with pytest.raises(ValueError, match=r"'prune_ratio' = 0.7 of OrderDP contradicts 'explore' = 0.5 with 'exploit' = 0.6"):
+    with pytest.raises(
+        ValueError, match=r"'prune_ratio' = 0.7 of OrderDP contradicts 'explore' = 0.5 with 'exploit' = 0.6"
+    ):
         OrderDP(100, prune_ratio=0.7, explore=0.5, exploit=0.6)
     with pytest.raises(ValueError, match=r"'batch_size' = 4 or 'prune_ratio' = 0.5, not both"):
         OrderDPBatches(100, batch_size=4, prune_ratio=0.5)

@@ -43,7 +43,9 @@ def test_the_loss_is_a_score_too():
 def test_larger_is_harder_and_nothing_overflows(name):
     right, wrong = torch.tensor([[9e4, -9e4, 0.0]]), torch.tensor([[-9e4, 9e4, 0.0]])
     label = torch.tensor([0])
-    low, high = (SCORES[name](logits, label, F.cross_entropy(logits, label, reduction="none")) for logits in (right, wrong))
+    low, high = (
+        SCORES[name](logits, label, F.cross_entropy(logits, label, reduction="none")) for logits in (right, wrong)
+    )
     assert low.shape == high.shape == (1,) and bool(low < high) and bool(high.isfinite().all())
 
 
@@ -58,7 +60,12 @@ def test_update_ranks_by_the_scores_and_averages_the_losses():
 
 @pytest.mark.parametrize(
     ("losses", "scores"),
-    [(torch.rand(4), torch.rand(3)), (torch.rand(4), torch.tensor(1.0)), (torch.tensor(1.0), torch.rand(4)), (torch.rand(4), [1.0] * 4)],
+    [
+        (torch.rand(4), torch.rand(3)),
+        (torch.rand(4), torch.tensor(1.0)),
+        (torch.tensor(1.0), torch.rand(4)),
+        (torch.rand(4), [1.0] * 4),
+    ],
 )
 def test_scores_and_losses_are_both_per_sample(losses, scores):
     pruner = OrderDP(4)
@@ -76,4 +83,6 @@ def test_schedules_go_from_end_to_end_at_the_mean(name):
     assert all(schedule(p, 0.3, 0.3) == pytest.approx(0.3) for p in (0.0, 0.4, 1.0))
     if name != "constant":
         assert (schedule(0.0, 0.2, 0.8), schedule(1.0, 0.2, 0.8)) == pytest.approx((0.2, 0.8))
-        assert schedule(0.25, 0.2, 0.8) == pytest.approx({"linear": 0.35, "cosine": 0.5 - 0.3 / math.sqrt(2), "step": 0.2}[name])
+        assert schedule(0.25, 0.2, 0.8) == pytest.approx(
+            {"linear": 0.35, "cosine": 0.5 - 0.3 / math.sqrt(2), "step": 0.2}[name]
+        )

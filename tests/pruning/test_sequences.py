@@ -9,7 +9,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from torch.utils.data import DataLoader
 
 import orderdp.pruning
@@ -103,7 +110,9 @@ class Training(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def scores_some_samples(self, data):
-        index = torch.tensor(data.draw(st.lists(st.integers(0, len(self.data) - 1), max_size=6, unique=True)), dtype=torch.int64)
+        index = torch.tensor(
+            data.draw(st.lists(st.integers(0, len(self.data) - 1), max_size=6, unique=True)), dtype=torch.int64
+        )
         self.pruner.prime(index, self.loss(index))
 
     @rule(how=st.sampled_from(["state", "pickle", "deepcopy"]))
@@ -151,7 +160,11 @@ class Training(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=80, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=80,
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 
 

@@ -22,7 +22,9 @@ def train(pool: StreamingOrderDP) -> list[list[int]]:
     """One iteration; batches as samples, with losses that depend on the sample."""
     batches = []
     for numbers, samples in pool:
-        pool.update(numbers, torch.tensor([loss_of(sample) for sample in samples.tolist()], requires_grad=True)).backward()
+        pool.update(
+            numbers, torch.tensor([loss_of(sample) for sample in samples.tolist()], requires_grad=True)
+        ).backward()
         batches.append(samples.tolist())
     return batches
 
@@ -47,7 +49,15 @@ def twin(count: int, pool: int, q: int, fresh: int, explore: float, seed: int = 
 
 @pytest.mark.parametrize(
     ("count", "pool", "q", "fresh", "explore"),
-    [(100, 20, 6, 3, 0.5), (101, 20, 6, 4, 0.5), (7, 20, 6, 3, 0.5), (50, 8, 8, 1, 1.0), (3, 4, 2, 1, 0.5), (0, 4, 2, 1, 0.5), (64, 16, 5, 4, 0.4)],
+    [
+        (100, 20, 6, 3, 0.5),
+        (101, 20, 6, 4, 0.5),
+        (7, 20, 6, 3, 0.5),
+        (50, 8, 8, 1, 1.0),
+        (3, 4, 2, 1, 0.5),
+        (0, 4, 2, 1, 0.5),
+        (64, 16, 5, 4, 0.4),
+    ],
 )
 def test_batches_equal_the_twins(count, pool, q, fresh, explore):
     stream = StreamingOrderDP(range(count), pool=pool, batch_size=q, fresh=fresh, explore=explore)
@@ -124,7 +134,12 @@ class Numbers(IterableDataset):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_stream_may_be_a_loader_of_dicts(workers):
     before = torch.get_rng_state().tolist(), random.getstate(), repr(np.random.get_state())
-    pool = StreamingOrderDP(DataLoader(Numbers(), batch_size=None, num_workers=workers, generator=torch.Generator()), pool=8, batch_size=4, fresh=2)
+    pool = StreamingOrderDP(
+        DataLoader(Numbers(), batch_size=None, num_workers=workers, generator=torch.Generator()),
+        pool=8,
+        batch_size=4,
+        fresh=2,
+    )
     seen = set()
     for numbers, batch in pool:
         assert batch["x"].squeeze(1).tolist() == batch["y"].tolist() == numbers.tolist()
@@ -139,7 +154,10 @@ def test_the_stream_may_be_a_loader_of_dicts(workers):
     [
         ({"pool": 0}, "'pool' of StreamingOrderDP must be an integer of at least 1. Got 0."),
         ({"fresh": 64}, "'fresh' of StreamingOrderDP must be below 'batch_size' = 64. Got 64."),
-        ({"pool": 100}, "q > s: 'batch_size' = 64 exceeds the 50 candidates that 'explore' = 0.5 draws from 'pool' = 100"),
+        (
+            {"pool": 100},
+            "q > s: 'batch_size' = 64 exceeds the 50 candidates that 'explore' = 0.5 draws from 'pool' = 100",
+        ),
         ({"explore": 0}, r"'explore' of StreamingOrderDP must be in \(0, 1\]. Got 0."),
         ({"seed": -1}, "'seed' of StreamingOrderDP"),
     ],

@@ -121,7 +121,8 @@ def weights(pruner: OrderDP) -> np.ndarray:
 def refuted(counts: np.ndarray, trials: int, gamma: np.ndarray, alarm: float = 1e-6) -> bool:
     """Whether counts of selections are improbable under the probabilities gamma.
 
-    The epochs are independent, so a rank's count is binomial; two tails of n ranks share the probability of a false alarm, at most `alarm`.
+    The epochs are independent, so a rank's count is binomial; two tails of n ranks share the probability of a false
+    alarm, at most `alarm`.
     """
     gamma = np.clip(gamma, 0, 1)
     tail = np.minimum(binom.cdf(counts, trials, gamma), binom.sf(counts - 1, trials, gamma))
@@ -193,7 +194,10 @@ def test_the_paper_is_the_default():
         ({"hardest": 1.5}, r"'hardest' of OrderDP must be in \[0, 1\]. Got 1.5"),
         ({"hardest": None}, "'hardest' of OrderDP"),
         ({"trim": 1.0}, r"'trim' of OrderDP must be in \[0, 1\)"),
-        ({"trim": 0.5}, r"'trim' = 0.5 leaves 25 of its 50 candidates, fewer than the 30 .* Lower 'trim' to at most 0.4"),
+        (
+            {"trim": 0.5},
+            r"'trim' = 0.5 leaves 25 of its 50 candidates, fewer than the 30 .* Lower 'trim' to at most 0.4",
+        ),
         ({"trim": 0.1, "initial_score": 3.0}, "needs an infinite 'initial_score': 3 could be"),
         ({"smoothing": 0.0}, r"'smoothing' of OrderDP must be in \(0, 1\]"),
     ],
@@ -206,10 +210,16 @@ def test_bad_variants_are_named(options, says):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"schedule": "lineal"}, "Unknown 'schedule' 'lineal' of ScheduledOrderDP. Known: constant, linear, cosine, step"),
+        (
+            {"schedule": "lineal"},
+            "Unknown 'schedule' 'lineal' of ScheduledOrderDP. Known: constant, linear, cosine, step",
+        ),
         ({"rise": 0.2}, "'rise' needs 'epochs'"),
         ({"rise": 1.2, "epochs": 4}, r"goes from -0.1 to 1.1. Both ends must be in \(0, 1\)"),
-        ({"rise": 0.4, "epochs": 2, "explore": 0.5}, r"q > s: .* 'explore' = 0.5 .* the 60 samples that epoch 0 keeps. .* at least 0.6"),
+        (
+            {"rise": 0.4, "epochs": 2, "explore": 0.5},
+            r"q > s: .* 'explore' = 0.5 .* the 60 samples that epoch 0 keeps. .* at least 0.6",
+        ),
         ({"epochs": 0}, "'epochs' of ScheduledOrderDP must be an integer of at least 1"),
     ],
 )

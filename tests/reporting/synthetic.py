@@ -20,7 +20,16 @@ from orderdp.training.run import COLUMNS
 from tests.reporting import worlds
 
 # Accuracy that a method loses at a prune ratio of 1, in points.
-LOSS = {"full": 0.0, "random": 6.0, "epsilon_greedy": 5.0, "ucb": 4.5, "infobatch": 3.0, "orderdp": 2.0, "orderdp_scheduled": 2.5, "static": 9.0}
+LOSS = {
+    "full": 0.0,
+    "random": 6.0,
+    "epsilon_greedy": 5.0,
+    "ucb": 4.5,
+    "infobatch": 3.0,
+    "orderdp": 2.0,
+    "orderdp_scheduled": 2.5,
+    "static": 9.0,
+}
 N = 600
 ROOT = Path(__file__).parents[2]
 
@@ -101,7 +110,12 @@ def tiny_grid(folder: Path, params: dict[str, Any] | None = None) -> Grid:
 
 
 def write_runs(
-    grid: Grid, runs: Path, *, missing: Callable[[Cell], bool] = lambda cell: False, diverged: Collection[str] = (), n: int = N
+    grid: Grid,
+    runs: Path,
+    *,
+    missing: Callable[[Cell], bool] = lambda cell: False,
+    diverged: Collection[str] = (),
+    n: int = N,
 ) -> None:
     """Writes every cell of the grid.
 
@@ -150,13 +164,16 @@ def write_diagnosis(diagnosis: Diagnosis, runs: Path) -> None:
     rng = np.random.default_rng(list(cell.name.encode()))
     epochs = cell.spec.recipe.epochs
     rows = [
-        dict.fromkeys(DIAGNOSTICS, 0.1) | {"epoch": epoch, "progress": (epoch - 1) / epochs, "cosine": rng.uniform(0.6, 0.9)}
+        dict.fromkeys(DIAGNOSTICS, 0.1)
+        | {"epoch": epoch, "progress": (epoch - 1) / epochs, "cosine": rng.uniform(0.6, 0.9)}
         for epoch in (*checkpoint_epochs(cell.spec), epochs + 1)
     ]
     profile = {f"kept_by_{by}": rng.random((len(rows), 10)) for by in ("loss", "label")}
     (folder / "spec.json").write_text(json.dumps(diagnosis.record(), indent=1))
     (folder / "diagnostics.csv").write_text(as_csv(DIAGNOSTICS, rows))
-    np.savez_compressed(folder / "profile.npz", epochs=np.array([row["epoch"] for row in rows], dtype=np.int32), **profile)
+    np.savez_compressed(
+        folder / "profile.npz", epochs=np.array([row["epoch"] for row in rows], dtype=np.int32), **profile
+    )
     (folder / "summary.json").write_text(json.dumps({"diagnosis": diagnosis.name, "status": "finished"}))
 
 
@@ -170,7 +187,9 @@ def write_study(study: Study, runs: Path) -> None:
     (folder / "summary.json").write_text(json.dumps({"study": study.name, "status": "finished"}))
 
 
-def simulate(cell: Cell, n: int, stop: int | None, shift: float) -> tuple[list[dict[str, Any]], np.ndarray, dict[int, np.ndarray]]:
+def simulate(
+    cell: Cell, n: int, stop: int | None, shift: float
+) -> tuple[list[dict[str, Any]], np.ndarray, dict[int, np.ndarray]]:
     """History rows, usage (n,) int32, and kept indices of the last epoch."""
     spec = cell.spec
     options, epochs, batch = spec.method.options, spec.recipe.epochs, spec.recipe.batch_size
@@ -179,7 +198,9 @@ def simulate(cell: Cell, n: int, stop: int | None, shift: float) -> tuple[list[d
     # A stream per run, as bytes of its name: no two alike, always the same.
     rng = np.random.default_rng(list(cell.name.encode()))
     shared = np.random.default_rng(spec.seed)
-    trained = epochs if spec.recipe.match_steps_at is None else max(1, math.ceil(epochs * (1 - spec.recipe.match_steps_at)))
+    trained = (
+        epochs if spec.recipe.match_steps_at is None else max(1, math.ceil(epochs * (1 - spec.recipe.match_steps_at)))
+    )
     final = 98.0 + 0.4 * shared.standard_normal() - LOSS[spec.method.name] * realised**3 + 0.15 * rng.standard_normal()
     explore = options.get("explore")
     if isinstance(explore, float | int):

@@ -9,7 +9,17 @@ import pandas as pd
 import pytest
 
 from orderdp.grid import load
-from orderdp.reporting.claims import CLAIMS, COLUMNS, FIELDS, STABLE, UNCHECKED, decide, evaluate, load_claims, stability
+from orderdp.reporting.claims import (
+    CLAIMS,
+    COLUMNS,
+    FIELDS,
+    STABLE,
+    UNCHECKED,
+    decide,
+    evaluate,
+    load_claims,
+    stability,
+)
 from orderdp.reporting.evidence import CONTRADICTED, INCONCLUSIVE, NOT_RUN, STATISTICS, SUPPORTED
 from orderdp.reporting.files import write_csv
 from orderdp.reporting.paper import ITEMS
@@ -43,7 +53,11 @@ def table(good):
 def decided_by_runs(grid):
     """Claims that this scale has runs, or a study, for."""
     of_runs = {name for name, experiment in grid.experiments.items() if experiment.rows} | {"theory"}
-    return [claim for claim in load_claims() if of_runs & set(claim.experiments) and claim.id != "dynamic-random-above-static"]
+    return [
+        claim
+        for claim in load_claims()
+        if of_runs & set(claim.experiments) and claim.id != "dynamic-random-above-static"
+    ]
 
 
 # ---- the file
@@ -70,7 +84,9 @@ def test_experiments_are_known(grid):
 
 def test_topics_stand_together():
     topics = [claim.topic for claim in load_claims()]
-    assert len([topic for index, topic in enumerate(topics) if index == 0 or topic != topics[index - 1]]) == len(set(topics))
+    assert len([topic for index, topic in enumerate(topics) if index == 0 or topic != topics[index - 1]]) == len(
+        set(topics)
+    )
 
 
 ROW = ["an-id", "Topic", "1", "A statement.", "table2", "A rule.", "higher", "{rivals: [ucb]}"]
@@ -122,7 +138,9 @@ def test_too_few_seeds_never_decide(grid, good, bad, seeds):
         few = dict(frames)
         for name in ("results", "histories"):
             few[name] = frames[name][frames[name]["seed"] < seeds]
-        few["study"] = {key: part[part["seed"] < seeds] if "seed" in part else part for key, part in frames["study"].items()}
+        few["study"] = {
+            key: part[part["seed"] < seeds] if "seed" in part else part for key, part in frames["study"].items()
+        }
         for claim in decided_by_runs(grid):
             if not claim.id.startswith("thm1"):  # a mean over thousands of draws at one point
                 finding = decide(claim, few)
@@ -131,7 +149,9 @@ def test_too_few_seeds_never_decide(grid, good, bad, seeds):
 
 def test_one_missing_run_leaves_a_claim_undecided(good):
     results = good["results"].copy()
-    run = results.index[(results["experiment"] == "table2") & (results["method"] == "ucb") & (results["prune_ratio"] == 0.3)][0]
+    run = results.index[
+        (results["experiment"] == "table2") & (results["method"] == "ucb") & (results["prune_ratio"] == 0.3)
+    ][0]
     results.loc[results["cell"] == results.loc[run, "cell"], "status"] = "not run"
     table = evaluate(good | {"results": results}, without_seeds=False).set_index("id")
     assert table.loc["best-at-30", ["verdict", "reason"]].tolist() == [NOT_RUN, "1 of 25 runs are missing"]
@@ -144,21 +164,34 @@ def test_diverged_runs_are_named(good):
     results.loc[chosen & results["method"].isin(["ucb"]), "status"] = "diverged"
     table = evaluate(good | {"results": results}, without_seeds=False).set_index("id")
     (cell,) = results.loc[chosen & (results["method"] == "ucb"), "cell"]
-    assert f"diverged: {cell}" in table.loc["final-above-all", "reason"] and table.loc["final-above-all", "verdict"] == SUPPORTED
+    assert (
+        f"diverged: {cell}" in table.loc["final-above-all", "reason"]
+        and table.loc["final-above-all", "verdict"] == SUPPORTED
+    )
     results.loc[chosen & (results["method"] == "orderdp"), "status"] = "diverged"
     table = evaluate(good | {"results": results}, without_seeds=False).set_index("id")
-    assert table.loc["final-above-all", "verdict"] == INCONCLUSIVE and "1 of orderdp diverged" in table.loc["final-above-all", "reason"]
+    assert (
+        table.loc["final-above-all", "verdict"] == INCONCLUSIVE
+        and "1 of orderdp diverged" in table.loc["final-above-all", "reason"]
+    )
 
 
 def test_what_the_scale_does_not_ask_for_is_not_run(good):
     results = good["results"]
     rows = evaluate(good | {"results": results[results["experiment"] != "table3"]}, without_seeds=False).set_index("id")
-    assert rows.loc["imagenet-fastest", ["verdict", "reason"]].tolist() == [NOT_RUN, "this scale asks for no runs of table3"]
+    assert rows.loc["imagenet-fastest", ["verdict", "reason"]].tolist() == [
+        NOT_RUN,
+        "this scale asks for no runs of table3",
+    ]
     assert rows.loc[rows["experiments"].str.contains("table3"), "verdict"].eq(NOT_RUN).all()
 
 
 def test_nothing_run_decides_only_what_is_computed(good):
-    empty = good | {"results": good["results"].assign(status="not run"), "histories": good["histories"].iloc[:0], "study": {}}
+    empty = good | {
+        "results": good["results"].assign(status="not run"),
+        "histories": good["histories"].iloc[:0],
+        "study": {},
+    }
     table = evaluate(empty, without_seeds=False)
     assert set(table[table["verdict"] != NOT_RUN]["decided_from"]) == {"computed"}
     assert table[table["verdict"] == NOT_RUN]["reason"].str.len().gt(0).all()
@@ -167,7 +200,16 @@ def test_nothing_run_decides_only_what_is_computed(good):
 def test_the_papers_errors_are_found(table):
     verdicts = table.set_index("id")["verdict"]
     assert set(
-        verdicts[["cs-vanishes", "beta-as-printed", "every-sample-has-a-chance", "never-q-over-n", "constant-memory", "toy-orderdp"]]
+        verdicts[
+            [
+                "cs-vanishes",
+                "beta-as-printed",
+                "every-sample-has-a-chance",
+                "never-q-over-n",
+                "constant-memory",
+                "toy-orderdp",
+            ]
+        ]
     ) == {CONTRADICTED}
     assert set(verdicts[["weights-sum-to-q", "beta-as-proved", "distance-vanishes", "toy-infobatch"]]) == {SUPPORTED}
 
@@ -208,7 +250,11 @@ def test_html_is_balanced_and_has_every_claim(table):
     tags, text = Tags(), scorecard_html(table)
     tags.feed(text)
     assert tags.open == [] and tags.ids == ["claims", *(f"claim-{name}" for name in table["id"])]
-    assert "8 x 8 &lt; 100 &amp; more" in text and "C<sub>s</sub>" in text and "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", text)
+    assert (
+        "8 x 8 &lt; 100 &amp; more" in text
+        and "C<sub>s</sub>" in text
+        and "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", text)
+    )
     assert "never claims to confirm a number measured on CIFAR" in text
     for verdict, count in tally(table).items():
         assert f'<li class="{verdict.replace(" ", "-")}"><b>{count}</b>' in text
@@ -263,7 +309,12 @@ def test_a_verdict_that_hangs_on_one_seed_says_so(good):
     claim = next(claim for claim in load_claims() if claim.id == "above-random")
     results = good["results"].copy()
     assert stability(claim, good, decide(claim, good)) == STABLE
-    odd = (results["experiment"] == "table2") & (results["method"] == "orderdp") & (results["seed"] == 3) & (results["prune_ratio"] == 0.5)
+    odd = (
+        (results["experiment"] == "table2")
+        & (results["method"] == "orderdp")
+        & (results["seed"] == 3)
+        & (results["prune_ratio"] == 0.5)
+    )
     results.loc[results["cell"].isin(set(results.loc[odd, "cell"])), "test_accuracy"] -= 20
     shaken = good | {"results": results}
     finding = decide(claim, shaken)

@@ -24,7 +24,10 @@ def test_figure5_nears_its_limit(settings):
     distances = []
     for n in settings["figures5_8"]["figure5"]["n"]:
         curve = data[data["n"] == n]
-        near = [abs(weight - limit.iloc[round(rank * 500)]) for rank, weight in zip(curve["relative_rank"], curve["weight"], strict=True)]
+        near = [
+            abs(weight - limit.iloc[round(rank * 500)])
+            for rank, weight in zip(curve["relative_rank"], curve["weight"], strict=True)
+        ]
         distances.append(max(near))
     assert distances == sorted(distances, reverse=True) and distances[0] > 3 * distances[-1]
 
@@ -32,7 +35,9 @@ def test_figure5_nears_its_limit(settings):
 def test_weights_of_the_figures_are_enumerated_ones():
     data = ranks.figure7({"figure7": {"n": 7, "s": 4, "q": [1, 2]}})
     for q, part in data.groupby("q"):
-        assert part["weight"].tolist() == pytest.approx([float(p) / q for p in enumerated_weights(7, 4)[int(q), int(q)]])
+        assert part["weight"].tolist() == pytest.approx(
+            [float(p) / q for p in enumerated_weights(7, 4)[int(q), int(q)]]
+        )
 
 
 def test_figure6_and_8(settings):
@@ -50,7 +55,9 @@ def test_table10_sums_up(settings):
         assert (outcomes["probability"] * outcomes["mean"]).sum() == pytest.approx(expected["mean"])
         assert (outcomes["probability"] * outcomes["prune_ratio"]).sum() == pytest.approx(expected["prune_ratio"])
     expected = table[table["kept"] == "expected"].set_index("method")
-    assert expected.loc["infobatch", "per_sample"] == pytest.approx(3) and expected.loc["infobatch", "published"] == 4.336
+    assert (
+        expected.loc["infobatch", "per_sample"] == pytest.approx(3) and expected.loc["infobatch", "published"] == 4.336
+    )
     assert expected.loc["random", "mean"] == pytest.approx(3) and expected.loc["orderdp", "mean"] == pytest.approx(4.26)
 
 

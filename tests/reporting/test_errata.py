@@ -1,4 +1,5 @@
-"""The errata: every number in their sentences is computed, and every computed number is that of enumeration or of hand."""
+"""The errata: every number in their sentences is computed, and every computed number is that of enumeration or of
+hand."""
 
 import csv
 import math
@@ -16,7 +17,9 @@ from tests.reporting.synthetic import ROOT
 
 def exact_head(n, s, q):
     """Sum of gamma_j over j <= s, in exact fractions (Eq. 3)."""
-    terms = (math.comb(j - 1, r - 1) * math.comb(n - j, s - r) for j in range(1, s + 1) for r in range(1, min(q, j) + 1))
+    terms = (
+        math.comb(j - 1, r - 1) * math.comb(n - j, s - r) for j in range(1, s + 1) for r in range(1, min(q, j) + 1)
+    )
     return Fraction(sum(terms), math.comb(n, s))
 
 
@@ -43,7 +46,10 @@ def test_every_row_of_the_errata_resolves(settings):
         ("sum_of_weights", {"total": 6}),
         ("induction_base", {"printed": 5, "right": 1}),
         # Nearly 2 and 5/3: ranks beyond s still have a little weight.
-        ("batch_weights", {"at_first": 2 * exact_head(200, 100, 30) / 30, "at_second": 2 * exact_head(200, 100, 60) / 60}),
+        (
+            "batch_weights",
+            {"at_first": 2 * exact_head(200, 100, 30) / 30, "at_second": 2 * exact_head(200, 100, 60) / 60},
+        ),
         ("squared_gap", {"gap": 7 / 3, "square": 49 / 9}),
         ("gap_near_equality", {"least": 1.0, "equal": 0.0}),
         ("missing_factor", {"printed": 0.2, "right": 0.1}),
@@ -61,7 +67,10 @@ def test_every_row_of_the_errata_resolves(settings):
         ("wrong_gaps", {"count": 7}),
         ("jaccard_order", {"ratio": 70, "infobatch": 0.593, "ours": 0.552}),
         ("jaccard_bold", {"ratio": 40, "bold": 0.583, "higher": 0.645}),
-        ("jaccard_ceiling", {"most": 1 / 3, "above": 6, "count": 6, "needs": 1.408 / 1.704, "other_needs": 1.534 / 1.767}),
+        (
+            "jaccard_ceiling",
+            {"most": 1 / 3, "above": 6, "count": 6, "needs": 1.408 / 1.704, "other_needs": 1.534 / 1.767},
+        ),
         ("repeated_norms", {"count": 4, "phases": 5}),
         ("full_deviation", {"accuracy": 76.4, "three": 0.2, "four": 0.1}),
         ("savings", {"least": 27.3, "most": 42.6, "most_by_optimizer": 42.6, "count": 3, "of": 6, "imagenet": 39.8}),
@@ -108,7 +117,10 @@ def test_errata_have_the_settings_of_the_grid(settings):
 
 def test_what_claims_say_of_the_papers_own_numbers(settings):
     claims = {claim.id: claim for claim in load_claims()}
-    computed = {name: corrections.CORRECTIONS[name](settings["errata"]) for name in ("imagenet_time", "savings", "harder_sets", "method_count")}
+    computed = {
+        name: corrections.CORRECTIONS[name](settings["errata"])
+        for name in ("imagenet_time", "savings", "harder_sets", "method_count")
+    }
     assert "The paper's own table has three methods faster" in claims["imagenet-fastest"].rule
     assert len(computed["imagenet_time"]["who"].split(", ")) == 3
     assert "prints more than 40 % in three of six places" in claims["saves-40-percent"].rule
@@ -121,7 +133,11 @@ def test_what_claims_say_of_the_papers_own_numbers(settings):
 
 
 def test_every_claim_against_infobatch_says_against_which():
-    against = [claim for claim in load_claims() if "infobatch" in str(claim.arguments) and claim.topic != "Toy example, by enumeration"]
+    against = [
+        claim
+        for claim in load_claims()
+        if "infobatch" in str(claim.arguments) and claim.topic != "Toy example, by enumeration"
+    ]
     assert len(against) > 30
     for claim in against:
         annealed = "infobatch_annealed" in str(claim.arguments)

@@ -22,7 +22,9 @@ def test_mean_has_the_t_interval():
     estimate = intervals.mean(VALUES)
     n, center, deviation = 5, sum(VALUES) / 5, math.sqrt(sum((v - 0.44) ** 2 for v in VALUES) / 4)
     reach = 2.7764451 * deviation / math.sqrt(n)  # the t quantile with 4 degrees of freedom, from a table
-    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((center, center - reach, center + reach), rel=1e-7)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
+        (center, center - reach, center + reach), rel=1e-7
+    )
     assert estimate.p(0.1) == pytest.approx(stats.ttest_1samp(VALUES, 0.1).pvalue)
     assert estimate.p(estimate.low) == pytest.approx(0.05) == estimate.p(estimate.high)
 
@@ -31,7 +33,9 @@ def test_geometric_mean_is_the_mean_of_logarithms():
     ratios = [0.5, 0.7, 0.4]
     low, high = stats.t.interval(0.95, 2, *(lambda x: (np.mean(x), stats.sem(x)))(np.log(ratios)))
     estimate = intervals.geometric_mean(ratios)
-    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(((0.5 * 0.7 * 0.4) ** (1 / 3), math.exp(low), math.exp(high)))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(
+        ((0.5 * 0.7 * 0.4) ** (1 / 3), math.exp(low), math.exp(high))
+    )
     assert estimate.p(1.0) == pytest.approx(stats.ttest_1samp(np.log(ratios), 0).pvalue)
 
 
@@ -62,7 +66,10 @@ def test_spread_ratio_is_the_test_of_pitman_and_morgan():
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 7), (3, 10), (5, 5)])
 def test_share_is_clopper_and_pearsons(successes, trials):
-    estimate, twin = intervals.share(successes, trials), stats.binomtest(successes, trials).proportion_ci(method="exact")
+    estimate, twin = (
+        intervals.share(successes, trials),
+        stats.binomtest(successes, trials).proportion_ci(method="exact"),
+    )
     assert (estimate.low, estimate.high) == pytest.approx((twin.low, twin.high))
 
 
@@ -137,12 +144,19 @@ def test_equivalence_takes_two_one_sided_tests():
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_fewer_than_three_seeds_decide_nothing(count):
     few = [intervals.mean([5.0, 5.0][:count])]
-    for finding in (beyond(few, CONTEXT), beyond(few, CONTEXT, side=-1), inside(few, CONTEXT, 4, 6), inside(few, CONTEXT, 0, 1)):
+    for finding in (
+        beyond(few, CONTEXT),
+        beyond(few, CONTEXT, side=-1),
+        inside(few, CONTEXT, 4, 6),
+        inside(few, CONTEXT, 0, 1),
+    ):
         assert finding.verdict == INCONCLUSIVE and finding.reason.startswith(f"too few seeds: {count}")
 
 
 def test_diverged_runs_are_named_and_cannot_help_their_method():
-    runs = pd.DataFrame([run("orderdp", 0.3, 0, 90.0) | {"cell": "a"}, run("ucb", 0.3, 0, 90.0, status="diverged") | {"cell": "b"}])
+    runs = pd.DataFrame(
+        [run("orderdp", 0.3, 0, 90.0) | {"cell": "a"}, run("ucb", 0.3, 0, 90.0, status="diverged") | {"cell": "b"}]
+    )
     rival = beyond([shifted(2)], Context("number", runs=runs, favours="orderdp"))
     assert (rival.verdict, rival.reason) == (SUPPORTED, "diverged: b")
     own = beyond([shifted(2)], Context("number", runs=runs, favours="ucb"))
@@ -177,7 +191,11 @@ def run(method, ratio, seed, accuracy, time=10.0, realised=None, explore=0.5, st
 
 
 def frames(*rows, histories=None, **more):
-    return {"results": pd.DataFrame(list(rows)), "histories": pd.DataFrame() if histories is None else histories, **more}
+    return {
+        "results": pd.DataFrame(list(rows)),
+        "histories": pd.DataFrame() if histories is None else histories,
+        **more,
+    }
 
 
 NAN = float("nan")
@@ -206,8 +224,15 @@ def test_missing_runs_are_counted_and_absent_methods_named():
 def test_the_lead_is_read_off_at_the_rivals_realised_ratio():
     rows = []
     for seed in range(3):
-        rows += [run("full", NAN, seed, 96.0 + seed), run("orderdp", 0.2, seed, 94.0 + seed), run("orderdp", 0.6, seed, 86.0 + seed)]
-        rows += [run("infobatch", 0.2, seed, 94.5 + seed, realised=0.1), run("infobatch", 0.6, seed, 89.0 + seed, realised=0.4)]
+        rows += [
+            run("full", NAN, seed, 96.0 + seed),
+            run("orderdp", 0.2, seed, 94.0 + seed),
+            run("orderdp", 0.6, seed, 86.0 + seed),
+        ]
+        rows += [
+            run("infobatch", 0.2, seed, 94.5 + seed, realised=0.1),
+            run("infobatch", 0.6, seed, 89.0 + seed, realised=0.4),
+        ]
         rows += [run("infobatch", 0.9, seed, 80.0 + seed, realised=0.405)]  # no other ratio than the one before
     finding = accuracy.higher_at_same_budget(frames(*rows), rival="infobatch")
     # These accuracies have steps of 0.5: 4.3027 * 0.5 * sqrt(1.5 / 12) / sqrt(3) = 0.44, though the seeds agree.
@@ -226,7 +251,11 @@ def test_the_lead_is_read_off_at_the_rivals_realised_ratio():
 def test_loss_against_time_and_its_growth():
     rows = []
     for seed in range(3):
-        rows += [run("full", NAN, seed, 90.0, 10.0), run("orderdp", 0.7, seed, 81.0, 4.0), run("orderdp", 0.9, seed, 61.0)]
+        rows += [
+            run("full", NAN, seed, 90.0, 10.0),
+            run("orderdp", 0.7, seed, 81.0, 4.0),
+            run("orderdp", 0.9, seed, 61.0),
+        ]
     assert accuracy.slower_than_time(frames(*rows), ratio=0.7).value == pytest.approx(60 - 10)
     # 20 points over 20 % beyond, 9 points over 70 % before.
     assert accuracy.loss_steepens(frames(*rows), knee=0.7, end=0.9).value == pytest.approx(10 - 9 / 7)
@@ -234,12 +263,17 @@ def test_loss_against_time_and_its_growth():
 
 def test_time_to_a_common_accuracy_on_straight_lines():
     def course(cell, accuracies, times):
-        return pd.DataFrame({"cell": cell, "epoch": range(1, len(times) + 1), "test_accuracy": accuracies, "time_s": times})
+        return pd.DataFrame(
+            {"cell": cell, "epoch": range(1, len(times) + 1), "test_accuracy": accuracies, "time_s": times}
+        )
 
     rows, histories = [], []
     for seed in range(3):
         rows += [run("orderdp", 0.4, seed, 90.0), run("random", 0.4, seed, 80.0)]
-        histories += [course(rows[-2]["cell"], [60.0, 90.0], [2.0, 4.0]), course(rows[-1]["cell"], [70.0, 75.0, 80.0], [3.0, 6.0, 9.0])]
+        histories += [
+            course(rows[-2]["cell"], [60.0, 90.0], [2.0, 4.0]),
+            course(rows[-1]["cell"], [70.0, 75.0, 80.0], [3.0, 6.0, 9.0]),
+        ]
     finding = budget.time_to_accuracy(frames(*rows, histories=pd.concat(histories)), rivals=["random"], ratio=0.4)
     # The target is 80: OrderDP crosses it two thirds of the way from 2 s to 4 s, random pruning after 9 s.
     assert finding.value == pytest.approx((2 + 4 / 3) / 9)
@@ -270,7 +304,9 @@ def norms(cell, raw, normalised):
 def test_raw_and_normalised_norms_are_kept_apart():
     rows = [run("full", NAN, s, 90.0) for s in range(3)] + [run("infobatch", 0.7, s, 90.0) for s in range(3)]
     histories = [
-        norms(r["cell"], [4.0, 3, 2, 1], [4.0, 3, 2, 1]) if r["method"] == "full" else norms(r["cell"], [8.0, 6, 4, 2], [4.0, 3, 2, 1])
+        norms(r["cell"], [4.0, 3, 2, 1], [4.0, 3, 2, 1])
+        if r["method"] == "full"
+        else norms(r["cell"], [8.0, 6, 4, 2], [4.0, 3, 2, 1])
         for r in rows
     ]
     frame = frames(*rows, histories=pd.concat(histories))
@@ -278,21 +314,30 @@ def test_raw_and_normalised_norms_are_kept_apart():
     assert dynamics.norm_ratio(frame, ours="infobatch", than="full", norm="normalised").verdict == INCONCLUSIVE
     assert dynamics.rolling_ratio(frame, ours="infobatch", than="full", norm="raw").value == pytest.approx(2.0)
     assert dynamics.rolling_ratio(frame, ours="infobatch", than="full", norm="normalised").value == pytest.approx(1.0)
-    # Over the steps of the third and fourth epochs, the mean and the spread follow by hand: 4, 4, 2, 2 with variances 4 and 1.
+    # Over the steps of the third and fourth epochs, the mean and the spread follow by hand: 4, 4, 2, 2 with variances 4
+    # and 1.
     finding = dynamics.oscillation_ratio(frame, ours="infobatch", than="full", start=0.5, end=1.0, relative=False)
     assert finding.value == pytest.approx(math.sqrt((4 + 1) / 2 + 1.0) / math.sqrt((4 + 1) / 2 + 0.25))
     assert dynamics.norm_accuracy(frame, threshold=-0.7).value == pytest.approx(-1.0)
 
 
-@pytest.mark.parametrize("broken", [{"status": "diverged"}, {"test_accuracy": 44.0}], ids=["diverged", "below half of the full data"])
+@pytest.mark.parametrize(
+    "broken", [{"status": "diverged"}, {"test_accuracy": 44.0}], ids=["diverged", "below half of the full data"]
+)
 def test_a_run_that_fails_is_one_too_many(broken):
-    # Two runs of each of ten seeds are not twenty independent ones: 0 of 10 leaves up to 30.8 %, 0 of 20 would leave 16.8 %.
-    rows = [run("full", NAN, s, 90.0) for s in range(10)] + [run("orderdp", r, s, 90.0) for r in (0.3, 0.7) for s in range(10)]
+    # Two runs of each of ten seeds are not twenty independent ones: 0 of 10 leaves up to 30.8 %, 0 of 20 would leave
+    # 16.8 %.
+    rows = [run("full", NAN, s, 90.0) for s in range(10)] + [
+        run("orderdp", r, s, 90.0) for r in (0.3, 0.7) for s in range(10)
+    ]
     finding = dynamics.fails(frames(*rows), of=["orderdp"], never=True)
     assert (finding.verdict, round(finding.high, 1)) == (SUPPORTED, 30.8)
     assert dynamics.fails(frames(*rows), of=["orderdp"], never=False).verdict == CONTRADICTED
     for seeds in (2, 9):
-        assert dynamics.fails(frames(*[r for r in rows if r["seed"] < seeds]), of=["orderdp"], never=True).verdict == INCONCLUSIVE
+        assert (
+            dynamics.fails(frames(*[r for r in rows if r["seed"] < seeds]), of=["orderdp"], never=True).verdict
+            == INCONCLUSIVE
+        )
     rows[-1] |= broken
     finding = dynamics.fails(frames(*rows), of=["orderdp"], never=True)
     assert (finding.verdict, "failed: 1 of ORDERDP at 70 %" in finding.reason) == (CONTRADICTED, True)
@@ -323,11 +368,23 @@ def test_phases_of_similarity_and_of_the_cosine():
         for r in rows
     ])  # fmt: skip
     finding = sets.jaccard_higher(frames(*rows, histories=histories), rival="infobatch", ratio=0.4)
-    assert [line.split(":")[0] for line in finding.comparisons] == ["0–20 %", "20–40 %", "40–60 %", "60–80 %", "80–100 %", "last epoch"]
+    assert [line.split(":")[0] for line in finding.comparisons] == [
+        "0–20 %",
+        "20–40 %",
+        "40–60 %",
+        "60–80 %",
+        "80–100 %",
+        "last epoch",
+    ]
     assert finding.comparisons[0].startswith("0–20 %: 0.4 ") and finding.comparisons[4].startswith("80–100 %: 0.025 ")
     taken = pd.DataFrame(
         [
-            {"cell": r["cell"], "epoch": e, "progress": (e - 1) / 10, "cosine": 0.1 * e * (2 if r["method"] == "orderdp" else 1)}
+            {
+                "cell": r["cell"],
+                "epoch": e,
+                "progress": (e - 1) / 10,
+                "cosine": 0.1 * e * (2 if r["method"] == "orderdp" else 1),
+            }
             for r in rows
             for e in (2, 4, 10, 11)
         ]
@@ -376,7 +433,10 @@ def test_counterexamples_by_enumeration():
 def test_proposition_2_by_its_own_sum():
     z = np.linspace(0.0, 1.0, 21)
     twin = [
-        sum(v ** (k - 1) * (1 - v) ** (7 - k) * math.factorial(7) / math.factorial(k - 1) / math.factorial(7 - k) for k in range(1, 4))
+        sum(
+            v ** (k - 1) * (1 - v) ** (7 - k) * math.factorial(7) / math.factorial(k - 1) / math.factorial(7 - k)
+            for k in range(1, 4)
+        )
         for v in z
     ]
     assert computed.printed_limit(z, 7, 3) == pytest.approx(np.array(twin), abs=1e-9)
@@ -433,7 +493,9 @@ def test_the_study_places_the_update_between_two_gradients():
     }
     frame = {"study": {"unbiasedness": pd.DataFrame([row])}}
     finding = studied.unbiased(frame, scores="fresh", margin=0.1)
-    assert (finding.value, finding.low, finding.high) == pytest.approx((0.9, 0.88, 0.92)) and finding.verdict == INCONCLUSIVE
+    assert (finding.value, finding.low, finding.high) == pytest.approx(
+        (0.9, 0.88, 0.92)
+    ) and finding.verdict == INCONCLUSIVE
     assert studied.unbiased(frame, scores="fresh", margin=0.2).verdict == SUPPORTED
     assert studied.unbiased(frame, scores="fresh", margin=0.05).verdict == CONTRADICTED
     with pytest.raises(NotRun, match="stale"):
@@ -441,7 +503,9 @@ def test_the_study_places_the_update_between_two_gradients():
 
 
 def test_one_run_of_theorem_4_decides_nothing():
-    table = pd.DataFrame({"seed": 0, "step": [1, 2], "left": [0.0, 0.0], "right": [3.0, 2.0], "optimization_bound": [1.0, 1.0]})
+    table = pd.DataFrame(
+        {"seed": 0, "step": [1, 2], "left": [0.0, 0.0], "right": [3.0, 2.0], "optimization_bound": [1.0, 1.0]}
+    )
     finding = studied.generalization_holds({"study": {"generalization": table}})
     assert (finding.value, finding.verdict, finding.decided_from) == (2.0, INCONCLUSIVE, "1 run")
 

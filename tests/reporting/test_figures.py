@@ -22,8 +22,12 @@ def epochs(method, seed, accuracy, norm):
 
 
 def test_figure1_averages_r_over_runs():
-    results = pd.DataFrame([run("orderdp", 0.7, 0, 1), run("orderdp", 0.7, 1, 1), run("orderdp", 0.7, 2, 1, status="diverged")])
-    histories = pd.concat([epochs("orderdp", 0, [1, 2, 3, 4], [4, 3, 2, 1]), epochs("orderdp", 1, [1, 2, 3, 4], [1, 2, 2, 1])])
+    results = pd.DataFrame(
+        [run("orderdp", 0.7, 0, 1), run("orderdp", 0.7, 1, 1), run("orderdp", 0.7, 2, 1, status="diverged")]
+    )
+    histories = pd.concat(
+        [epochs("orderdp", 0, [1, 2, 3, 4], [4, 3, 2, 1]), epochs("orderdp", 1, [1, 2, 3, 4], [1, 2, 2, 1])]
+    )
     data = curves.figure1(results, histories)
     r = data.drop_duplicates("seed").set_index("seed")["pearson_r"]
     assert r[0] == pytest.approx(-1.0) and r[1] == pytest.approx(0.0)
@@ -36,7 +40,10 @@ def test_figure1_averages_r_over_runs():
 def test_figure3_marks_the_lossless_ratio():
     rows = [run("full", None, seed, 95.0, 30.0, realised=0.0) for seed in range(2)]
     for ratio, realised, accuracy in ((0.3, 0.28, 95.0), (0.5, 0.47, 94.92), (0.7, 0.61, 94.5)):
-        rows += [run("infobatch", ratio, seed, accuracy + delta, 5.0, realised=realised) for seed, delta in enumerate((-0.5, 0.5))]
+        rows += [
+            run("infobatch", ratio, seed, accuracy + delta, 5.0, realised=realised)
+            for seed, delta in enumerate((-0.5, 0.5))
+        ]
     data = tradeoffs.figure3(pd.DataFrame(rows).assign(panel="", explore=np.nan))
     assert data[data["lossless"]]["realised_prune_ratio"].tolist() == [0.47]
     point = data[data["prune_ratio"] == 0.5].iloc[0]
@@ -89,7 +96,9 @@ def test_figures_of_one_ratio_each_show_every_ratio_of_the_grid_once(ratios):
         figure = usage.draw_usage(data, "")
         assert len(figure.axes) == max(1, data["prune_ratio"].nunique())
     results = pd.DataFrame([run("full", None, 0, 1), *(run("orderdp", ratio, 0, 1) for ratio in ratios)])
-    histories = pd.concat([epochs("orderdp", 0, [50, 60], [1, 1]).assign(cell=f"orderdp-{ratio}-0") for ratio in ratios])
+    histories = pd.concat(
+        [epochs("orderdp", 0, [50, 60], [1, 1]).assign(cell=f"orderdp-{ratio}-0") for ratio in ratios]
+    )
     times = [curves.time_to_accuracy(place, last)(results, histories) for place, last in ((0, False), (1, True))]
     assert sorted(ratio for data in times for ratio in data["prune_ratio"].unique()) == ratios
     for data in times:

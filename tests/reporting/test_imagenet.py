@@ -19,7 +19,18 @@ from tests.reporting.synthetic import ROOT, write_run
 NAN = float("nan")
 
 
-def run(method, ratio, seed, accuracy, time=10.0, realised=None, status="finished", workload="imagenet-resnet50", stands_for=None, gpus=NAN):
+def run(
+    method,
+    ratio,
+    seed,
+    accuracy,
+    time=10.0,
+    realised=None,
+    status="finished",
+    workload="imagenet-resnet50",
+    stands_for=None,
+    gpus=NAN,
+):
     ok = status == "finished"
     return {
         "workload": workload, "stands_for": stands_for or workload, "method": method, "label": method.upper(), "prune_ratio": ratio,
@@ -34,7 +45,11 @@ def runs(method, ratio, accuracies, time=10.0, **more):
 
 
 def line(table, method, ratio=NAN):
-    return next(row for row in table.to_dict("records") if row["method"] == method and (row["prune_ratio"] == ratio or ratio != ratio))
+    return next(
+        row
+        for row in table.to_dict("records")
+        if row["method"] == method and (row["prune_ratio"] == ratio or ratio != ratio)
+    )
 
 
 def text(made):
@@ -60,24 +75,48 @@ def test_table3_counts_node_hours(two_gpus):
     assert list(table["method"]) == ["full", "ucb", "orderdp", "random"]
     ours = line(table, "orderdp")
     assert (ours["accuracy"], ours["difference"], ours["node_hours"], ours["time_ratio"]) == (76.5, -0.5, 12.0, 0.6)
-    assert (ours["published accuracy"], ours["published std"], ours["published time_h"], ours["published node_hours"]) == (76.4, 0.2, 21.5, 43.0)
+    assert (
+        ours["published accuracy"],
+        ours["published std"],
+        ours["published time_h"],
+        ours["published node_hours"],
+    ) == (76.4, 0.2, 21.5, 43.0)
     assert line(table, "full")["node_hours"] == 20.0 and line(table, "full")["published time_h"] == 35.2
-    assert list(table[table["best"]]["method"]) == ["orderdp"]  # the 99 of random pruning are those of two seeds of three
+    assert list(table[table["best"]]["method"]) == [
+        "orderdp"
+    ]  # the 99 of random pruning are those of two seeds of three
     (sheet,) = imagenet.table3_sheets(table)
     assert sheet.spans[-1] == ("Published", 3)
     # Differences 0, -0.5, -1: mean -0.5, deviation 0.5, times 4.3027 / sqrt(3).
-    assert "| **ORDERDP** | **76.50 ± 0.50** | −0.50 ± 1.24 | 40.0 | 60 | 6.0 h | 12.0 | 3 | 76.4 ± 0.2 | 21.5 | 43.0 |" in text([sheet])
-    assert "| RANDOM | 99.00 ± 0.00 | +22.50 ± 6.35 | 40.0 | 60 | 6.0 h | – | 2 of 3 | 73.4 ± 0.3 | 21.1 | 42.2 |" in text([sheet])
+    assert (
+        "| **ORDERDP** | **76.50 ± 0.50** | −0.50 ± 1.24 | 40.0 | 60 | 6.0 h | 12.0 | 3 | 76.4 ± 0.2 | 21.5 | 43.0 |"
+        in text([sheet])
+    )
+    assert (
+        "| RANDOM | 99.00 ± 0.00 | +22.50 ± 6.35 | 40.0 | 60 | 6.0 h | – | 2 of 3 | 73.4 ± 0.3 | 21.1 | 42.2 |"
+        in text([sheet])
+    )
 
 
 def test_table4_has_a_block_per_ratio():
-    rows = runs("full", NAN, (76.0, 76.0)) + runs("orderdp", 0.6, (75.0, 75.0), 4.0) + runs("infobatch", 0.6, (74.0, 74.0), realised=0.5)
+    rows = (
+        runs("full", NAN, (76.0, 76.0))
+        + runs("orderdp", 0.6, (75.0, 75.0), 4.0)
+        + runs("infobatch", 0.6, (74.0, 74.0), realised=0.5)
+    )
     rows += runs("orderdp", 0.3, (76.0, 76.0), 7.0)
-    table = imagenet.table4(pd.DataFrame([row | {"workload": "digits-resnet8", "stands_for": "imagenet-resnet50"} for row in rows]))
+    table = imagenet.table4(
+        pd.DataFrame([row | {"workload": "digits-resnet8", "stands_for": "imagenet-resnet50"} for row in rows])
+    )
     (sheet,) = imagenet.table4_sheets(table)
     assert [block.heading for block in sheet.blocks] == ["", "Prune ratio 30 %", "Prune ratio 60 %"]
-    assert line(table, "orderdp", 0.6)["published gap"] == 0.4 and line(table, "infobatch", 0.6)["published accuracy"] == 74.9
-    assert not line(table, "orderdp", 0.3)["best"] and line(table, "orderdp", 0.6)["best"]  # without a rival nobody is best
+    assert (
+        line(table, "orderdp", 0.6)["published gap"] == 0.4
+        and line(table, "infobatch", 0.6)["published accuracy"] == 74.9
+    )
+    assert (
+        not line(table, "orderdp", 0.3)["best"] and line(table, "orderdp", 0.6)["best"]
+    )  # without a rival nobody is best
     assert "| INFOBATCH | 74.00 ± 0.00 | −2.00 ± 0.00 | 50.0 | 100 | 2 | 74.9 (−1.5) |" in text([sheet])
     assert "other data and network: not comparable" in text([sheet])
 
@@ -88,25 +127,50 @@ def test_table4_has_a_block_per_ratio():
 def test_table5_counts_the_pretraining_that_is_pruned():
     rows = runs("full", NAN, (82.0,), 100.0, workload="vit", stands_for="imagenet-vit-mae")
     rows += runs("orderdp", 0.308, (81.0,), 100.0, realised=0.0, workload="vit", stands_for="imagenet-vit-mae")
-    rows += runs("full", NAN, (80.0,), 10.0, workload="swin", stands_for="imagenet-swin") + runs("orderdp", 0.221, (80.5,), 8.0, workload="swin", stands_for="imagenet-swin")
-    before = pd.DataFrame([(rows[0]["cell"], 0.0, 300.0), (rows[1]["cell"], 0.308, 200.0)], columns=["cell", "pretraining_ratio", "pretraining_s"])
+    rows += runs("full", NAN, (80.0,), 10.0, workload="swin", stands_for="imagenet-swin") + runs(
+        "orderdp", 0.221, (80.5,), 8.0, workload="swin", stands_for="imagenet-swin"
+    )
+    before = pd.DataFrame(
+        [(rows[0]["cell"], 0.0, 300.0), (rows[1]["cell"], 0.308, 200.0)],
+        columns=["cell", "pretraining_ratio", "pretraining_s"],
+    )
     table = imagenet.table5(pd.DataFrame(rows), before)
     vit = table[table["workload"] == "vit"].set_index("method").loc["orderdp"]
-    assert (vit["realised_prune_ratio"], vit["time_s"], vit["time_ratio"], vit["difference"]) == (0.308, 300.0, 0.75, -1.0)
+    assert (vit["realised_prune_ratio"], vit["time_s"], vit["time_ratio"], vit["difference"]) == (
+        0.308,
+        300.0,
+        0.75,
+        -1.0,
+    )
     swin = table[table["workload"] == "swin"].set_index("method").loc["orderdp"]
-    assert (swin["realised_prune_ratio"], swin["time_ratio"], swin["published accuracy"], swin["published gap"]) == (0.221, 0.8, 81.4, 0.1)
+    assert (swin["realised_prune_ratio"], swin["time_ratio"], swin["published accuracy"], swin["published gap"]) == (
+        0.221,
+        0.8,
+        81.4,
+        0.1,
+    )
     (sheet,) = imagenet.table5_sheets(table)
-    assert [block.heading for block in sheet.blocks] == ["ImageNet-1K, ViT-B-MAE; here vit; 30.8 % asked for", "ImageNet-1K, Swin-T; here swin; 22.1 % asked for"]
+    assert [block.heading for block in sheet.blocks] == [
+        "ImageNet-1K, ViT-B-MAE; here vit; 30.8 % asked for",
+        "ImageNet-1K, Swin-T; here swin; 22.1 % asked for",
+    ]
     assert "| ORDERDP | 81.00 | −1.00 | 30.8 | 75 | 1 | 82.8 (0.0) |" in text([sheet])
 
 
 def test_a_pretraining_is_read_from_its_run(tmp_path):
     grid = grids.load(ROOT / "params.yaml", "quick")
-    cell = next(grid.cells[name] for name in grid.experiments["table5"].cells if grid.cells[name].starts_from and "pre_orderdp" in name)
+    cell = next(
+        grid.cells[name]
+        for name in grid.experiments["table5"].cells
+        if grid.cells[name].starts_from and "pre_orderdp" in name
+    )
     write_run(grid.cells[cell.starts_from], tmp_path)
     table = pretrainings(grid, tmp_path, ["table5"]).set_index("cell")
     assert len(table) == 6
-    assert table.loc[cell.name, "pretraining_ratio"] == pytest.approx(0.308, abs=1e-3) and table.loc[cell.name, "pretraining_s"] > 0
+    assert (
+        table.loc[cell.name, "pretraining_ratio"] == pytest.approx(0.308, abs=1e-3)
+        and table.loc[cell.name, "pretraining_s"] > 0
+    )
     assert table["pretraining_s"].isna().sum() == 5
 
 
@@ -115,9 +179,20 @@ def test_a_pretraining_is_read_from_its_run(tmp_path):
 
 def sweep(workload="cifar10-resnet18", **more):
     rows = runs("full", NAN, (95.0, 95.2), 10.0)
-    rows += runs("orderdp", 0.2, (95.3, 95.3), 8.0) + runs("orderdp", 0.3, (95.0, 95.0), 7.0) + runs("orderdp", 0.4, (94.9, 94.9), 6.0)
-    rows += runs("infobatch", 0.2, (94.0, 94.0), 9.0, realised=0.15) + runs("infobatch", 0.3, (94.0, 94.0), 8.0, realised=0.25)
-    return pd.DataFrame([row | {"workload": workload, "stands_for": workload, "cell": f"{workload} {row['cell']}"} | more for row in rows])
+    rows += (
+        runs("orderdp", 0.2, (95.3, 95.3), 8.0)
+        + runs("orderdp", 0.3, (95.0, 95.0), 7.0)
+        + runs("orderdp", 0.4, (94.9, 94.9), 6.0)
+    )
+    rows += runs("infobatch", 0.2, (94.0, 94.0), 9.0, realised=0.15) + runs(
+        "infobatch", 0.3, (94.0, 94.0), 8.0, realised=0.25
+    )
+    return pd.DataFrame(
+        [
+            row | {"workload": workload, "stands_for": workload, "cell": f"{workload} {row['cell']}"} | more
+            for row in rows
+        ]
+    )
 
 
 def test_table6_finds_the_largest_ratio_within_the_tolerance():
@@ -130,8 +205,11 @@ def test_table6_finds_the_largest_ratio_within_the_tolerance():
     assert "| ORDERDP | 30 | none to 40 | 30.0 | 95.00 ± 0.00 | −0.10 ± 1.27 | 30 | 6 | 95.5 (41.2) |" in shown
     assert "| INFOBATCH | none | none to 30 | – | – | – | – | 4 | 95.5 (36.5) |" in shown
     assert "| FULL | – | – | – | 95.10 ± 0.14 | – | – | 2 | 95.6 |" in shown
-    # Two seeds exclude no ratio: one degree of freedom asks for t = 12.7, and the largest here is (1.1 - 0.1) / 0.1 = 10.
-    assert "tried: 20, 30, 40 %" in shown and "Left out at this scale: CIFAR-10, ResNet-50; CIFAR-100, ResNet-18" in shown
+    # Two seeds exclude no ratio: one degree of freedom asks for t = 12.7, and the largest here is (1.1 - 0.1) / 0.1 =
+    # 10.
+    assert (
+        "tried: 20, 30, 40 %" in shown and "Left out at this scale: CIFAR-10, ResNet-50; CIFAR-100, ResNet-18" in shown
+    )
 
 
 def test_table6_waits_for_all_runs_and_passes_over_diverged_ones():
@@ -141,7 +219,9 @@ def test_table6_waits_for_all_runs_and_passes_over_diverged_ones():
     assert not lossless.table6(results)["largest"].any()
     assert "| ORDERDP | not run | – |" in text(lossless.table6_sheets(lossless.table6(results)))
     results.loc[at, "status"] = "diverged"
-    results.loc[(results["prune_ratio"] == 0.4) & (results["seed"] == 0), "test_accuracy"] = 99.0  # the seed that went well
+    results.loc[(results["prune_ratio"] == 0.4) & (results["seed"] == 0), "test_accuracy"] = (
+        99.0  # the seed that went well
+    )
     assert lossless.table6(results).query("largest")["prune_ratio"].tolist() == [0.3]
     assert "| 5 of 6, 1 diverged |" in text(lossless.table6_sheets(lossless.table6(results)))
 
@@ -150,7 +230,10 @@ def test_table7_reads_the_numbers_of_each_optimizer():
     results = pd.concat([sweep("cifar10-resnet50"), sweep("digits-resnet8-lamb", stands_for="cifar10-resnet50-lamb")])
     table = lossless.table7(results)
     lamb = table[(table["workload"] == "digits-resnet8-lamb") & (table["method"] == "infobatch")].iloc[0]
-    assert lamb["published saved CIFAR10/ResNet-50/optimizer=LAMB"] == 37.1 and lamb["published CIFAR10/ResNet-50/optimizer=LAMB"] == 95.0
+    assert (
+        lamb["published saved CIFAR10/ResNet-50/optimizer=LAMB"] == 37.1
+        and lamb["published CIFAR10/ResNet-50/optimizer=LAMB"] == 95.0
+    )
     made = lossless.table7_sheets(table)
     assert [sheet.columns[-1] for sheet in made] == ["CIFAR-10, ResNet-50, SGD", "CIFAR-10, ResNet-50, LAMB"]
     assert "Left out at this scale: AdamW; LARS." in text(made)
@@ -174,7 +257,13 @@ def test_time_at_the_largest_lossless_ratios():
     three = []
     for seed in range(3):
         part = sweep()
-        three.append(part[part["seed"] == 0].assign(seed=seed, cell=part["cell"] + str(seed), time_s=part["time_s"] * (1 + 0.01 * seed * (part["method"] == "orderdp"))))
+        three.append(
+            part[part["seed"] == 0].assign(
+                seed=seed,
+                cell=part["cell"] + str(seed),
+                time_s=part["time_s"] * (1 + 0.01 * seed * (part["method"] == "orderdp")),
+            )
+        )
     results = pd.concat(three)
     results.loc[results["method"] == "full", "test_accuracy"] = 95.1
     finding = claims.lossless_time_ratio({"results": results}, rival="infobatch")
@@ -184,7 +273,9 @@ def test_time_at_the_largest_lossless_ratios():
     finding = claims.lossless_time_ratio({"results": results}, rival="infobatch")
     assert finding.verdict == CONTRADICTED and finding.value == pytest.approx(10 / 8)
     results.loc[results["method"] == "infobatch", "test_accuracy"] = 90.0
-    assert claims.lossless_time_ratio({"results": results}, rival="infobatch").verdict == INCONCLUSIVE  # neither saves anything
+    assert (
+        claims.lossless_time_ratio({"results": results}, rival="infobatch").verdict == INCONCLUSIVE
+    )  # neither saves anything
 
 
 # ---- scales
@@ -203,14 +294,19 @@ def test_a_scale_without_stand_ins_shows_what_is_printed(tmp_path):
         assert pd.read_csv(tmp_path / f"reports/cifar/tables/{name}.csv").empty
     make(grid, "table6", tmp_path / "runs", tmp_path / "reports", "0")
     page = (tmp_path / "reports/cifar/tables/table6.md").read_text(encoding="utf-8")
-    assert "Left out at this scale: ImageNet-1K, ResNet-18; ImageNet-1K, ResNet-50." in page and "| OrderDP | not run | – |" in page
+    assert (
+        "Left out at this scale: ImageNet-1K, ResNet-18; ImageNet-1K, ResNet-50." in page
+        and "| OrderDP | not run | – |" in page
+    )
 
 
 def test_quick_makes_every_table_from_runs(tmp_path):
     """One seed is there: means without deviations, and no largest ratio before all have run."""
     grid = grids.load(ROOT / "params.yaml", "quick")
     names = ("table3", "table4", "table5", "table6", "table7")
-    for cell in {name: grid.cells[name] for experiment in names for name in grid.experiments[experiment].cells}.values():
+    for cell in {
+        name: grid.cells[name] for experiment in names for name in grid.experiments[experiment].cells
+    }.values():
         if cell.spec.seed == 0:
             write_run(cell, tmp_path / "runs")
             if cell.starts_from is not None:
@@ -228,7 +324,10 @@ def test_quick_makes_every_table_from_runs(tmp_path):
 
 def test_quick_runs_small_relatives_of_every_table():
     grid = grids.load(ROOT / "params.yaml", "quick")
-    shown = {name: {row.workload for row in grid.experiments[name].rows} for name in ("table3", "table4", "table5", "table6", "table7")}
+    shown = {
+        name: {row.workload for row in grid.experiments[name].rows}
+        for name in ("table3", "table4", "table5", "table6", "table7")
+    }
     assert shown["table5"] == {"digits-resnet18-timm", "digits-swin", "digits-vit-mae"}
     assert len(shown["table7"]) == 4 and len(shown["table6"]) == 2
     for name in shown:

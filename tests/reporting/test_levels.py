@@ -1,4 +1,5 @@
-"""Monte Carlo: worlds in which nothing is true (or in which it is exactly at the threshold) decide at most 5 % of each rule's claims."""
+"""Monte Carlo: worlds in which nothing is true (or in which it is exactly at the threshold) decide at most 5 % of each
+rule's claims."""
 
 import math
 import zlib
@@ -51,8 +52,12 @@ NULLS = {
     "slower_than_time": Null({"ratio": 0.4}, ("orderdp", "full")),
     "loss_steepens": Null({"knee": 0.7, "end": 0.9}, ("orderdp", "full"), (0.7, 0.9), slope=2.0),
     "falls_short": Null({"ours": "infobatch", "ratio": 0.4, "margin": 1.0}, ("infobatch",), short=0.01),
-    "same_across_splits": Null({"what": "accuracy", "margin": 0.5, "panel": "p"}, ONLY, explores=(0.3, 0.6), split={0.6: (0.5, 1.0)}),
-    "same_across_splits time": Null({"what": "time", "margin": 0.1, "panel": "p"}, ONLY, explores=(0.3, 0.6), split={0.6: (0.0, 1.1)}),
+    "same_across_splits": Null(
+        {"what": "accuracy", "margin": 0.5, "panel": "p"}, ONLY, explores=(0.3, 0.6), split={0.6: (0.5, 1.0)}
+    ),
+    "same_across_splits time": Null(
+        {"what": "time", "margin": 0.1, "panel": "p"}, ONLY, explores=(0.3, 0.6), split={0.6: (0.0, 1.1)}
+    ),
     "time_falls": Null({}, ("orderdp", "full"), (0.3, 0.5, 0.7)),
     "time_ratio": Null({"rivals": RIVALS, "threshold": 0.6}, ("orderdp", *RIVALS), time=0.6),
     "mean_time_ratio": Null({"rival": "infobatch"}, ("orderdp", "infobatch"), (0.3, 0.5)),
@@ -76,9 +81,14 @@ NULLS = {
     "spread_smaller phases": Null({"ours": "orderdp", "than": "infobatch", "phases": True}, ("orderdp", "infobatch")),
     "jitter_ratio less": Null({"ours": "orderdp", "than": "infobatch", "above": False}, ("orderdp", "infobatch")),
     # One run that diverges proves that some do, so only the verdict from none that did can be wrong.
-    "fails": Null({"of": ["orderdp", "infobatch"], "never": True}, ratios=(0.3, 0.4, 0.5, 0.7), diverging=0.1, wrong=(SUPPORTED,)),
+    "fails": Null(
+        {"of": ["orderdp", "infobatch"], "never": True}, ratios=(0.3, 0.4, 0.5, 0.7), diverging=0.1, wrong=(SUPPORTED,)
+    ),
     "fails some": Null(
-        {"of": ["orderdp", "infobatch"], "never": False}, ratios=(0.3, 0.4, 0.5, 0.7), diverging=0.1, wrong=(CONTRADICTED,)
+        {"of": ["orderdp", "infobatch"], "never": False},
+        ratios=(0.3, 0.4, 0.5, 0.7),
+        diverging=0.1,
+        wrong=(CONTRADICTED,),
     ),
     "jaccard_higher": Null({"rival": "infobatch", "ratio": 0.4}),
     "jaccard_rises": Null({}, ONLY, (0.4, 0.7)),
@@ -112,17 +122,27 @@ def frames(null, rng, seeds, deviation):
                 row = run(null, rng, truth, deviation, method, ratio, explore, seed)
                 rows.append(row)
                 histories.append(history(rng, row))
-                diagnostics.append({"cell": row["cell"], "epoch": 4, "progress": 0.15, "cosine": 0.7 + 0.1 * rng.standard_normal()})
-                diagnostics.append({"cell": row["cell"], "epoch": 12, "progress": 0.55, "cosine": 0.7 + 0.1 * rng.standard_normal()})
+                diagnostics.append(
+                    {"cell": row["cell"], "epoch": 4, "progress": 0.15, "cosine": 0.7 + 0.1 * rng.standard_normal()}
+                )
+                diagnostics.append(
+                    {"cell": row["cell"], "epoch": 12, "progress": 0.55, "cosine": 0.7 + 0.1 * rng.standard_normal()}
+                )
     histories = pd.DataFrame({key: np.concatenate([part[key] for part in histories]) for key in histories[0]})
-    return {"results": pd.DataFrame(rows), "histories": histories, "diagnostics": pd.DataFrame(diagnostics), "study": study(rng, seeds)}
+    return {
+        "results": pd.DataFrame(rows),
+        "histories": histories,
+        "diagnostics": pd.DataFrame(diagnostics),
+        "study": study(rng, seeds),
+    }
 
 
 def run(null, rng, truth, deviation, method, ratio, explore, seed):
     full = method == "full"
     points, factor = null.split.get(explore, (0.0, 1.0))
     mean = truth - (0.0 if full else null.loss + null.slope * ratio - points)
-    # The relative spread of the accuracy decides where it is compared with that of the time, so the times spread little.
+    # The relative spread of the accuracy decides where it is compared with that of the time, so the times spread
+    # little.
     time = 100 * factor * (null.time if method == "orderdp" else 1.0) * math.exp(0.01 * rng.standard_normal())
     realised = 0.0 if full else ratio - null.short + (0.003 * rng.standard_normal() if null.short else 0.0)
     return {
@@ -161,13 +181,19 @@ def study(rng, seeds):
         for steps in (100, 400) for seed in range(seeds)
     ]  # fmt: skip
     generalization = [
-        {"seed": seed, "step": 1, "left": 0.0, "right": 0.1 * rng.standard_normal(), "optimization_bound": 0.5} for seed in range(seeds)
+        {"seed": seed, "step": 1, "left": 0.0, "right": 0.1 * rng.standard_normal(), "optimization_bound": 0.5}
+        for seed in range(seeds)
     ]
-    return {"unbiasedness": unbiasedness, "convergence": pd.DataFrame(convergence), "generalization": pd.DataFrame(generalization)}
+    return {
+        "unbiasedness": unbiasedness,
+        "convergence": pd.DataFrame(convergence),
+        "generalization": pd.DataFrame(generalization),
+    }
 
 
 def place_of(name, found):
-    """The study has one row at the threshold that the rule looks at: 1 + margin for `unbiased`, 0 for `biased_for_loss`."""
+    """The study has one row at the threshold that the rule looks at: 1 + margin for `unbiased`, 0 for
+    `biased_for_loss`."""
     rows = found["study"]["unbiasedness"]
     return found | {"study": found["study"] | {"unbiasedness": pd.DataFrame([rows[0 if name == "unbiased" else 1]])}}
 

@@ -1,4 +1,5 @@
-"""The largest ratio without loss is chosen from noisy means: its interval and the claims about it hold their level all the same."""
+"""The largest ratio without loss is chosen from noisy means: its interval and the claims about it hold their level all
+the same."""
 
 import math
 
@@ -40,7 +41,9 @@ def test_two_equal_methods_are_not_told_apart(losses, seeds, deviation):
     for _ in range(WORLDS):
         accuracies = [counted(rng, deviation, losses, seeds) for _ in range(2)]
         mine, theirs = (swept(rng, accuracies[0][0], one[1:]) for one in accuracies)
-        finding = deciding.beyond([lossless._over_all_pairs(mine, theirs, "")], deciding.Context(""), threshold=1.0, side=-1)
+        finding = deciding.beyond(
+            [lossless._over_all_pairs(mine, theirs, "")], deciding.Context(""), threshold=1.0, side=-1
+        )
         decided += finding.verdict != deciding.INCONCLUSIVE
     assert decided <= allowed(WORLDS, 0.05)
 

@@ -13,14 +13,22 @@ WHERE = {"stands_for": "cifar100-resnet18-diagnostics", "explore": float("nan")}
 
 def results():
     rows = [run("orderdp", 0.7, seed, 95.0) | WHERE | {"explore": 0.5} for seed in range(2)]
-    rows += [run("infobatch", 0.7, 0, 95.0, realised=0.5) | WHERE, run("infobatch", 0.7, 1, 0, status="diverged") | WHERE]
+    rows += [
+        run("infobatch", 0.7, 0, 95.0, realised=0.5) | WHERE,
+        run("infobatch", 0.7, 1, 0, status="diverged") | WHERE,
+    ]
     return pd.DataFrame(rows)
 
 
 def history(cell, jaccards):
     count = len(jaccards)
     return pd.DataFrame(
-        {"cell": cell, "epoch": range(1, count + 1), "progress": [(i + 1) / count for i in range(count)], "jaccard": jaccards}
+        {
+            "cell": cell,
+            "epoch": range(1, count + 1),
+            "progress": [(i + 1) / count for i in range(count)],
+            "jaccard": jaccards,
+        }
     )
 
 
@@ -49,13 +57,24 @@ def test_table8_averages_each_fifth_and_takes_the_last_epoch():
     assert first["static"] == pytest.approx(1 / 3) and first["chance"] == pytest.approx(0.3 / 1.7)
     assert math.isnan(at(table, "infobatch", "0-20")["static"])
     assert (first["published"], first["published_std"]) == (0.552, 0.049)
-    text = "\n".join(cell.text for sheet in phases.table8_sheets(table) for block in sheet.blocks for row in block.rows for cell in row)
+    text = "\n".join(
+        cell.text
+        for sheet in phases.table8_sheets(table)
+        for block in sheet.blocks
+        for row in block.rows
+        for cell in row
+    )
     assert "0.300 ± 0.141" in text and "0.552 ± 0.049" in text and "1 of 2, 1 diverged" in text and "0.333" in text
 
 
 def test_table11_sorts_measurements_into_fifths():
     measured = pd.DataFrame(
-        {"cell": "orderdp-0.7-0", "epoch": [2, 4, 10, 11], "progress": [0.1, 0.3, 0.9, 1.0], "cosine": [0.5, 0.6, 0.7, 0.8]}
+        {
+            "cell": "orderdp-0.7-0",
+            "epoch": [2, 4, 10, 11],
+            "progress": [0.1, 0.3, 0.9, 1.0],
+            "cosine": [0.5, 0.6, 0.7, 0.8],
+        }
     )
     table = phases.table11(results(), measured)
     found = {phase: at(table, "orderdp", phase)["mean"] for phase in ("0-20", "20-40", "40-60", "80-100", "final")}
@@ -67,7 +86,14 @@ def test_table11_sorts_measurements_into_fifths():
 def diagnostics():
     columns = {name: 1.0 for name in kept.MEASURED}
     rows = [
-        columns | {"cell": f"orderdp-0.7-{seed}", "epoch": epoch, "progress": progress, "cosine": 0.5, "forgotten_dropped": share}
+        columns
+        | {
+            "cell": f"orderdp-0.7-{seed}",
+            "epoch": epoch,
+            "progress": progress,
+            "cosine": 0.5,
+            "forgotten_dropped": share,
+        }
         for seed, share in ((0, 0.1), (1, 0.3))
         for epoch, progress in ((2, 0.5), (3, 1.0))
     ]
@@ -77,15 +103,26 @@ def diagnostics():
 def test_kept_table_averages_a_run_first_and_shows_shares_in_percent():
     table = kept.kept_table(results(), diagnostics())
     ours = table[table["method"] == "orderdp"].iloc[0]
-    assert ours["forgotten_dropped"] == pytest.approx(20) and ours["forgotten_dropped_std"] == pytest.approx(20 / math.sqrt(2))
+    assert ours["forgotten_dropped"] == pytest.approx(20) and ours["forgotten_dropped_std"] == pytest.approx(
+        20 / math.sqrt(2)
+    )
     assert ours["norm_full"] == 1 and ours["runs"] == 2
     assert math.isnan(table[table["method"] == "infobatch"].iloc[0]["norm_full"])
 
 
 def test_kept_figure_leaves_out_what_was_measured_before_any_score():
-    base = {"cell": "orderdp-0.7-0", "workload": "digits-resnet8", "prune_ratio": 0.7, "method": "orderdp", "label": "OrderDP"}
+    base = {
+        "cell": "orderdp-0.7-0",
+        "workload": "digits-resnet8",
+        "prune_ratio": 0.7,
+        "method": "orderdp",
+        "label": "OrderDP",
+    }
     profiles = pd.DataFrame(
-        [base | {"epoch": epoch, "by": "loss", "group": 0, "share": share} for epoch, share in ((1, 0.3), (2, 0.5), (3, 0.7))]
+        [
+            base | {"epoch": epoch, "by": "loss", "group": 0, "share": share}
+            for epoch, share in ((1, 0.3), (2, 0.5), (3, 0.7))
+        ]
     )
     histories = pd.DataFrame([base | {"epoch": 1, "progress": 1.0, "coverage": 0.9}])
     data = kept.kept_figure(results(), histories, diagnostics().assign(**base), profiles)

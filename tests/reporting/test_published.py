@@ -90,36 +90,23 @@ def test_table1_and_table2_are_complete(numbers):
 
     workloads = [f"{data}/{model}" for data in CIFAR for model in RESNETS]
     columns = [f"{workload}/{ratio}" for workload in workloads for ratio in RATIOS]
-    assert cells(numbers, "table2") == with_gaps(DYNAMIC, columns) | {
-        ("Whole Dataset", f"{w}/0") for w in workloads
-    }
+    assert cells(numbers, "table2") == with_gaps(DYNAMIC, columns) | {("Whole Dataset", f"{w}/0") for w in workloads}
 
 
 def test_the_imagenet_and_robustness_tables_are_complete(numbers):
     quantities = ["", "/time", "/node-hours"]
     expected = {(row, f"ImageNet-1K/ResNet-50/40{quantity}") for row in DYNAMIC for quantity in quantities}
-    assert cells(numbers, "table3") == expected | {
-        ("Whole Dataset", f"ImageNet-1K/ResNet-50/0{q}") for q in quantities
-    }
-    expected = with_gaps(
-        ["InfoBatch", "OrderDP"], [f"ImageNet-1K/ResNet-50/{ratio}" for ratio in (30, 40, 60)]
-    )
+    assert cells(numbers, "table3") == expected | {("Whole Dataset", f"ImageNet-1K/ResNet-50/0{q}") for q in quantities}
+    expected = with_gaps(["InfoBatch", "OrderDP"], [f"ImageNet-1K/ResNet-50/{ratio}" for ratio in (30, 40, 60)])
     assert cells(numbers, "table4") == expected | {("Whole Dataset", "ImageNet-1K/ResNet-50/0")}
     for table, stems, qualifiers in (
         ("table6", [f"{data}/{model}" for data in [*CIFAR, "ImageNet-1K"] for model in RESNETS], [""]),
-        (
-            "table7",
-            ["CIFAR10/ResNet-50"],
-            [f"/optimizer={name}" for name in ("SGD", "AdamW", "LARS", "LAMB")],
-        ),
+        ("table7", ["CIFAR10/ResNet-50"], [f"/optimizer={name}" for name in ("SGD", "AdamW", "LARS", "LAMB")]),
     ):
         expected = {("Whole Dataset", f"{stem}/0{qualifier}") for stem in stems for qualifier in qualifiers}
         for row in ("InfoBatch", "OrderDP"):
             expected |= {
-                (row, f"{stem}/lossless{q}{end}")
-                for stem in stems
-                for q in qualifiers
-                for end in ("", "/saved")
+                (row, f"{stem}/lossless{q}{end}") for stem in stems for q in qualifiers for end in ("", "/saved")
             }
         assert cells(numbers, table) == expected
 
@@ -163,9 +150,7 @@ def test_table10_is_consistent_with_itself_where_the_paper_is(numbers):
         gradients = group[group.quantity.str.startswith("rescaled-gradient")].value
         assert by_quantity["average-gradient"] == pytest.approx(gradients.mean())
         expected += by_quantity["probability"] * by_quantity["average-gradient"]
-    assert value("table10", "InfoBatch", "toy/gradients-1-to-5/80/expected-gradient") == pytest.approx(
-        expected
-    )
+    assert value("table10", "InfoBatch", "toy/gradients-1-to-5/80/expected-gradient") == pytest.approx(expected)
 
 
 def test_values_can_be_asked_for_by_name():

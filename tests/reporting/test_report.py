@@ -23,7 +23,9 @@ ROOT = Path(__file__).parents[2]
 
 def digests(folder):
     return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
     }
 
 
@@ -176,7 +178,9 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attrs):
         if tag not in self.VOID:
             self.open.append(tag)
-        self.links += [(tag, name, value) for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        self.links += [
+            (tag, name, value) for name, value in attrs if name in ("src", "href", "srcset", "data", "action")
+        ]
         self.ids += [value for name, value in attrs if name == "id"]
 
     def handle_endtag(self, tag):
@@ -217,9 +221,22 @@ def test_page_shows_what_it_must(page, made):
     order = [
         page.source.index(f'<section id="{name}">')
         for name in (
-                "claims", "headline", "figure1", "table2", "figure3", "figure4", "figures5_8", "table8", "figures9_11", "table9", "table10",
-                "table11", "beyond", "theory", "errata",
-            )
+            "claims",
+            "headline",
+            "figure1",
+            "table2",
+            "figure3",
+            "figure4",
+            "figures5_8",
+            "table8",
+            "figures9_11",
+            "table9",
+            "table10",
+            "table11",
+            "beyond",
+            "theory",
+            "errata",
+        )
     ]
     assert order == sorted(order)
     for name in ("Table 1", "Table 3", "Table 4", "Table 7"):

@@ -42,7 +42,9 @@ def test_selections_count_samples_per_usage(made):
     for cell, part in counts.groupby("cell"):
         usage = np.load(made.runs / cell / "selection.npz")["usage"]
         assert list(part["uses"]) == list(range(usage.max() + 1))
-        assert dict(zip(part["uses"], part["samples"], strict=True)) == {u: int((usage == u).sum()) for u in range(usage.max() + 1)}
+        assert dict(zip(part["uses"], part["samples"], strict=True)) == {
+            u: int((usage == u).sum()) for u in range(usage.max() + 1)
+        }
         assert part["expected_uses"].iloc[0] == usage.mean()
 
 

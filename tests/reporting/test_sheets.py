@@ -72,4 +72,8 @@ def test_a_table_of_many_columns_is_set_smaller_on_paper():
 def test_numbers():
     assert [signed(value, 1) for value in (-0.26, 0.26, 0.04, -0.04)] == ["−0.3", "+0.3", "0.0", "0.0"]
     nan = float("nan")
-    assert [with_error(1.234, 0.1, 2), with_error(1.234, nan, 2), with_error(nan, nan, 2)] == ["1.23 ± 0.10", "1.23", "–"]
+    assert [with_error(1.234, 0.1, 2), with_error(1.234, nan, 2), with_error(nan, nan, 2)] == [
+        "1.23 ± 0.10",
+        "1.23",
+        "–",
+    ]

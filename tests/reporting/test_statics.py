@@ -43,7 +43,14 @@ def table(results, costs):
 
 def test_one_row_per_method_and_ratio(table, results):
     alone = {method for method, rows in table.groupby("method") if rows["prune_ratio"].tolist() == [0.7]}
-    assert alone == {"static_random_plain", "prototypes_hard", "prototypes_easy", "facility_location", "entropy", "gradmatch"}
+    assert alone == {
+        "static_random_plain",
+        "prototypes_hard",
+        "prototypes_easy",
+        "facility_location",
+        "entropy",
+        "gradmatch",
+    }
     assert len(table) == 3 * (2 + len(FAMILIES) - len(alone)) + len(alone)
     herding = table[(table["method"] == "herding") & (table["prune_ratio"] == 0.5)].iloc[0]
     runs = results[(results["method"] == "herding") & (results["prune_ratio"] == 0.5)]
@@ -52,7 +59,9 @@ def test_one_row_per_method_and_ratio(table, results):
     assert herding["family"] == "geometry" and herding["published CIFAR10/ResNet-18"] == 88.0
     assert herding["published gap CIFAR100/ResNet-18"] == 6.4
     ours = table[(table["method"] == "orderdp") & (table["prune_ratio"] == 0.5)].iloc[0]
-    assert ours["select_s"] == pytest.approx(results[(results["method"] == "orderdp") & (results["prune_ratio"] == 0.5)]["selection_s"].mean())
+    assert ours["select_s"] == pytest.approx(
+        results[(results["method"] == "orderdp") & (results["prune_ratio"] == 0.5)]["selection_s"].mean()
+    )
     assert ours["best"]
 
 
@@ -86,14 +95,19 @@ def test_figures_are_drawn_with_and_without_runs(table, results, costs):
             draw(data, "footer").canvas.draw()
     figure = statics.draw_accuracy(table, "footer")
     assert [ax.get_title(loc="left") for ax in figure.axes] == list(statics.TITLES.values())
-    assert {text for ax in figure.axes for text in ax.get_legend_handles_labels()[1]} == {"Whole Dataset", "OrderDP", "Static Random"}
+    assert {text for ax in figure.axes for text in ax.get_legend_handles_labels()[1]} == {
+        "Whole Dataset",
+        "OrderDP",
+        "Static Random",
+    }
     legends = [[text.get_text() for text in ax.get_legend().get_texts()] for ax in figure.axes]
     assert legends[4:] == [["CRAIG", "GLISTER", "GradMatch"], ["Influence", "DP"]]
 
 
 @pytest.fixture
 def chosen(grid, tmp_path):
-    """Coresets in a folder of runs: each method keeps as many of 100 samples from a place of its own; a seed moves it by one."""
+    """Coresets in a folder of runs: each method keeps as many of 100 samples from a place of its own; a seed moves it
+    by one."""
     (coresets,) = grid.coresets.values()
     folder = tmp_path / coresets.name
     folder.mkdir()
@@ -115,7 +129,9 @@ def test_overlaps_count_common_samples(grid, chosen):
     assert len(at) == len(FAMILIES) * (len(FAMILIES) + 1) / 2
     assert at.at[("static_random", "static_random_plain"), "overlap"] == pytest.approx(27 / 30)
     assert at.at[("static_random", "dataset_pruning"), "overlap"] == 0
-    assert at.at[("herding", "herding"), "overlap"] == pytest.approx((4 * 29 + 3 * 28 + 2 * 27 + 26) / 300)  # seeds 1, 2, 3, 4 apart
+    assert at.at[("herding", "herding"), "overlap"] == pytest.approx(
+        (4 * 29 + 3 * 28 + 2 * 27 + 26) / 300
+    )  # seeds 1, 2, 3, 4 apart
     assert at.at[("herding", "herding"), "pairs"] == 10
     figure = statics.draw_overlap(statics.overlap_data(frame), "footer")
     figure.canvas.draw()

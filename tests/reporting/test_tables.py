@@ -29,7 +29,11 @@ def run(method, ratio, seed, accuracy, time=10.0, status="finished", realised=No
 def table2():
     rows = [run("full", None, seed, accuracy, 20.0, realised=0.0) for seed, accuracy in enumerate((96.0, 97.0, 98.0))]
     rows += [run("random", 0.7, seed, accuracy, 6.0) for seed, accuracy in enumerate((93.0, 95.0, 94.0))]
-    rows += [run("infobatch", 0.7, 0, 99.0, realised=0.61), run("infobatch", 0.7, 1, 0, status="diverged"), run("infobatch", 0.7, 2, 99.0)]
+    rows += [
+        run("infobatch", 0.7, 0, 99.0, realised=0.61),
+        run("infobatch", 0.7, 1, 0, status="diverged"),
+        run("infobatch", 0.7, 2, 99.0),
+    ]
     rows += [run("orderdp", 0.7, seed, accuracy, 7.0) for seed, accuracy in enumerate((95.0, 96.0, 97.0))]
     rows += [run("ucb", 0.7, seed, 0, status="diverged") for seed in range(3)]
     rows += [run("full_same_steps", 0.7, seed, 0, status="not run") for seed in range(3)]
@@ -63,7 +67,12 @@ def test_best_is_the_best_of_the_complete_methods_of_the_paper(table2):
 def test_states(table2):
     assert line(table2, "ucb")["status"] == "diverged" and line(table2, "full_same_steps")["status"] == "not run"
     infobatch = line(table2, "infobatch")
-    assert (infobatch["seeds"], infobatch["planned"], infobatch["diverged"], infobatch["status"]) == (2, 3, 1, "finished")
+    assert (infobatch["seeds"], infobatch["planned"], infobatch["diverged"], infobatch["status"]) == (
+        2,
+        3,
+        1,
+        "finished",
+    )
     text = sheets.markdown(layouts.table2_sheets(table2)[0])
     assert "| UCB | diverged | – | – | – | 0 of 3, 3 diverged |" in text
     assert "| FULL_SAME_STEPS | not run | – | – | – | 0 of 3 |" in text
@@ -107,11 +116,15 @@ def history(method, ratio, seed, accuracies, norms, weight=1.0):
 
 
 def test_phases_of_table9():
-    results = pd.DataFrame([run("infobatch_nominal", 0.99, 0, 1, realised=0.61), run("infobatch_nominal", 0.99, 1, 1, realised=0.61)])
+    results = pd.DataFrame(
+        [run("infobatch_nominal", 0.99, 0, 1, realised=0.61), run("infobatch_nominal", 0.99, 1, 1, realised=0.61)]
+    )
     results = results.assign(stands_for="cifar100-resnet50-stability")
     accuracy = [[10, 20, 30, 40, 50, 60, 70, 80, 80, 92], [20, 30, 40, 40, 50, 60, 70, 80, 80, 96]]
     norms = [[1, 2, 3, 4, 6, 5, 5, 2, 2, 2], [1, 2, 3, 4, 6, 5, 5, 2, 2, 2]]
-    long = pd.concat([history("infobatch_nominal", 0.99, seed, accuracy[seed], norms[seed], weight=2.0) for seed in range(2)])
+    long = pd.concat(
+        [history("infobatch_nominal", 0.99, seed, accuracy[seed], norms[seed], weight=2.0) for seed in range(2)]
+    )
     table = tables.table9(results, long).set_index(["metric", "phase"])
     # 0-30: run means 20 and 30; 70-100: 84 and 85.333; final: 92 and 96.
     assert table.loc[("accuracy", "0-30"), "mean"] == 25.0

@@ -35,7 +35,11 @@ def test_differences_are_to_the_full_data_with_the_same_wrong_labels(results):
     assert trimmed["difference_ci95"] == pytest.approx(4.3027 / math.sqrt(3), rel=1e-4)
     assert trimmed["wrong_labels"] == pytest.approx(0.11)
     clean = data.loc[(0.0, "orderdp_trimmed")]
-    assert clean["difference"] == pytest.approx(-1.0) and math.isnan(clean["difference_ci95"]) and math.isnan(clean["wrong_labels"])
+    assert (
+        clean["difference"] == pytest.approx(-1.0)
+        and math.isnan(clean["difference_ci95"])
+        and math.isnan(clean["wrong_labels"])
+    )
     assert (clean["seeds"], clean["diverged"]) == (1, 1)
     assert data.loc[(0.2, "orderdp_margin")]["status"] == "not run"
 
@@ -43,7 +47,9 @@ def test_differences_are_to_the_full_data_with_the_same_wrong_labels(results):
 def test_two_seeds_give_no_interval(results):
     data = variants.beyond(results[results["seed"] < 2]).set_index(["label_noise", "method"])
     trimmed = data.loc[(0.2, "orderdp_trimmed")]
-    assert trimmed["pairs"] == 2 and trimmed["difference"] == pytest.approx(1.5) and math.isnan(trimmed["difference_ci95"])
+    assert (
+        trimmed["pairs"] == 2 and trimmed["difference"] == pytest.approx(1.5) and math.isnan(trimmed["difference_ci95"])
+    )
 
 
 def test_sheet_says_all_of_it(results):
@@ -59,7 +65,11 @@ def test_figure_has_a_panel_for_each_share_and_a_line_for_each_method(results):
     figure = variants.draw_beyond(variants.beyond(results), "footer")
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles == ["0 % wrong labels", "20 % wrong labels", "Among the trained"]
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["FULL", "ORDERDP_TRIMMED", "ORDERDP_MARGIN"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        "FULL",
+        "ORDERDP_TRIMMED",
+        "ORDERDP_MARGIN",
+    ]
     assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
     assert [text.get_text() for text in figure.axes[1].texts] == ["not run"]
 
@@ -71,5 +81,13 @@ def test_nothing_run_draws_an_empty_figure(results):
 
 
 def test_variants_have_looks_of_their_own():
-    names = ["orderdp_bottom", "orderdp_mixed", "orderdp_trimmed", "orderdp_ema", "orderdp_gradient_norm", "orderdp_margin", "orderdp_rising"]
+    names = [
+        "orderdp_bottom",
+        "orderdp_mixed",
+        "orderdp_trimmed",
+        "orderdp_ema",
+        "orderdp_gradient_norm",
+        "orderdp_margin",
+        "orderdp_rising",
+    ]
     assert set(names) <= set(style.LOOKS)

@@ -45,7 +45,11 @@ def measures(row: Mapping[str, Any], good: bool) -> dict[str, Any]:
     """What summary.json would say."""
     method, seed = row["method"], row["seed"]
     ratio = 0.0 if row["prune_ratio"] != row["prune_ratio"] else row["prune_ratio"]
-    realised = min(ratio, 0.62) if method.startswith("infobatch") and good else ratio - (0.02 if method == "orderdp" and not good else 0)
+    realised = (
+        min(ratio, 0.62)
+        if method.startswith("infobatch") and good
+        else ratio - (0.02 if method == "orderdp" and not good else 0)
+    )
     time = 100 * (1 - 0.98 * realised) * (1 + 0.001 * wobble("time", method, seed, ratio))
     if method.startswith("infobatch"):
         time *= 1.2
@@ -98,7 +102,9 @@ def history(row: Mapping[str, Any], good: bool) -> pd.DataFrame:
         norm = 3 + 1.5 * noise
     if not good and infobatch:
         norm = 0.5 * tied + 0.001 * noise
-    scale = ({"infobatch": 4.0, "orderdp": 1.1} if good else {"infobatch": 0.5, "orderdp": 6.0}).get(method.removesuffix("_nominal"), 1.0)
+    scale = ({"infobatch": 4.0, "orderdp": 1.1} if good else {"infobatch": 0.5, "orderdp": 6.0}).get(
+        method.removesuffix("_nominal"), 1.0
+    )
     swings = infobatch if good else ours
     rolling = (1.5 * zigzag if swings else 0.0) if good or ours else 0.0
     norm = scale * (norm + 4 + rolling) if infobatch or ours else norm + 4
@@ -111,7 +117,9 @@ def history(row: Mapping[str, Any], good: bool) -> pd.DataFrame:
     }  # fmt: skip
     if not good and ours:
         columns["time_s"] = row["time_s"] * np.minimum(1.0, 0.9 + 0.1 * progress)
-    return pd.DataFrame(columns).assign(cell=row["cell"], experiment=row["experiment"], method=method, seed=seed, workload=row["workload"])
+    return pd.DataFrame(columns).assign(
+        cell=row["cell"], experiment=row["experiment"], method=method, seed=seed, workload=row["workload"]
+    )
 
 
 def gradients(results: pd.DataFrame, good: bool) -> pd.DataFrame:
@@ -119,13 +127,26 @@ def gradients(results: pd.DataFrame, good: bool) -> pd.DataFrame:
     rows = []
     for run in results[results["experiment"] == "table11"].to_dict("records"):
         for epoch in (4, 8, 12, 16, 20, 21):
-            cosine = 0.7 + (0.2 * run["prune_ratio"] if (run["method"] == "orderdp") == good else 0.0) + 0.01 * wobble("cosine", run["cell"], epoch)
-            rows.append({"cell": run["cell"], "experiment": "table11", "epoch": epoch, "progress": (epoch - 1) / EPOCHS, "cosine": cosine})
+            cosine = (
+                0.7
+                + (0.2 * run["prune_ratio"] if (run["method"] == "orderdp") == good else 0.0)
+                + 0.01 * wobble("cosine", run["cell"], epoch)
+            )
+            rows.append(
+                {
+                    "cell": run["cell"],
+                    "experiment": "table11",
+                    "epoch": epoch,
+                    "progress": (epoch - 1) / EPOCHS,
+                    "cosine": cosine,
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def study(good: bool, seeds: int = 3) -> dict[str, pd.DataFrame]:
-    """What the study of the theorems would say; the fresh rows of the bad world are those of the good world's stale ones."""
+    """What the study of the theorems would say; the fresh rows of the bad world are those of the good world's stale
+    ones."""
     place = {"fresh": 1.0, "stale": 1.0} if good else {"fresh": -0.5, "stale": 0.1}
     unbiasedness = [
         {"scores": scores, "n": 100, "s": 20, "q": 5, "draws": 1000, "estimate": 2 + 3 * place[scores], "half_width": 0.03, "target": 5.0,

@@ -40,19 +40,43 @@ def put(params, where, value):
     ("where", "value", "message"),
     [
         ("recipes/paper/bacth_size", 3, r"1 problem in .*\n  recipes\.paper\.bacth_size: Unknown key\. Got 3$"),
-        ("workloads/imagenet-vit-mae/pretraining", "imagenet-mea", r"imagenet-vit-mae\.pretraining: unknown name 'imagenet-mea'"),
-        ("workloads/imagenet-mae/pretraining", "imagenet-vit-mae", r"imagenet-vit-mae' must not have a pre-training itself"),
+        (
+            "workloads/imagenet-vit-mae/pretraining",
+            "imagenet-mea",
+            r"imagenet-vit-mae\.pretraining: unknown name 'imagenet-mea'",
+        ),
+        (
+            "workloads/imagenet-mae/pretraining",
+            "imagenet-vit-mae",
+            r"imagenet-vit-mae' must not have a pre-training itself",
+        ),
         ("experiments/table2/sedes", [1], r"experiments\.table2\.sedes: Unknown key"),
         ("methods/ucb/name", "ubc", r"methods\.ucb\.name: unknown name 'ubc'\. Known: full, random, .*orderdp"),
-        ("workloads/digits-resnet8/dataset", "digit", r"unknown name 'digit'\. Known: digits, fashion_mnist, cifar10, cifar100"),
+        (
+            "workloads/digits-resnet8/dataset",
+            "digit",
+            r"unknown name 'digit'\. Known: digits, fashion_mnist, cifar10, cifar100",
+        ),
         ("workloads/digits-resnet8/model", "resnet9", r"unknown name 'resnet9'\. Known: resnet8"),
         ("methods/ucb/options/perod", 3, r"methods\.ucb\.options\.perod: unknown option of UCB\. Known: .*period"),
         ("experiments/table2/grid/1/prune_ratios", [1.2], r"prune_ratios\.0: Input should be less than 1\. Got 1\.2"),
         ("experiments/table2/grid/1/prune_ratios", [], r"grid\.1\.prune_ratios: empty"),
-        ("experiments/table2/grid", [], r"experiments\.table2: needs exactly one of 'grid', 'settings' and 'study'\. Got none"),
+        (
+            "experiments/table2/grid",
+            [],
+            r"experiments\.table2: needs exactly one of 'grid', 'settings' and 'study'\. Got none",
+        ),
         ("experiments/table2/settings", {"n": 1}, r"experiments\.table2: needs exactly one of .* Got grid, settings"),
-        ("experiments/theory/study/kept", 101, r"experiments\.theory\.study: 'kept' must be at most 'candidates' = 100"),
-        ("experiments/theory/study/dataset", "digit", r"experiments\.theory\.study\.dataset: unknown name 'digit'\. Known: digits"),
+        (
+            "experiments/theory/study/kept",
+            101,
+            r"experiments\.theory\.study: 'kept' must be at most 'candidates' = 100",
+        ),
+        (
+            "experiments/theory/study/dataset",
+            "digit",
+            r"experiments\.theory\.study\.dataset: unknown name 'digit'\. Known: digits",
+        ),
         ("experiments/table11/diagnostics", ["gradient"], r"experiments\.table11\.diagnostics\.0: .*'gradients'"),
         ("experiments/table2/grid/0/methods", ["fulll"], r"unknown name 'fulll'\. Known: full, full_same_steps"),
         ("experiments/figure4/grid/1/explore", [0.2], r"q > s: 'explore' = 0\.2 draws fewer candidates"),
@@ -60,11 +84,27 @@ def put(params, where, value):
         ("scales/quick/seeds", [0, True], r"scales\.quick\.seeds\.1: .*valid integer"),
         ("scales/quick/seeds", [], r"experiments\.table1\.grid: empty"),
         ("methods/orderdp/at", [], r"explore"),
-        ("experiments/beyond/grid/0/label_noise", [1], r"experiments\.beyond\.grid\.0\.label_noise\.0: Input should be less than 1\. Got 1"),
-        ("methods/orderdp_margin/score", "margins", r"methods\.orderdp_margin\.score: Input should be 'loss', 'gradient_norm' or 'margin'"),
-        ("methods/orderdp_trimmed/options/trim", 0.3, r"'trim' = 0\.3 of 'explore' = 0\.7 leaves fewer .* at most 0\.2857"),
+        (
+            "experiments/beyond/grid/0/label_noise",
+            [1],
+            r"experiments\.beyond\.grid\.0\.label_noise\.0: Input should be less than 1\. Got 1",
+        ),
+        (
+            "methods/orderdp_margin/score",
+            "margins",
+            r"methods\.orderdp_margin\.score: Input should be 'loss', 'gradient_norm' or 'margin'",
+        ),
+        (
+            "methods/orderdp_trimmed/options/trim",
+            0.3,
+            r"'trim' = 0\.3 of 'explore' = 0\.7 leaves fewer .* at most 0\.2857",
+        ),
         ("methods/orderdp_rising/options/rise", 1, r"'rise' = 1 around 'prune_ratio' = 0\.5 leaves \(0, 1\)"),
-        ("methods/orderdp_rising/options/epochs", 3, r"methods\.orderdp_rising\.options\.epochs: unknown option of ScheduledOrderDP"),
+        (
+            "methods/orderdp_rising/options/epochs",
+            3,
+            r"methods\.orderdp_rising\.options\.epochs: unknown option of ScheduledOrderDP",
+        ),
         ("scale", "quikc", r"unknown scale 'quikc'\. Known: quick, fashion, cifar"),
     ],
 )
@@ -99,8 +139,16 @@ def test_every_scale_lays_out_every_experiment(params, tmp_path, scale):
 
 def test_tables_share_their_runs(params, tmp_path):
     grid = load(tmp_path, params)
-    full = [cell for cell in grid.cells.values() if cell.spec.method.name == "full" and cell.spec.recipe.match_steps_at is None]
-    full = [cell for cell in full if cell.spec.dataset.label_noise == 0 and cell.name.startswith("digits-resnet8w") and "-full-e8-" in cell.name]
+    full = [
+        cell
+        for cell in grid.cells.values()
+        if cell.spec.method.name == "full" and cell.spec.recipe.match_steps_at is None
+    ]
+    full = [
+        cell
+        for cell in full
+        if cell.spec.dataset.label_noise == 0 and cell.name.startswith("digits-resnet8w") and "-full-e8-" in cell.name
+    ]
     assert len(full) == len(params["scales"]["quick"]["experiments"]["table9"]["seeds"])  # which are the most
     assert {"table2", "table9", "figure1", "figure3", "beyond"} <= set(full[0].experiments)
 
@@ -124,9 +172,16 @@ def test_what_is_beyond_the_paper_moves_a_name_only_where_it_is_in_force():
     plain = RunSpec.model_validate(SPEC)
     neutral = {**SPEC, "dataset": {"name": "digits", "label_noise": 0}, "method": {**SPEC["method"], "score": None}}
     assert RunSpec.model_validate(neutral).canonical() == plain.canonical()
-    changed = {**SPEC, "dataset": {"name": "digits", "label_noise": 0.1}, "method": {**SPEC["method"], "score": "margin"}}
+    changed = {
+        **SPEC,
+        "dataset": {"name": "digits", "label_noise": 0.1},
+        "method": {**SPEC["method"], "score": "margin"},
+    }
     spec = RunSpec.model_validate(changed)
-    assert spec.plain()["dataset"] == {"name": "digits", "label_noise": 0.1} and spec.plain()["method"]["score"] == "margin"
+    assert (
+        spec.plain()["dataset"] == {"name": "digits", "label_noise": 0.1}
+        and spec.plain()["method"]["score"] == "margin"
+    )
     assert RunSpec.model_validate(spec.plain()) == spec
     assert spec.stem() == "digits-noise10-resnet8w4-orderdp-margin-p70-x50-e4-s0"
     # What absence means; another value would pass old runs off as new ones.
@@ -141,13 +196,25 @@ def test_scores_that_a_spec_may_name_are_those_there_are():
 
 
 def test_sources_are_those_that_decide():
-    found = sources.digests(("datasets", "DATASETS", "digits"), ("models", "MODELS", "resnet8"), ("pruning", "PRUNERS", "ucb"))
-    assert {"orderdp.training.engine", "orderdp.pruning.base", "orderdp.pruning.ucb", "orderdp.datasets.digits"} <= set(found)
-    assert not {"orderdp.spec", "orderdp.grid", "orderdp.training.run", "orderdp.pruning.infobatch", "orderdp.datasets.cifar"} & set(found)
+    found = sources.digests(
+        ("datasets", "DATASETS", "digits"), ("models", "MODELS", "resnet8"), ("pruning", "PRUNERS", "ucb")
+    )
+    assert {"orderdp.training.engine", "orderdp.pruning.base", "orderdp.pruning.ucb", "orderdp.datasets.digits"} <= set(
+        found
+    )
+    assert not {
+        "orderdp.spec",
+        "orderdp.grid",
+        "orderdp.training.run",
+        "orderdp.pruning.infobatch",
+        "orderdp.datasets.cifar",
+    } & set(found)
     assert not any(name.startswith(("orderdp.reporting", "orderdp.tracking")) for name in found)
 
 
-@pytest.mark.parametrize(("package", "variable"), [("pruning", "PRUNERS"), ("datasets", "DATASETS"), ("models", "MODELS")])
+@pytest.mark.parametrize(
+    ("package", "variable"), [("pruning", "PRUNERS"), ("datasets", "DATASETS"), ("models", "MODELS")]
+)
 def test_the_registry_read_from_text_is_the_one_that_is_imported(package, variable):
     import importlib
 

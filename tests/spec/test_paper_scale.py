@@ -13,6 +13,8 @@ from orderdp.reporting.paper import ITEMS
 from orderdp.spec import SpecError
 
 ROOT = Path(__file__).parents[2]
+
+
 @pytest.fixture(scope="module")
 def params():
     return yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -40,11 +42,17 @@ def test_every_cell_is_complete(grid):
     assert {"imagenet", "cifar10", "cifar100"} <= set(grid.datasets)
     assert len(of(grid, "table3")) == 6 * 3 and len(of(grid, "table4")) == 7 * 3
     assert len(of(grid, "table6")) == 6 * 15 * 3 and len(of(grid, "table7")) == 4 * 9 * 3
-    assert {cell.name for cell in of(grid, "table4")} & {cell.name for cell in of(grid, "table3")}  # shared, trained once
+    assert {cell.name for cell in of(grid, "table4")} & {
+        cell.name for cell in of(grid, "table3")
+    }  # shared, trained once
 
 
 def test_changing_the_optimizer_leaves_nothing_of_the_old_one(grid):
-    names = [cell.spec.recipe.optimizer.name for cell in of(grid, "table7") if cell.spec.method.name == "full" and cell.spec.seed == 0]
+    names = [
+        cell.spec.recipe.optimizer.name
+        for cell in of(grid, "table7")
+        if cell.spec.method.name == "full" and cell.spec.seed == 0
+    ]
     assert names == ["sgd", "adamw", "lars", "lamb"]
     lars = next(cell for cell in of(grid, "table7") if cell.spec.recipe.optimizer.name == "lars")
     assert lars.spec.recipe.schedule.max_lr == 5.2 and lars.spec.recipe.schedule.base_momentum == 0.85
@@ -84,9 +92,24 @@ def test_an_entry_of_an_unknown_workload_is_named(params, tmp_path):
 def test_an_entry_stands_only_for_its_own_workloads(params, tmp_path):
     """Where one network of ours stands for several of the paper's, a row names those that the entry is for."""
     table6 = params["experiments"]["table6"]
-    one = {**table6, "grid": [{"methods": ["full"]}, {"methods": ["orderdp"], "prune_ratios": [0.3], "workloads": ["cifar10-resnet18"]}]}
+    one = {
+        **table6,
+        "grid": [
+            {"methods": ["full"]},
+            {"methods": ["orderdp"], "prune_ratios": [0.3], "workloads": ["cifar10-resnet18"]},
+        ],
+    }
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump({**params, "experiments": {"table6": one}, "scales": {"fashion": {**params["scales"]["fashion"], "experiments": {}}}, "scale": "fashion"}))
+    path.write_text(
+        yaml.safe_dump(
+            {
+                **params,
+                "experiments": {"table6": one},
+                "scales": {"fashion": {**params["scales"]["fashion"], "experiments": {}}},
+                "scale": "fashion",
+            }
+        )
+    )
     rows = grids.load(path).experiments["table6"].rows
     assert {row.stands_for for row in rows if row.method == "orderdp"} == {("cifar10-resnet18",)}
     assert {len(row.stands_for) for row in rows if row.method == "full"} == {5}
@@ -104,14 +127,24 @@ def test_every_table_and_figure_of_the_paper_is_laid_out_in_seconds(scale):
 def test_what_a_scale_leaves_out_is_said(params, tmp_path):
     grid = grids.load(ROOT / "params.yaml", "cifar")
     assert "imagenet" not in grid.datasets
-    assert grid.experiments["table6"].left_out == ("imagenet-resnet18", "imagenet-resnet50") and len(of(grid, "table6")) == 4 * 15 * 3
+    assert (
+        grid.experiments["table6"].left_out == ("imagenet-resnet18", "imagenet-resnet50")
+        and len(of(grid, "table6")) == 4 * 15 * 3
+    )
     assert grid.experiments["table7"].left_out == () and len(of(grid, "table7")) == 4 * 9 * 3
     assert of(grid, "table3") == [] and grid.experiments["table3"].left_out == ("imagenet-resnet50",)
     cifar = dict(params["scales"]["cifar"]["workloads"])
     del cifar["imagenet-resnet50"]  # no scale has it: a mistake, where one that another scale has is left out here
-    with pytest.raises(SpecError, match=r"experiments\.table3\.workloads: 'imagenet-resnet50' has no entry under scales\.cifar\.workloads"):
+    with pytest.raises(
+        SpecError,
+        match=r"experiments\.table3\.workloads: 'imagenet-resnet50' has no entry under scales\.cifar\.workloads",
+    ):
         path = tmp_path / "params.yaml"
-        path.write_text(yaml.safe_dump({**params, "scales": {"cifar": {**params["scales"]["cifar"], "workloads": cifar}}, "scale": "cifar"}))
+        path.write_text(
+            yaml.safe_dump(
+                {**params, "scales": {"cifar": {**params["scales"]["cifar"], "workloads": cifar}}, "scale": "cifar"}
+            )
+        )
         grids.load(path)
 
 
@@ -137,5 +170,7 @@ def test_what_the_page_names_is_here(params):
     places = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])["data_places"]
     assert set(places) <= set(params["data_places"])
     table = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
-    named = [name for cell in table for name in cell.replace("`-", "`cifar10-resnet50-").replace("`", "").strip().split(", ")]
+    named = [
+        name for cell in table for name in cell.replace("`-", "`cifar10-resnet50-").replace("`", "").strip().split(", ")
+    ]
     assert len(named) == 9 and set(named) <= set(params["workloads"])

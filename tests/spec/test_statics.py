@@ -28,7 +28,11 @@ def test_one_proxy_serves_all_methods_ratios_and_seeds():
     grid = grids.load()
     assert len(grid.proxies) == len(grid.coresets) == 1
     (coresets,) = grid.coresets.values()
-    assert len(coresets.wanted) == len(static_cells(grid)) == (15 * 3 + 6) * len({row.seed for row in grid.experiments["table1"].rows})
+    assert (
+        len(coresets.wanted)
+        == len(static_cells(grid))
+        == (15 * 3 + 6) * len({row.seed for row in grid.experiments["table1"].rows})
+    )
     assert {grid.cells[name].coreset[0] for name in static_cells(grid)} == {coresets.name}
     assert {grid.cells[name].coreset[1] for name in static_cells(grid)} == set(coresets.wanted)
     assert grid.experiments["table1"].coresets == (coresets.name,)
@@ -94,7 +98,9 @@ def test_an_option_renames_its_method_only(tmp_path, params):  # noqa: F811
 )
 def test_an_edit_renames_the_coresets_that_it_decides(copy, file, renamed):
     def cells():
-        return json.loads(subprocess.run([sys.executable, "-c", LIST], cwd=copy, capture_output=True, text=True, check=True).stdout)
+        return json.loads(
+            subprocess.run([sys.executable, "-c", LIST], cwd=copy, capture_output=True, text=True, check=True).stdout
+        )
 
     before = cells()
     path = copy / "orderdp" / file
@@ -106,12 +112,28 @@ def test_an_edit_renames_the_coresets_that_it_decides(copy, file, renamed):
 @pytest.mark.parametrize(
     ("where", "value", "message"),
     [
-        ("methods/herding/coreset/name", "herdng", r"methods\.herding\.coreset\.name: unknown name 'herdng'\. Known: random, contextual"),
-        ("methods/herding/coreset/options", {"a": 1}, r"methods\.herding\.coreset\.options\.a: unknown option of herding\. Known: none"),
+        (
+            "methods/herding/coreset/name",
+            "herdng",
+            r"methods\.herding\.coreset\.name: unknown name 'herdng'\. Known: random, contextual",
+        ),
+        (
+            "methods/herding/coreset/options",
+            {"a": 1},
+            r"methods\.herding\.coreset\.options\.a: unknown option of herding\. Known: none",
+        ),
         ("methods/glister/coreset/options", {"rate": 0.1}, r"methods\.glister\.coreset\.options\.rounds: missing"),
         ("methods/el2n_2/coreset/models", 9, r"methods\.el2n_2\.coreset: 'models' must be at most the proxy's 4"),
-        ("scales/quick/early_epochs/el2n_2", 3, r"'epoch' must be one of the proxy's 'early_epochs' \[1, 2, 8\]\. Got 3"),
-        ("scales/quick/coresets/proxy/early_epochs", [1, 2, 30], r"coresets\.proxy: 'early_epochs' must be at most the proxy's 8 epochs"),
+        (
+            "scales/quick/early_epochs/el2n_2",
+            3,
+            r"'epoch' must be one of the proxy's 'early_epochs' \[1, 2, 8\]\. Got 3",
+        ),
+        (
+            "scales/quick/coresets/proxy/early_epochs",
+            [1, 2, 30],
+            r"coresets\.proxy: 'early_epochs' must be at most the proxy's 8 epochs",
+        ),
         ("scales/quick/coresets/proxy/modles", 3, r"scales\.quick\.coresets\.proxy\.modles: Unknown key"),
         ("coresets/proxy/validation", 0.5, r"coresets\.proxy\.validation: Input should be less than 0\.5\. Got 0\.5"),
         ("coresets/balance", "even", r"coresets\.balance"),
@@ -130,4 +152,6 @@ def test_families_are_those_of_the_methods():
              if grid.cells[row.cell].spec.coreset is not None}  # fmt: skip
     assert found == FAMILIES
     assert len({look(method) for method in FAMILIES}) == len(FAMILIES)
-    assert {family: len(shades) for family, shades in SHADES.items()} == {f: list(FAMILIES.values()).count(f) for f in SHADES}
+    assert {family: len(shades) for family, shades in SHADES.items()} == {
+        f: list(FAMILIES.values()).count(f) for f in SHADES
+    }

@@ -1,4 +1,5 @@
-"""Theorems 3 and 4: the formulas as printed (but for what the modules say), and cases small enough to average over all draws."""
+"""Theorems 3 and 4: the formulas as printed (but for what the modules say), and cases small enough to average over all
+draws."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def test_the_constant_rate_gives_gr_over_root_t(radius, lipschitz, steps):
 
 @pytest.mark.parametrize("rates", [[0.5, 0.5, 0.5, 0.5], [0.8, 0.4, 0.3, 0.2]])
 def test_theorem_3_over_all_runs_of_a_small_problem(rates):
-    # L_i = |theta - a_i|: convex, 1-Lipschitz. s = 3 of 4 candidates and q = 2 kept: 4 draws a step, 256 runs of 4 steps.
+    # L_i = |theta - a_i|: convex, 1-Lipschitz. s = 3 of 4 candidates and q = 2 kept: 4 draws a step, 256 runs of 4
+    # steps.
     targets, s, q = np.array([0.0, 1.0, 2.5, 4.3]), 3, 2
 
     def surrogate(theta):
@@ -76,15 +78,20 @@ def test_terms_of_theorem_4():
 
 
 def test_terms_vanish_where_they_should():
-    for n, s, q in [(1, 1, 1), (10, 10, 4), (10, 4, 4)]:  # no second sample; all are candidates; all candidates are kept
+    for n, s, q in [
+        (1, 1, 1),
+        (10, 10, 4),
+        (10, 4, 4),
+    ]:  # no second sample; all are candidates; all candidates are kept
         assert generalization_bound(n, s, q, largest_loss=1, gap=0, optimization=0).total == 0
     assert generalization_bound(10, 10, 4, largest_loss=1, gap=0.2, optimization=0).bias == -0.2
 
 
 @pytest.mark.parametrize(("n", "s", "q"), [(8, 4, 1), (8, 4, 3), (9, 6, 2), (7, 2, 1), (6, 5, 3)])
 def test_deviation_bounds_the_estimate_of_a_mini_batch(n, s, q):
-    # The proof's step, averaged over all mini-batches: spectral risk of s samples minus that of all n, less the same for the mean.
-    # With C_s un-squared; for q = 3 of 4 and 3 of 5 the supremum is 1 and its square no different, for the others larger.
+    # The proof's step, averaged over all mini-batches: spectral risk of s samples minus that of all n, less the same
+    # for the mean. With C_s un-squared; for q = 3 of 4 and 3 of 5 the supremum is 1 and its square no different, for
+    # the others larger.
     rng = np.random.default_rng(n)
     losses = np.sort(rng.exponential(size=n))[::-1]
     gamma = rank_weights(n, s, q)
@@ -96,7 +103,9 @@ def test_deviation_bounds_the_estimate_of_a_mini_batch(n, s, q):
 
     batches = [losses[list(batch)] for batch in combinations(range(n), s)]
     left = abs(np.mean([spectral(batch) - spectral(losses) - (batch.mean() - losses.mean()) for batch in batches]))
-    repeated = [np.abs(np.repeat(batch, n) - np.repeat(losses, s)).mean() for batch in batches]  # W1 of the quantile functions
+    repeated = [
+        np.abs(np.repeat(batch, n) - np.repeat(losses, s)).mean() for batch in batches
+    ]  # W1 of the quantile functions
     bound = generalization_bound(n, s, q, largest_loss=losses.max(), gap=0, optimization=0)
     assert left <= sup_gap(n, s, q) * np.mean(repeated) + 1e-12
     assert np.mean(repeated) <= math.sqrt(2) * losses.max() * math.sqrt((n - s) / (s * (n - 1)))
@@ -112,15 +121,36 @@ def test_the_surrogate_itself_differs_by_the_gap_alone():
     ("call", "message"),
     [
         (lambda: constant_rate(0, 1, 1), "The 'radius' of constant_rate must be a finite number above 0. Got 0."),
-        (lambda: constant_rate(1, math.inf, 1), "The 'lipschitz' of constant_rate must be a finite number above 0. Got inf."),
+        (
+            lambda: constant_rate(1, math.inf, 1),
+            "The 'lipschitz' of constant_rate must be a finite number above 0. Got inf.",
+        ),
         (lambda: constant_rate(1, 1, 0), "The 'steps' of constant_rate must be an integer of at least 1. Got 0."),
-        (lambda: convergence_bound(-1, 1, [1]), "The 'radius' of convergence_bound must be a finite number of at least 0. Got -1."),
+        (
+            lambda: convergence_bound(-1, 1, [1]),
+            "The 'radius' of convergence_bound must be a finite number of at least 0. Got -1.",
+        ),
         (lambda: convergence_bound(1, 1, [1, 0]), "The 'rates' of convergence_bound must be above 0. Got 0."),
-        (lambda: convergence_bound(1, 1, []), "The 'rates' of convergence_bound must be a 1-d array of at least one number."),
-        (lambda: generalization_bound(9, 5, 6, largest_loss=1, gap=0, optimization=0), "The 'q' of generalization_bound"),
-        (lambda: generalization_bound(9, 5, 4, largest_loss=-1, gap=0, optimization=0), "The 'largest_loss' of generalization_bound"),
-        (lambda: generalization_bound(9, 5, 4, largest_loss=1, gap=math.nan, optimization=0), "The 'gap' of generalization_bound"),
-        (lambda: generalization_bound(9, 5, 4, largest_loss=1, gap=0, optimization=-1), "The 'optimization' of generalization_bound"),
+        (
+            lambda: convergence_bound(1, 1, []),
+            "The 'rates' of convergence_bound must be a 1-d array of at least one number.",
+        ),
+        (
+            lambda: generalization_bound(9, 5, 6, largest_loss=1, gap=0, optimization=0),
+            "The 'q' of generalization_bound",
+        ),
+        (
+            lambda: generalization_bound(9, 5, 4, largest_loss=-1, gap=0, optimization=0),
+            "The 'largest_loss' of generalization_bound",
+        ),
+        (
+            lambda: generalization_bound(9, 5, 4, largest_loss=1, gap=math.nan, optimization=0),
+            "The 'gap' of generalization_bound",
+        ),
+        (
+            lambda: generalization_bound(9, 5, 4, largest_loss=1, gap=0, optimization=-1),
+            "The 'optimization' of generalization_bound",
+        ),
     ],
 )
 def test_errors(call, message):

@@ -174,8 +174,14 @@ def test_shape_and_ends(start):
         (lambda: never_kept(1, 0, 0.5), "The 'explore' of never_kept must be in (0, 1]. Got 0."),
         (lambda: never_kept(1, 0.5, 1.5), "The 'exploit' of never_kept must be in (0, 1]. Got 1.5."),
         (lambda: never_kept(1, 0.5, 0.5, start="x"), "must be one of unseen_first, fixed_ranking, random. Got 'x'."),
-        (lambda: fixed_never_kept(1, 5, 6, 2), "The 's' of fixed_never_kept must be an integer in [1, n] = [1, 5]. Got 6."),
-        (lambda: fixed_never_kept(-1, 5, 4, 2), "The 'epochs' of fixed_never_kept must be an integer of at least 0. Got -1."),
+        (
+            lambda: fixed_never_kept(1, 5, 6, 2),
+            "The 's' of fixed_never_kept must be an integer in [1, n] = [1, 5]. Got 6.",
+        ),
+        (
+            lambda: fixed_never_kept(-1, 5, 4, 2),
+            "The 'epochs' of fixed_never_kept must be an integer of at least 0. Got -1.",
+        ),
         (lambda: expected_jaccard(1.2, 0.5), "The 'explore' of expected_jaccard must be in (0, 1]. Got 1.2."),
         (lambda: expected_jaccard(0.5, float("nan")), "The 'exploit' of expected_jaccard must be in (0, 1]. Got nan."),
         (lambda: random_jaccard(0), "The 'keep' of random_jaccard must be in (0, 1]. Got 0."),

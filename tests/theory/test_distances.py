@@ -13,9 +13,12 @@ from tests.theory.test_weights import IMAGENET, sizes
 from tests.theory.twins import enumerated_weights, printed_weights
 
 
-@pytest.mark.parametrize(("q", "tv", "c_s"), [(30, 0.662, 2.333), (50, 0.472, 1), (80, 0.190, 1), (99, 0.0097, 1), (100, 0, 0)])
+@pytest.mark.parametrize(
+    ("q", "tv", "c_s"), [(30, 0.662, 2.333), (50, 0.472, 1), (80, 0.190, 1), (99, 0.0097, 1), (100, 0, 0)]
+)
 def test_figure_6(q, tv, c_s):
-    # n = 200, s = 100. The paper says that C_s vanishes as q -> s: it stays at 1 and jumps. The total variation vanishes.
+    # n = 200, s = 100. The paper says that C_s vanishes as q -> s: it stays at 1 and jumps. The total variation
+    # vanishes.
     n, s = 200, 100
     density = [n * gamma / q for gamma in printed_weights(n, s, q)]
     assert sup_gap(n, s, q) == pytest.approx(float(max(abs(x - 1) for x in density)), abs=1e-12)
@@ -40,7 +43,9 @@ def test_against_scipy_and_closed_forms(size):
     n, s, q, hardest = size
     ranks = np.arange(1, n + 1) / n
     gamma = rank_weights(n, s, q, hardest=hardest)
-    assert wasserstein(n, s, q, hardest=hardest) == pytest.approx(stats.wasserstein_distance(ranks, ranks, gamma, np.ones(n)), abs=1e-10)
+    assert wasserstein(n, s, q, hardest=hardest) == pytest.approx(
+        stats.wasserstein_distance(ranks, ranks, gamma, np.ones(n)), abs=1e-10
+    )
     assert wasserstein(n, s, q) == pytest.approx((n + 1) * (s - q) / (2 * n * (s + 1)), abs=1e-12)
     assert sup_gap(n, s, q) == pytest.approx(max(s / q - 1, 1) if q < s else 0, abs=1e-10)
     for distance in (sup_gap, total_variation, wasserstein):
@@ -65,5 +70,7 @@ def test_the_size_of_imagenet():
 
 @pytest.mark.parametrize("distance", [sup_gap, total_variation, wasserstein])
 def test_errors(distance):
-    with pytest.raises(ValueError, match=rf"The 'q' of {distance.__name__} must be an integer in \[1, s\] = \[1, 5\]. Got 6."):
+    with pytest.raises(
+        ValueError, match=rf"The 'q' of {distance.__name__} must be an integer in \[1, s\] = \[1, 5\]. Got 6."
+    ):
         distance(10, 5, 6)

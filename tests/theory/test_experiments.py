@@ -64,7 +64,9 @@ def test_leading_axes_are_separate_models():
     weights = np.random.default_rng(2).random((2, 8))
     for i in range(2):
         assert lg.losses(thetas, x, t, RIDGE)[i] == pytest.approx(lg.losses(thetas[i], x, t, RIDGE))
-        assert lg.gradient(thetas, x, t, RIDGE, weights)[i] == pytest.approx(lg.gradient(thetas[i], x, t, RIDGE, weights[i]))
+        assert lg.gradient(thetas, x, t, RIDGE, weights)[i] == pytest.approx(
+            lg.gradient(thetas[i], x, t, RIDGE, weights[i])
+        )
 
 
 def test_large_logits_do_not_overflow():
@@ -102,7 +104,8 @@ def test_projection_onto_the_permutations_of_gamma(seed):
 
 @pytest.mark.parametrize(("s", "q"), [(3, 1), (4, 2), (3, 3)])
 def test_minimum_against_a_program_with_one_constraint_per_kept_set(s, q):
-    """min mean_S t_S subject to t_S >= (1/q) sum of L_i over every q of the candidates S: L_q without ranks or weights."""
+    """min mean_S t_S subject to t_S >= (1/q) sum of L_i over every q of the candidates S: L_q without ranks or
+    weights."""
     n, classes = 6, 2
     features, y = clouds(n, d=1, classes=classes, seed=4)
     x, t = lg.design(features), lg.one_hot(y, classes)
@@ -148,7 +151,9 @@ def test_subsets_are_uniform_in_members_and_order():
     draw = np.random.default_rng(0)
     counts = Counter(tuple(row) for row in ex.subsets(draw, 4, 2, 12_000).tolist())
     assert set(counts) == set(permutations(range(4), 2))
-    assert sum((count - 1000) ** 2 / 1000 for count in counts.values()) < 31.3  # chi-square, 11 degrees of freedom, 0.1 %
+    assert (
+        sum((count - 1000) ** 2 / 1000 for count in counts.values()) < 31.3
+    )  # chi-square, 11 degrees of freedom, 0.1 %
     assert all(sorted(row) == list(range(7)) for row in ex.subsets(draw, 7, 7, 50).tolist())
 
 
@@ -167,7 +172,10 @@ def test_algorithm_1_against_its_listing(fresh):
     n, s, q, rate, steps = 9, 5, 2, 0.3, 40
     some = problem(n, s, q)
     features, y = clouds(n)
-    seen = [(theta.copy(), scores.copy()) for theta, scores in islice(ex.algorithm1(some, rate, [ex.stream(7)], fresh=fresh), steps)]
+    seen = [
+        (theta.copy(), scores.copy())
+        for theta, scores in islice(ex.algorithm1(some, rate, [ex.stream(7)], fresh=fresh), steps)
+    ]
     pools = ex.subsets(ex.stream(7), n, s, ex.BLOCK)
     theta, scores = np.zeros((3, 4)), [math.inf] * n
     for pool, (ours, our_scores) in zip(pools[:steps], seen, strict=True):
@@ -175,7 +183,8 @@ def test_algorithm_1_against_its_listing(fresh):
         if not fresh:
             assert our_scores[0] == pytest.approx(scores)
         present = [literal_loss(theta, features[i], y[i], RIDGE) if fresh else scores[i] for i in range(n)]
-        # Line 4. Ties (all losses at theta = 0; unseen samples) leave several sets; any is right, ours must be one of them.
+        # Line 4. Ties (all losses at theta = 0; unseen samples) leave several sets; any is right, ours must be one of
+        # them.
         chosen = pool[ex.largest(np.array([present[i] for i in pool]), q)]
         assert sorted(present[i] for i in chosen) == pytest.approx(sorted(present[i] for i in pool)[-q:])
         # Line 5 and 6.
@@ -264,7 +273,9 @@ def test_intervals_and_noise_are_as_wide_as_they_say():
             if row["scores"] == "fresh":
                 squares.append((row["relative_error"] / row["noise"]) ** 2)
                 noises.append(row["noise"])
-    assert 180 <= expected["fresh"] <= 199 and 180 <= expected["stale"] <= 199  # 190 of 200, give or take 3 standard errors
+    assert (
+        180 <= expected["fresh"] <= 199 and 180 <= expected["stale"] <= 199
+    )  # 190 of 200, give or take 3 standard errors
     assert covered["fresh"] == expected["fresh"]
     assert covered["stale"] < 60
     assert np.mean(squares) == pytest.approx(1, abs=0.25)
@@ -305,7 +316,9 @@ def test_rows_of_generalization_against_their_definitions():
     rate = some.radius / (some.lipschitz * math.sqrt(length))
 
     def held_out(theta):
-        return np.mean([literal_loss(theta, features, label, RIDGE) for features, label in zip(held_x, held_y, strict=True)])
+        return np.mean(
+            [literal_loss(theta, features, label, RIDGE) for features, label in zip(held_x, held_y, strict=True)]
+        )
 
     run = ex.algorithm1(some, rate, [ex.stream(seed, ex.DESCEND, 0, length)], fresh=True)
     for step, ((theta, _), row) in enumerate(zip(islice(run, length), rows, strict=True), start=1):
@@ -331,7 +344,15 @@ def test_schedule():
     assert {1, 100_000} <= long and len(long) <= ex.MEASURED and min(long) == 1 and max(long) == 100_000
 
 
-SETTINGS = {"candidates": 20, "kept": 5, "ridge": RIDGE, "draws": 300, "warm_steps": 20, "steps": (10, 300), "seeds": (0, 1)}
+SETTINGS = {
+    "candidates": 20,
+    "kept": 5,
+    "ridge": RIDGE,
+    "draws": 300,
+    "warm_steps": 20,
+    "steps": (10, 300),
+    "seeds": (0, 1),
+}
 
 
 def test_same_seeds_same_numbers():

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 import orderdp.theory
 from orderdp.pruning import OrderDP
-from orderdp.theory import describe, describe_splits, fixed_never_kept, plot, rank_weights, splits, sup_gap, total_variation, wasserstein
+from orderdp.theory import (
+    describe,
+    describe_splits,
+    fixed_never_kept,
+    plot,
+    rank_weights,
+    splits,
+    sup_gap,
+    total_variation,
+    wasserstein,
+)
 from orderdp.theory.command import add_arguments, run
 from orderdp.theory.screen import percent
 from tests.theory.test_weights import sizes
@@ -41,11 +51,18 @@ def test_describe_says_what_the_functions_give():
 
 @pytest.mark.parametrize(
     ("n", "s", "q", "epochs", "covered"),
-    [(50, 25, 15, 200, "75.1%"), (100, 50, 30, 200, "71.3%"), (50_000, 25_000, 15_000, 200, "60.5%"), (50_000, 100, 30, 20_000, "40.3%")],
+    [
+        (50, 25, 15, 200, "75.1%"),
+        (100, 50, 30, 200, "71.3%"),
+        (50_000, 25_000, 15_000, 200, "60.5%"),
+        (50_000, 100, 30, 20_000, "40.3%"),
+    ],
 )
 def test_coverage_of_a_fixed_ranking_is_that_of_so_many_samples(n, s, q, epochs, covered):
     """The limit, 60 % or 30 %, is neither what these sizes give nor a bound on it."""
-    assert f"{covered}  if the ranking never changes; more epochs give {percent(1 - (s - q) / n)} at most" in describe(n, s, q, epochs)
+    assert f"{covered}  if the ranking never changes; more epochs give {percent(1 - (s - q) / n)} at most" in describe(
+        n, s, q, epochs
+    )
     if n == 50:
         row = next(line for line in describe_splits(0.7, n, epochs).splitlines() if line.startswith("  0.500*"))
         assert row.split()[-3] == covered
@@ -88,7 +105,10 @@ def test_splits_reach_their_ratio(prune_ratio):
 
 
 def test_splits_hold_the_papers_and_those_of_its_scripts():
-    for prune_ratio, explore, exploit, whose in ((0.7, 0.5, 0.6, "the paper's"), (0.4, 0.75, 0.8, "the released scripts'")):
+    for prune_ratio, explore, exploit, whose in (
+        (0.7, 0.5, 0.6, "the paper's"),
+        (0.4, 0.75, 0.8, "the released scripts'"),
+    ):
         assert (explore, pytest.approx(exploit)) in splits(prune_ratio)
         text = describe_splits(prune_ratio)
         assert f"{explore:.3f}*  {exploit:.3f}" in text and f"* {whose}" in text
@@ -134,7 +154,12 @@ def test_command_takes_numbers_or_shares(capsys):
     assert command("--n 1000 --s 500 --q 300 --epochs 10") == 0
     numbers = capsys.readouterr().out
     assert numbers == describe(1000, 500, 300, 10) + "\n"
-    for options in ("--explore .5 --exploit .6", "--explore .5 --prune-ratio .7", "--s 500 --exploit .6", "--explore .5 --q 300"):
+    for options in (
+        "--explore .5 --exploit .6",
+        "--explore .5 --prune-ratio .7",
+        "--s 500 --exploit .6",
+        "--explore .5 --q 300",
+    ):
         assert command(f"--n 1000 {options} --epochs 10") == 0
         assert capsys.readouterr().out == numbers
     assert command("--n 1000 --prune-ratio .7 --epochs 10") == 0

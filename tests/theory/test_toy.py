@@ -122,16 +122,43 @@ def test_floats_are_the_decimals_that_they_print_as():
         (lambda: infobatch_outcomes(TOY, 1), "The 'prune_ratio' of infobatch_outcomes must be in [0, 1). Got 1."),
         (lambda: infobatch_outcomes(TOY, -0.1), "The 'prune_ratio' of infobatch_outcomes must be in [0, 1). Got -0.1."),
         (lambda: infobatch_outcomes([], 0.5), "The 'gradients' of infobatch_outcomes must be 1 to 16 numbers. Got 0."),
-        (lambda: infobatch_outcomes(range(17), 0.5), "The 'gradients' of infobatch_outcomes must be 1 to 16 numbers. Got 17."),
-        (lambda: infobatch_outcomes([1, float("nan")], 0.5), "The 'gradients' of infobatch_outcomes must be finite and real. Got nan."),
-        (lambda: infobatch_outcomes(["1"], 0.5), "The 'gradients' of infobatch_outcomes must be finite and real. Got '1'."),
-        (lambda: infobatch_outcomes(TOY, 0.5, scores=[1]), "The 'scores' of infobatch_outcomes must be one per gradient. Got 1 for 5."),
-        (lambda: orderdp_outcomes(TOY, [1, 2], 2), "The 'sizes' of orderdp_outcomes must be an integer in [q, n] = [2, 5]. Got 1."),
-        (lambda: orderdp_outcomes(TOY, 6, 2), "The 'sizes' of orderdp_outcomes must be an integer in [q, n] = [2, 5]. Got 6."),
-        (lambda: orderdp_outcomes(TOY, [], 2), "The 'sizes' of orderdp_outcomes must name at least one number of candidates."),
-        (lambda: orderdp_outcomes(TOY, 3, 0), "The 'q' of orderdp_outcomes must be an integer in [1, n] = [1, 5]. Got 0."),
+        (
+            lambda: infobatch_outcomes(range(17), 0.5),
+            "The 'gradients' of infobatch_outcomes must be 1 to 16 numbers. Got 17.",
+        ),
+        (
+            lambda: infobatch_outcomes([1, float("nan")], 0.5),
+            "The 'gradients' of infobatch_outcomes must be finite and real. Got nan.",
+        ),
+        (
+            lambda: infobatch_outcomes(["1"], 0.5),
+            "The 'gradients' of infobatch_outcomes must be finite and real. Got '1'.",
+        ),
+        (
+            lambda: infobatch_outcomes(TOY, 0.5, scores=[1]),
+            "The 'scores' of infobatch_outcomes must be one per gradient. Got 1 for 5.",
+        ),
+        (
+            lambda: orderdp_outcomes(TOY, [1, 2], 2),
+            "The 'sizes' of orderdp_outcomes must be an integer in [q, n] = [2, 5]. Got 1.",
+        ),
+        (
+            lambda: orderdp_outcomes(TOY, 6, 2),
+            "The 'sizes' of orderdp_outcomes must be an integer in [q, n] = [2, 5]. Got 6.",
+        ),
+        (
+            lambda: orderdp_outcomes(TOY, [], 2),
+            "The 'sizes' of orderdp_outcomes must name at least one number of candidates.",
+        ),
+        (
+            lambda: orderdp_outcomes(TOY, 3, 0),
+            "The 'q' of orderdp_outcomes must be an integer in [1, n] = [1, 5]. Got 0.",
+        ),
         (lambda: random_outcomes(TOY, 6), "The 'q' of random_outcomes must be an integer in [1, n] = [1, 5]. Got 6."),
-        (lambda: expectations(random_outcomes(TOY, 2)[1:]), "The probabilities of the outcomes must sum to 1. They sum to 9/10."),
+        (
+            lambda: expectations(random_outcomes(TOY, 2)[1:]),
+            "The probabilities of the outcomes must sum to 1. They sum to 9/10.",
+        ),
     ],
 )
 def test_errors(call, message):

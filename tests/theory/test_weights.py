@@ -36,10 +36,14 @@ def sizes(draw, most=300):
 def test_weights_are_what_enumeration_counts(n):
     for s in range(1, n + 1):
         for (q, hardest), expected in enumerated_weights(n, s).items():
-            np.testing.assert_allclose(rank_weights(n, s, q, hardest=hardest), [float(x) for x in expected], rtol=1e-13, atol=0)
+            np.testing.assert_allclose(
+                rank_weights(n, s, q, hardest=hardest), [float(x) for x in expected], rtol=1e-13, atol=0
+            )
 
 
-@pytest.mark.parametrize(("n", "s", "q"), [(60, 20, 7), (97, 50, 49), (120, 60, 1), (120, 119, 60), (200, 100, 30), (150, 3, 2)])
+@pytest.mark.parametrize(
+    ("n", "s", "q"), [(60, 20, 7), (97, 50, 49), (120, 60, 1), (120, 119, 60), (200, 100, 30), (150, 3, 2)]
+)
 def test_weights_are_eq_3_down_to_the_last_of_the_tail(n, s, q):
     expected = printed_weights(n, s, q)
     assert sum(expected) == q  # the paper: "should be close to"
@@ -100,7 +104,9 @@ def test_limit_is_approached_as_one_over_n(hardest):
     s, q = 10, 3
     counts = np.array([200, 400, 800, 1600, 3200, 6400])
     errors = [
-        np.abs(n * rank_weights(n, s, q, hardest=hardest) - limit_weights(np.arange(1, n + 1) / n, s, q, hardest=hardest)).max()
+        np.abs(
+            n * rank_weights(n, s, q, hardest=hardest) - limit_weights(np.arange(1, n + 1) / n, s, q, hardest=hardest)
+        ).max()
         for n in counts
     ]
     slope = np.polyfit(np.log(counts), np.log(errors), 1)[0]
@@ -126,7 +132,9 @@ def test_the_printed_distribution_function_of_proposition_2_is_none():
     assert 1 - 1000 / 10 * limit_weights(0.01, 10, 3) < -900
 
 
-@pytest.mark.parametrize("scores", [[3, 1, 2, 5, 4], [1, 1, 1, 1, 1], [2, 1, 2, 3, 1], [float("inf"), 0, float("inf"), -1, 0]])
+@pytest.mark.parametrize(
+    "scores", [[3, 1, 2, 5, 4], [1, 1, 1, 1, 1], [2, 1, 2, 3, 1], [float("inf"), 0, float("inf"), -1, 0]]
+)
 def test_ties_share_the_ranks_that_they_fill(scores):
     for s in range(1, 6):
         for q in range(1, s + 1):
@@ -167,7 +175,9 @@ def test_gap_is_the_difference_and_never_negative(losses, data):
     assert surrogate_gap(losses, s, q, hardest=0) <= 1e-12
 
 
-@pytest.mark.parametrize("losses", [[0.1] * 7, [3.3, 3.3, 1e-9, 0.7, 123.456, 0.1, 0.2], np.random.default_rng(3).random(7).tolist()])
+@pytest.mark.parametrize(
+    "losses", [[0.1] * 7, [3.3, 3.3, 1e-9, 0.7, 123.456, 0.1, 0.2], np.random.default_rng(3).random(7).tolist()]
+)
 def test_gap_has_no_rounding_errors_below_zero(losses):
     for s in range(1, 8):
         assert surrogate_gap(losses, s, s) == surrogate_gap(losses, s, s, hardest=0) == 0
@@ -195,16 +205,31 @@ def test_scores_of_many_ties_take_no_loop():
         (lambda: rank_weights(10, 12, 3), "The 's' of rank_weights must be an integer in [1, n] = [1, 10]. Got 12."),
         (lambda: rank_weights(10, 5, 6), "The 'q' of rank_weights must be an integer in [1, s] = [1, 5]. Got 6."),
         (lambda: rank_weights(10, 5, 0), "The 'q' of rank_weights must be an integer in [1, s] = [1, 5]. Got 0."),
-        (lambda: rank_weights(10, 5, 3, hardest=4), "The 'hardest' of rank_weights must be an integer in [0, q] = [0, 3]. Got 4."),
-        (lambda: rank_weights(10, 5, 3, hardest=-1), "The 'hardest' of rank_weights must be an integer in [0, q] = [0, 3]. Got -1."),
+        (
+            lambda: rank_weights(10, 5, 3, hardest=4),
+            "The 'hardest' of rank_weights must be an integer in [0, q] = [0, 3]. Got 4.",
+        ),
+        (
+            lambda: rank_weights(10, 5, 3, hardest=-1),
+            "The 'hardest' of rank_weights must be an integer in [0, q] = [0, 3]. Got -1.",
+        ),
         (lambda: rank_weights(0, 1, 1), "The 'n' of rank_weights must be an integer of at least 1. Got 0."),
         (lambda: rank_weights(10, 5.0, 3), "The 's' of rank_weights must be an integer in [1, n] = [1, 10]. Got 5.0."),
-        (lambda: rank_weights(10, True, 1), "The 's' of rank_weights must be an integer in [1, n] = [1, 10]. Got True."),
+        (
+            lambda: rank_weights(10, True, 1),
+            "The 's' of rank_weights must be an integer in [1, n] = [1, 10]. Got True.",
+        ),
         (lambda: limit_weights(1.5, 5, 3), "The 'z' of limit_weights must be in [0, 1]."),
         (lambda: limit_weights(np.nan, 5, 3), "The 'z' of limit_weights must be in [0, 1]."),
         (lambda: limit_weights(0.5, 5, 6), "The 'q' of limit_weights must be an integer in [1, s] = [1, 5]. Got 6."),
-        (lambda: selection_probabilities([1, np.nan], 1, 1), "The 'scores' of selection_probabilities must not hold NaN."),
-        (lambda: selection_probabilities([], 1, 1), "The 'scores' of selection_probabilities must be a 1-d array of at least one number."),
+        (
+            lambda: selection_probabilities([1, np.nan], 1, 1),
+            "The 'scores' of selection_probabilities must not hold NaN.",
+        ),
+        (
+            lambda: selection_probabilities([], 1, 1),
+            "The 'scores' of selection_probabilities must be a 1-d array of at least one number.",
+        ),
         (lambda: surrogate_loss([1, np.inf], 1, 1), "The 'losses' of surrogate_loss must be finite."),
         (lambda: surrogate_loss([[1.0]], 1, 1), "Got shape (1, 1)."),
         (lambda: surrogate_gap([1, 2], 3, 1), "The 's' of surrogate_gap must be an integer in [1, n] = [1, 2]. Got 3."),

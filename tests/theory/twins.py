@@ -23,7 +23,9 @@ def printed_weights(n, s, q):
     return [
         sum(
             (
-                Fraction(comb(j - 1, place - 1) * comb(n - j, s - place), comb(n, s))  # the paper's l is a place among the candidates
+                Fraction(
+                    comb(j - 1, place - 1) * comb(n - j, s - place), comb(n, s)
+                )  # the paper's l is a place among the candidates
                 for place in range(max(1, s - n + j), min(q, j) + 1)
             ),
             Fraction(0),

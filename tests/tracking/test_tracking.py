@@ -42,7 +42,14 @@ class Files:
         out = self.places["runs"] / cell
         out.mkdir(parents=True, exist_ok=True)
         (out / "history.csv").write_text(self.rows(4, shift))
-        summary = {"cell": cell, "status": status, "test_accuracy": 84 + shift, "epochs": 4, "started": 1.7e9, "ended": 1.7e9 + 9}
+        summary = {
+            "cell": cell,
+            "status": status,
+            "test_accuracy": 84 + shift,
+            "epochs": 4,
+            "started": 1.7e9,
+            "ended": 1.7e9 + 9,
+        }
         (out / "summary.json").write_text(json.dumps({**summary, "environment": {"git_commit": "abc123"}}))
         shutil.rmtree(self.places["work"] / cell, ignore_errors=True)
 
@@ -50,7 +57,9 @@ class Files:
         work = self.places["work"] / cell
         work.mkdir(parents=True, exist_ok=True)
         (work / "history.csv").write_text(self.rows(epochs, shift))
-        (work / "status.json").write_text(json.dumps({"pid": pid, "state": state, "started": 1.7e9, "updated": 1.7e9 + epochs}))
+        (work / "status.json").write_text(
+            json.dumps({"pid": pid, "state": state, "started": 1.7e9, "updated": 1.7e9 + epochs})
+        )
 
     def track(self):
         return track(self.grid, **self.places)
@@ -106,7 +115,9 @@ def test_as_many_runs_as_cells_and_a_second_pass_writes_nothing(files):
     assert run.data.params["recipe.schedule.max_lr"] == "0.2"
     assert run.inputs.dataset_inputs[0].dataset.name == "digits"
     assert points(files, run) == [(e, 80.0 + e, int(1000 * (1.7e9 + e))) for e in range(1, 5)]
-    assert len(files.client.get_metric_history(run.info.run_id, "grad_norm_mean")) == 3  # the one that is not a number is left out
+    assert (
+        len(files.client.get_metric_history(run.info.run_id, "grad_norm_mean")) == 3
+    )  # the one that is not a number is left out
     assert run.data.metrics["final/test_accuracy"] == 84
 
 
@@ -165,14 +176,19 @@ def test_a_pass_reads_only_what_has_changed(files, monkeypatch):
         files.finish(cell)
     files.track()
     read = []
-    monkeypatch.setattr(tracker, "read_runs", lambda cells, *places: (read.append(list(cells)), read_runs(read[-1], *places))[1])
+    monkeypatch.setattr(
+        tracker, "read_runs", lambda cells, *places: (read.append(list(cells)), read_runs(read[-1], *places))[1]
+    )
     files.finish(files.cells[1], shift=1)
     assert files.track().written == 1
     assert read == [[files.cells[1]]]
 
 
 def test_a_run_that_others_start_from_is_tracked_too(files):
-    table5 = {**yaml.safe_load((ROOT / "params.yaml").read_text())["experiments"]["table5"], "workloads": ["imagenet-vit-mae"]}
+    table5 = {
+        **yaml.safe_load((ROOT / "params.yaml").read_text())["experiments"]["table5"],
+        "workloads": ["imagenet-vit-mae"],
+    }
     params = {**tiny_params(), "experiments": {"table5": {**table5, "grid": [{"methods": ["full"]}]}}}
     (files.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
     files.grid = grids.load(files.folder / "params.yaml")
@@ -213,7 +229,9 @@ def test_watching_shows_curves_while_a_run_trains(files):
     files.train(cell, 1, os.getpid())
     os_nice, os.nice = os.nice, lambda step: 0
     try:
-        watcher = threading.Thread(target=watch, args=(files.grid,), kwargs={**files.places, "parent": os.getpid(), "interval_s": 0.1})
+        watcher = threading.Thread(
+            target=watch, args=(files.grid,), kwargs={**files.places, "parent": os.getpid(), "interval_s": 0.1}
+        )
         watcher.start()
         for epochs in (1, 2):
             files.train(cell, epochs, os.getpid())

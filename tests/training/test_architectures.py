@@ -1,5 +1,5 @@
-"""One epoch of every architecture with every optimizer in every precision of tables 3 to 7, on tiny photographs; pre-training and
-fine-tuning."""
+"""One epoch of every architecture with every optimizer in every precision of tables 3 to 7, on tiny photographs;
+pre-training and fine-tuning."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def test_an_epoch(photos, name, optimizer, precision):
     assert (row["test_accuracy"] is None) == (name == "mae_vit")
     after = [p.detach() for p in training.model.parameters() if p.requires_grad]
     assert all(p.isfinite().all() for p in after)
-    assert precision == "fp16" or sum(not torch.equal(a, b) for a, b in zip(before, after, strict=True)) > len(after) // 2
+    assert (
+        precision == "fp16" or sum(not torch.equal(a, b) for a, b in zip(before, after, strict=True)) > len(after) // 2
+    )
     losses = training.pruner.memory()["_scores"]
     training.pruner.synchronize()
     assert losses.isfinite().sum() == 36
@@ -96,11 +98,15 @@ def test_fine_tuning_starts_from_the_pretrained_encoder(photos, tmp_path, monkey
         train_cell(after, **folders)
     summary = train_cell(before, **folders)
     assert summary["test_accuracy"] is None and summary["environment"]["data_digest"] == photos.digest
-    weights = torch.load(tmp_path / "runs/before/model.pt", weights_only=True)  # kept although the scale keeps no models
+    weights = torch.load(
+        tmp_path / "runs/before/model.pt", weights_only=True
+    )  # kept although the scale keeps no models
     seen = {}
     original = Training.start_from
     monkeypatch.setattr(
-        Training, "start_from", lambda self, weights: (original(self, weights), seen.update(copy.deepcopy(self.model.state_dict())))
+        Training,
+        "start_from",
+        lambda self, weights: (original(self, weights), seen.update(copy.deepcopy(self.model.state_dict()))),
     )
     assert train_cell(after, **folders)["status"] == "finished"
     for name in ("patch_embed.proj.weight", "pos_embed", "blocks.0.attn.qkv.weight"):
@@ -108,8 +114,11 @@ def test_fine_tuning_starts_from_the_pretrained_encoder(photos, tmp_path, monkey
 
 
 def test_reconstruction_can_be_learnt(photos):
-    """Colours of a patch's neighbours say something of it: the loss falls below that of predicting each patch's mean, which is 1."""
-    chosen = architecture_spec("mae_vit", "adamw", epochs=12, schedule={**spec().recipe.schedule.model_dump(), "max_lr": 0.01})
+    """Colours of a patch's neighbours say something of it: the loss falls below that of predicting each patch's mean,
+    which is 1."""
+    chosen = architecture_spec(
+        "mae_vit", "adamw", epochs=12, schedule={**spec().recipe.schedule.model_dump(), "max_lr": 0.01}
+    )
     training = Training(chosen, photos, CPU)
     training.fit(lambda training: None)
     assert training.history[-1]["test_loss"] < training.history[0]["test_loss"]

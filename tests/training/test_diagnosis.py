@@ -61,7 +61,9 @@ def test_what_is_measured_when(data, digits, tmp_path):
     rows, profile = measured(tmp_path, data, diagnosed(epochs=4))
     n = len(digits.train_labels)
     assert tuple(rows) == COLUMNS
-    assert rows["epoch"].tolist() == profile["epochs"].tolist() == [2, 4, 5]  # before those that end at half and at the end, and after the end
+    assert (
+        rows["epoch"].tolist() == profile["epochs"].tolist() == [2, 4, 5]
+    )  # before those that end at half and at the end, and after the end
     assert rows["progress"].tolist() == [0.25, 0.75, 1.0]
     assert rows["kept"].tolist() == [round(0.3 * n)] * 3
     unknown = rows[["forgotten_kept", "forgotten_dropped"]].isna().any(axis=1)
@@ -74,7 +76,12 @@ def test_what_is_measured_when(data, digits, tmp_path):
     assert hardest_first[: len(hardest_first) // 2].sum() > hardest_first[-(len(hardest_first) // 2) :].sum()
     assert profile["kept_by_label"].shape == (3, 10)
     folder = tmp_path / "runs" / "diagnosis-cell"
-    assert json.loads((folder / "spec.json").read_text()) == {"diagnosis": "diagnosis-cell", "fingerprint": "0" * 12, "cell": "cell", "sources": {}}
+    assert json.loads((folder / "spec.json").read_text()) == {
+        "diagnosis": "diagnosis-cell",
+        "fingerprint": "0" * 12,
+        "cell": "cell",
+        "sources": {},
+    }
     assert json.loads((folder / "summary.json").read_text())["status"] == "finished"
 
 
@@ -85,7 +92,10 @@ def test_the_last_measurement_is_of_the_final_weights(data, tmp_path):
     digits = load("digits", data / "digits")
     model = engine.build_model(chosen, digits).eval()
     model.load_state_dict(torch.load(tmp_path / "runs" / "cell" / "model.pt", weights_only=True))
-    images, (mean, std) = digits.train_images / 255, (torch.tensor(x).view(1, -1, 1, 1) for x in (digits.mean, digits.std))
+    images, (mean, std) = (
+        digits.train_images / 255,
+        (torch.tensor(x).view(1, -1, 1, 1) for x in (digits.mean, digits.std)),
+    )
     with torch.no_grad():
         logits = model((images - mean) / std)
     loss = torch.nn.functional.cross_entropy(logits, digits.train_labels, label_smoothing=chosen.recipe.label_smoothing)
@@ -95,7 +105,9 @@ def test_the_last_measurement_is_of_the_final_weights(data, tmp_path):
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "orderdp_batches"])  # which draws at every step
 def test_the_kept_set_is_the_one_trained_on(method, digits):
     seen = {}
-    training = trained(diagnosed(method, epochs=4), digits, lambda s: seen.update({s.epoch: s.selection.indices.sort().values}))
+    training = trained(
+        diagnosed(method, epochs=4), digits, lambda s: seen.update({s.epoch: s.selection.indices.sort().values})
+    )
     for epoch in (2, 4):
         assert torch.equal(seen[epoch], training.kept[epoch].long())
 

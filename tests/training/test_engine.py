@@ -87,9 +87,13 @@ def test_two_seeds_differ_and_the_global_state_is_untouched(digits):
 
 def test_the_first_loss_and_gradient_norm_against_a_literal_step(digits):
     """Twin: build, forward, smooth, backward by plain torch; compare what the first step records."""
-    training = Training(spec("full", {}, batch_size=2000, epochs=1, augment={"crop_padding": 0, "flip": False}), digits, CPU)
+    training = Training(
+        spec("full", {}, batch_size=2000, epochs=1, augment={"crop_padding": 0, "flip": False}), digits, CPU
+    )
     model = copy.deepcopy(training.model).train()
-    images = (digits.train_images.float() / 255 - torch.tensor(digits.mean).view(-1, 1, 1)) / torch.tensor(digits.std).view(-1, 1, 1)
+    images = (digits.train_images.float() / 255 - torch.tensor(digits.mean).view(-1, 1, 1)) / torch.tensor(
+        digits.std
+    ).view(-1, 1, 1)
     loss = torch.nn.functional.cross_entropy(model(images), digits.train_labels, label_smoothing=0.1)
     loss.backward()
     norm = math.sqrt(sum(float((p.grad**2).sum()) for p in model.parameters()))
@@ -147,7 +151,11 @@ def test_wrong_labels_are_trained_counted_and_not_tested(digits):
         training.fit(lambda training: None)
     assert clean.history[0]["wrong_labels"] is None and torch.equal(clean.feed.labels, digits.train_labels)
     different = wrong.feed.labels != digits.train_labels
-    assert wrong.history[0]["wrong_labels"] == pytest.approx(float(different.float().mean())) == pytest.approx(0.25, abs=1e-3)
+    assert (
+        wrong.history[0]["wrong_labels"]
+        == pytest.approx(float(different.float().mean()))
+        == pytest.approx(0.25, abs=1e-3)
+    )
     assert torch.equal(wrong.feed.test_labels, digits.test_labels)
     assert wrong.history[0]["train_loss"] > clean.history[0]["train_loss"]
 
@@ -155,11 +163,15 @@ def test_wrong_labels_are_trained_counted_and_not_tested(digits):
 def test_the_engine_hands_over_the_score_that_the_method_names(digits):
     """Twin: the network's own outputs in the first step, before anything was learned."""
     options = {"prune_ratio": 0.5, "explore": 1.0}
-    chosen = noisy(spec("orderdp", options, batch_size=2000, epochs=1, augment={"crop_padding": 0, "flip": False}), 0.0, "margin")
+    chosen = noisy(
+        spec("orderdp", options, batch_size=2000, epochs=1, augment={"crop_padding": 0, "flip": False}), 0.0, "margin"
+    )
     training = Training(chosen, digits, CPU)
     model = copy.deepcopy(training.model).train()
     indices = training.pruner.select(0).indices
-    images = (digits.train_images.float() / 255 - torch.tensor(digits.mean).view(-1, 1, 1)) / torch.tensor(digits.std).view(-1, 1, 1)
+    images = (digits.train_images.float() / 255 - torch.tensor(digits.mean).view(-1, 1, 1)) / torch.tensor(
+        digits.std
+    ).view(-1, 1, 1)
     probability = model(images[indices]).softmax(1).detach()
     labels = digits.train_labels[indices, None]
     expected = probability.scatter(1, labels, -1).amax(1) - probability.gather(1, labels).squeeze(1)

@@ -18,7 +18,14 @@ BASE = {"weight_decay": 0.01, "decay": "all", "clip_norm": None}
 SPECS = {
     "sgd": {"name": "sgd", "nesterov": False},
     "adamw": {"name": "adamw", "beta2": 0.99, "eps": 1e-8, "layer_decay": None},
-    "lars": {"name": "lars", "nesterov": False, "trust_coefficient": 0.001, "eps": 1e-8, "adapt": "all", "trust_clip": False},
+    "lars": {
+        "name": "lars",
+        "nesterov": False,
+        "trust_coefficient": 0.001,
+        "eps": 1e-8,
+        "adapt": "all",
+        "trust_clip": False,
+    },
     "lamb": {"name": "lamb", "beta2": 0.99, "eps": 1e-6, "bias_correction": True, "adapt": "all", "trust_clip": False},
 }
 
@@ -106,7 +113,9 @@ def test_the_schedule_reaches_momentum_or_beta1(name):
     for momentum in (0.0, 0.9):
         model = nn.Linear(1, 1, bias=False)
         nn.init.ones_(model.weight)
-        optimizer = build_optimizer(model, optimizer_spec(name, weight_decay=0.0, **({"adapt": "decayed"} if name[0] == "l" else {})))
+        optimizer = build_optimizer(
+            model, optimizer_spec(name, weight_decay=0.0, **({"adapt": "decayed"} if name[0] == "l" else {}))
+        )
         for gradient in (1.0, 0.5):
             model.weight.grad = torch.tensor([[gradient]])
             optimizer.step(0.1, momentum)
@@ -140,7 +149,10 @@ def test_layer_decay_falls_from_head_to_embedding():
     model(torch.rand(2, 3, 8, 8)).sum().backward()
     optimizer.step(0.2, 0.9)
     assert {group["lr"] for group in optimizer.optimizer.param_groups} == {0.2 * 0.5**k for k in range(5)}
-    with pytest.raises(ValueError, match=r"The 'layer_decay' of adamw needs a network with numbered blocks, as vit has\. Sequential has none"):
+    with pytest.raises(
+        ValueError,
+        match=r"The 'layer_decay' of adamw needs a network with numbered blocks, as vit has\. Sequential has none",
+    ):
         build_optimizer(network(), optimizer_spec("adamw", layer_decay=0.5))
 
 

@@ -15,7 +15,13 @@ from orderdp.training.optim import build_optimizer
 from orderdp.training.schedule import one_cycle
 
 SCHEDULE = ScheduleSpec(
-    name="onecycle", max_lr=0.2, pct_start=0.3, div_factor=25.0, final_div_factor=1e4, base_momentum=0.85, max_momentum=0.95
+    name="onecycle",
+    max_lr=0.2,
+    pct_start=0.3,
+    div_factor=25.0,
+    final_div_factor=1e4,
+    base_momentum=0.85,
+    max_momentum=0.95,
 )
 
 
@@ -28,7 +34,8 @@ def test_one_cycle_is_torchs_up_to_one_step():
     )
     for step in range(total):
         group = optimizer.param_groups[0]
-        # torch puts the last step at the curve's end, (step / (total - 1)); here step / total is the position before the step.
+        # torch puts the last step at the curve's end, (step / (total - 1)); here step / total is the position before
+        # the step.
         lr, momentum = one_cycle(step / total, SCHEDULE)
         assert lr == pytest.approx(group["lr"], abs=0.2 * 4 / total)
         assert momentum == pytest.approx(group["momentum"], abs=0.1 * 4 / total)
@@ -48,7 +55,9 @@ def test_sgd_equals_torchs(nesterov):
     torch.manual_seed(0)
     ours = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.BatchNorm1d(7), torch.nn.Linear(7, 3))
     theirs = copy.deepcopy(ours)
-    optimizer = build_optimizer(ours, SgdSpec(name="sgd", weight_decay=5e-4, decay="all", clip_norm=None, nesterov=nesterov))
+    optimizer = build_optimizer(
+        ours, SgdSpec(name="sgd", weight_decay=5e-4, decay="all", clip_norm=None, nesterov=nesterov)
+    )
     reference = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=nesterov)
     for step in range(10):
         x, y = torch.randn(16, 5), torch.randint(0, 3, (16,))
@@ -61,7 +70,9 @@ def test_sgd_equals_torchs(nesterov):
         reference.step()
         if step == 4:  # a restored optimizer goes on as if nothing had happened
             state = copy.deepcopy(optimizer.state_dict())
-            optimizer = build_optimizer(ours, SgdSpec(name="sgd", weight_decay=5e-4, decay="all", clip_norm=None, nesterov=nesterov))
+            optimizer = build_optimizer(
+                ours, SgdSpec(name="sgd", weight_decay=5e-4, decay="all", clip_norm=None, nesterov=nesterov)
+            )
             optimizer.load_state_dict(state)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
@@ -69,7 +80,9 @@ def test_sgd_equals_torchs(nesterov):
 
 def test_a_parameter_without_gradient_is_an_error():
     model = torch.nn.Linear(2, 2)
-    optimizer = build_optimizer(model, SgdSpec(name="sgd", weight_decay=0.0, decay="all", clip_norm=None, nesterov=False))
+    optimizer = build_optimizer(
+        model, SgdSpec(name="sgd", weight_decay=0.0, decay="all", clip_norm=None, nesterov=False)
+    )
     model.weight.sum().backward()
     with pytest.raises(RuntimeError, match="1 of 2 parameters have no gradient"):
         optimizer.step(0.1, 0.9)

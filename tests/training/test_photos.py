@@ -19,7 +19,13 @@ from tests.training.conftest import spec
 from tests.training.test_engine import deterministic
 
 CPU = torch.device("cpu")
-AUGMENT = {"size": 32, "min_scale": 0.3, "flip": True, "rand_augment": {"operations": 1, "magnitude": 9}, "test_resize": 36}
+AUGMENT = {
+    "size": 32,
+    "min_scale": 0.3,
+    "flip": True,
+    "rand_augment": {"operations": 1, "magnitude": 9},
+    "test_resize": 36,
+}
 
 
 def opened(root, out):
@@ -61,7 +67,10 @@ def test_a_sample_is_augmented_alike_in_any_company_and_worker(photos):
     assert sorted(few) == [3, 17, 29, 50]
     for index, (image, label) in few.items():
         assert torch.equal(image, alone[index][0]) and label == alone[index][1] == index // 20
-    again, other = epoch_of(feed(photos), 4, [torch.tensor([3])]), epoch_of(feed(photos, seed=1), 3, [torch.tensor([3])])
+    again, other = (
+        epoch_of(feed(photos), 4, [torch.tensor([3])]),
+        epoch_of(feed(photos, seed=1), 3, [torch.tensor([3])]),
+    )
     assert not torch.equal(again[3][0], alone[3][0]) and not torch.equal(other[3][0], alone[3][0])
 
 
@@ -79,7 +88,9 @@ def test_the_pixels_of_evaluation_against_pil(photos):
     image = image.resize((int(width * scale), int(height * scale)), Image.Resampling.BILINEAR)
     left, top = round((image.size[0] - 32) / 2), round((image.size[1] - 32) / 2)
     pixels = np.asarray(image)[top : top + 32, left : left + 32].transpose(2, 0, 1) / 255
-    want = (torch.from_numpy(pixels).float() - torch.tensor(PHOTOS.mean).view(-1, 1, 1)) / torch.tensor(PHOTOS.std).view(-1, 1, 1)
+    want = (torch.from_numpy(pixels).float() - torch.tensor(PHOTOS.mean).view(-1, 1, 1)) / torch.tensor(
+        PHOTOS.std
+    ).view(-1, 1, 1)
     torch.testing.assert_close(images[4], want, rtol=1e-4, atol=1e-5)
     assert labels.tolist() == [0] * 5 + [1] * 5 + [2] * 5
 
@@ -120,12 +131,16 @@ def test_an_unreadable_image_is_one_error_that_names_it(tmp_path, workers):
     training = Training(photo_spec("full", {}), opened(root, tmp_path / "prepared"), CPU, workers=workers)
     with pytest.raises(DatasetError) as caught:
         training.fit(lambda training: None)
-    assert str(caught.value).startswith(f"{tmp_path}/prepared/images/train/n02/n02_003.JPEG is no readable image (UnidentifiedImageError")
+    assert str(caught.value).startswith(
+        f"{tmp_path}/prepared/images/train/n02/n02_003.JPEG is no readable image (UnidentifiedImageError"
+    )
     assert "Traceback" not in str(caught.value)
 
 
 def test_a_recipe_for_the_other_kind_of_data_is_refused(photos):
-    with pytest.raises(ValueError, match=r"'augment' .* 'photos', whose images are photographs in files\. It takes: size, min_scale"):
+    with pytest.raises(
+        ValueError, match=r"'augment' .* 'photos', whose images are photographs in files\. It takes: size, min_scale"
+    ):
         build_feed(photos, spec().recipe, 0, CPU, 0)
     with pytest.raises(ValueError, match=r"The diagnostics 'gradients' need a classifier on images in memory"):
         Training(photo_spec().model_copy(update={"diagnostics": ("gradients",)}), photos, CPU)

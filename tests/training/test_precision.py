@@ -124,9 +124,13 @@ def waits_of_an_epoch(training, monkeypatch):
     return count
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "orderdp_batches"])  # which ranks at every step by design
 @pytest.mark.parametrize(
-    "mix", [None, {"mixup": 1.0, "cutmix": 1.0, "probability": 1.0, "cutmix_share": 0.5, "erase": 0.5}], ids=["", "mixed"]
+    "method", [name for name in METHODS if name != "orderdp_batches"]
+)  # which ranks at every step by design
+@pytest.mark.parametrize(
+    "mix",
+    [None, {"mixup": 1.0, "cutmix": 1.0, "probability": 1.0, "cutmix_share": 0.5, "erase": 0.5}],
+    ids=["", "mixed"],
 )
 def test_no_step_waits_for_the_device(digits, method, mix, monkeypatch):
     counts = {}
@@ -134,7 +138,9 @@ def test_no_step_waits_for_the_device(digits, method, mix, monkeypatch):
         chosen = spec(method, METHODS[method], batch_size=size, mix=mix, precision="bf16")
         clipped = {**chosen.recipe.optimizer.model_dump(), "clip_norm": 1.0}
         training = Training(
-            chosen.model_validate({**chosen.plain(), "recipe": {**chosen.plain()["recipe"], "optimizer": clipped}}), digits, CPU
+            chosen.model_validate({**chosen.plain(), "recipe": {**chosen.plain()["recipe"], "optimizer": clipped}}),
+            digits,
+            CPU,
         )
         training._train_epoch()
         training.epoch = 1
@@ -153,7 +159,9 @@ def test_a_counter_that_counts(digits, monkeypatch):
 
 
 def test_compiled_training_is_the_same_to_rounding(digits, monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda model: model)  # compiling takes a minute; that it is asked for is what is ours
+    monkeypatch.setattr(
+        torch, "compile", lambda model: model
+    )  # compiling takes a minute; that it is asked for is what is ours
     training = Training(spec(epochs=1), digits, CPU, compiled=True)
     training.fit(lambda training: None)
     assert training.compiled and training.history[0]["kept"] == 359
@@ -197,7 +205,8 @@ def test_the_clock_on_cuda_reads_events(monkeypatch):
 def test_out_of_memory_names_the_batch_size(error):
     with (
         pytest.raises(
-            OutOfMemory, match=r"Out of memory on cpu with batch size 128 \(64 on each of 2 ranks\) of resnet8 on digits\. Lower"
+            OutOfMemory,
+            match=r"Out of memory on cpu with batch size 128 \(64 on each of 2 ranks\) of resnet8 on digits\. Lower",
         ),
         memory_named(spec(), 2, CPU),
     ):

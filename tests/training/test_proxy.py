@@ -52,15 +52,31 @@ def evidence(images):
 
 
 def coreset(method: str, **fields) -> CoresetSpec:
-    base = {"method": method, "options": {}, "models": 1, "epoch": None, "balance": True, "prune_ratio": 0.5, "proxy": PROXY}
+    base = {
+        "method": method,
+        "options": {},
+        "models": 1,
+        "epoch": None,
+        "balance": True,
+        "prune_ratio": 0.5,
+        "proxy": PROXY,
+    }
     return CoresetSpec.model_validate(base | fields)
 
 
 def test_everything_is_noted_in_its_shape(evidence):
     arrays, rows = evidence
     shapes = {name: array.shape for name, array in arrays.items()}
-    assert shapes["logits"] == (2, N, 10) and shapes["early_logits"] == (2, 2, N, 10) and shapes["early_norms"] == (2, 2, N)
-    assert shapes["features"] == (N, 16) and shapes["losses"] == shapes["correct"] == (2, N) and shapes["perturbation"] == (N,)
+    assert (
+        shapes["logits"] == (2, N, 10)
+        and shapes["early_logits"] == (2, 2, N, 10)
+        and shapes["early_norms"] == (2, 2, N)
+    )
+    assert (
+        shapes["features"] == (N, 16)
+        and shapes["losses"] == shapes["correct"] == (2, N)
+        and shapes["perturbation"] == (N,)
+    )
     assert shapes["validation_logits"] == (24, 10) and shapes["split_logits"] == (N - 24, 10)
     assert [row["network"] for row in rows] == ["1", "2", "split"]
     assert all(0 < row["seconds_at_1"] < row["seconds_at_2"] for row in rows)
@@ -83,7 +99,8 @@ def test_evidence_is_that_of_the_last_network(images, evidence):
 
 
 def test_losses_are_those_of_the_training_steps(images):
-    """One step over all samples: the recorded losses are the first forward pass's, in training mode, before the step."""
+    """One step over all samples: the recorded losses are the first forward pass's, in training mode, before the
+    step."""
     one = spec("full", {}, epochs=1, batch_size=N, augment={"crop_padding": 0, "flip": False})
     training = Recorded(one, images, CPU)
     training.model.train()
@@ -115,9 +132,14 @@ def test_the_test_set_decides_nothing(images, evidence):
 def test_the_validation_split_is_held_out_by_class(images, evidence):
     out, seen = evidence[0]["split_held_out"], evidence[0]["split_members"]
     assert sorted([*out, *seen]) == list(range(N))
-    share = images.train_labels[torch.from_numpy(out)].bincount(minlength=10) / images.train_labels.bincount(minlength=10)
+    share = images.train_labels[torch.from_numpy(out)].bincount(minlength=10) / images.train_labels.bincount(
+        minlength=10
+    )
     assert ((share - 0.1).abs() < 0.05).all()
-    assert torch.equal(held_out(images.train_labels, 0.1, 1000), torch.zeros(N, dtype=torch.bool).scatter_(0, torch.from_numpy(out), True))
+    assert torch.equal(
+        held_out(images.train_labels, 0.1, 1000),
+        torch.zeros(N, dtype=torch.bool).scatter_(0, torch.from_numpy(out), True),
+    )
     assert not torch.equal(held_out(images.train_labels, 0.1, 1000), held_out(images.train_labels, 0.1, 1001))
 
 
@@ -139,7 +161,9 @@ def test_early_scores_see_the_epoch_and_the_networks_asked_for(evidence):
 
 
 def test_a_budget_beyond_the_samples_not_held_out_is_refused(evidence):
-    with pytest.raises(ValueError, match=r"'glister' chooses among the 216 samples that are not held out, fewer than the 228 to keep"):
+    with pytest.raises(
+        ValueError, match=r"'glister' chooses among the 216 samples that are not held out, fewer than the 228 to keep"
+    ):
         choose(CORESETS["glister"], evidence[0], coreset("glister"), [0.05], 0)
 
 

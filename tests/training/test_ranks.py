@@ -30,7 +30,15 @@ pytestmark = pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_avai
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 SAME = ("epoch", "progress", "lr", "momentum", "kept", "prune_ratio", "steps", "jaccard", "coverage")
-CLOSE = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "grad_norm_mean", "grad_norm_std", "grad_norm_normalized_mean")
+CLOSE = (
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "grad_norm_mean",
+    "grad_norm_std",
+    "grad_norm_normalized_mean",
+)
 RANKED = ("orderdp", "infobatch", "ucb")
 
 SCRIPT = """
@@ -43,15 +51,17 @@ on_rank(Path(sys.argv[1]), Path(sys.argv[2]), "full", 1, 0.0, {})
 
 def plain(classes: int, channels: int) -> nn.Module:
     """A network without batch statistics, which each rank would take over its own part of a batch."""
-    return nn.Sequential(nn.Conv2d(channels, 8, 3), nn.GroupNorm(2, 8), nn.Tanh(), nn.Flatten(), nn.Linear(8 * 6 * 6, classes))
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 3), nn.GroupNorm(2, 8), nn.Tanh(), nn.Flatten(), nn.Linear(8 * 6 * 6, classes)
+    )
 
 
 NETWORKS = {**MODELS, "plain": plain}
 
 
 def cell(method: str, epochs: int) -> TestCell:
-    """Batches of 43: OrderDP's 431 samples end in a batch of one, which leaves the other ranks without. A low learning rate, because a
-    high one blows up what the ranks round differently."""
+    """Batches of 43: OrderDP's 431 samples end in a batch of one, which leaves the other ranks without. A low learning
+    rate, because a high one blows up what the ranks round differently."""
     schedule = {**SPEC["recipe"]["schedule"], "max_lr": 0.02}
     chosen = spec(method, METHODS[method], epochs=epochs, batch_size=43, schedule=schedule)
     return TestCell(method, chosen.model_validate({**chosen.plain(), "model": {"name": "plain", "options": {}}}))
@@ -89,7 +99,9 @@ def start(base: Path, data: Path, world: int, method: str, epochs: int = 3, paus
     processes = []
     for rank in range(world):
         variables = {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        processes.append(context.Process(target=on_rank, args=(base, data, method, epochs, pause, variables), daemon=True))
+        processes.append(
+            context.Process(target=on_rank, args=(base, data, method, epochs, pause, variables), daemon=True)
+        )
         processes[-1].start()
     return processes
 
@@ -155,7 +167,10 @@ def test_a_run_goes_on_after_a_stop_and_a_lost_rank_on_another_number_of_ranks(d
     texts = [text for _, text in finish(broken, torn)]
     assert "orderdp: resuming after epoch" in texts[0]
     for rank in (0, 1):
-        assert f"RankLost: Rank {rank} of 3 lost another rank" in texts[rank] and "start the same command again" in texts[rank]
+        assert (
+            f"RankLost: Rank {rank} of 3 lost another rank" in texts[rank]
+            and "start the same command again" in texts[rank]
+        )
     assert not (broken / "runs/orderdp/summary.json").exists()
     train_alone(broken, data, "orderdp", epochs, monkeypatch)
     assert_same(whole, broken, "orderdp")
@@ -175,7 +190,9 @@ def test_torchrun_starts_it(data, tmp_path, monkeypatch):
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, str(tmp_path / "two"), str(data)], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, str(tmp_path / "two"), str(data)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert_same(train_alone(tmp_path / "one", data, "full", 1, monkeypatch), tmp_path / "two", "full")
 
@@ -199,7 +216,9 @@ def test_no_rank_trains_on_one_sample_of_a_batch_that_has_two(monkeypatch):
     for world in (1, 2, 3, 8):
         for size in range(2, 40):
             for rank in range(world):
-                monkeypatch.setattr("orderdp.training.distributed.placement", lambda rank=rank, world=world: (rank, world))
+                monkeypatch.setattr(
+                    "orderdp.training.distributed.placement", lambda rank=rank, world=world: (rank, world)
+                )
                 (part,) = Ranks().parts([torch.arange(size)], [])
                 assert len(part.indices) >= 2
 

@@ -38,7 +38,9 @@ def history(folder: Path) -> list[dict[str, str]]:
 
 
 def start(base: Path, data: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", CHILD, str(base), str(data)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(base), str(data)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
 
 
 def wait_for_epoch(base: Path, epoch: int) -> None:
@@ -71,7 +73,9 @@ def test_outputs(data, tmp_path):
     assert selection["usage"].sum() == summary["samples"]
     assert selection["checkpoint_epochs"].tolist() == [2, 4]
     assert len(selection["kept_2"]) == round(0.3 * summary["n"])
-    assert set(torch.load(out / "model.pt", weights_only=True)) == set(torch.load(out / "model-4.pt", weights_only=True))
+    assert set(torch.load(out / "model.pt", weights_only=True)) == set(
+        torch.load(out / "model-4.pt", weights_only=True)
+    )
 
 
 def test_kill_9_then_the_same_command_gives_the_same_bits(data, tmp_path):

@@ -30,10 +30,13 @@ for name in sys.argv[4:]:
 
 
 def runs() -> dict[str, list[str]]:
-    """Workload -> one run of it with OrderDP, or with the full data where it has none, behind the run whose weights it starts from."""
+    """Workload -> one run of it with OrderDP, or with the full data where it has none, behind the run whose weights it
+    starts from."""
     rows = [row for experiment in QUICK.experiments.values() for row in experiment.rows if row.label_noise == 0]
     chosen = {row.workload: row.cell for method in ("full", "orderdp") for row in rows if row.method == method}
-    return {workload: [name for name in (QUICK.cells[run].starts_from, run) if name] for workload, run in chosen.items()}
+    return {
+        workload: [name for name in (QUICK.cells[run].starts_from, run) if name] for workload, run in chosen.items()
+    }
 
 
 @pytest.mark.slow

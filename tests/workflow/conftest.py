@@ -28,7 +28,9 @@ class Project:
         """Runs a command with this interpreter's environment first on the path and tracking off unless asked for."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder), "ORDERDP_NO_TRACKING": "1", **environment}
-        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, cwd=self.folder, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
         if check and done.returncode:
             raise AssertionError(f"{command} failed:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
         return done
@@ -100,7 +102,9 @@ def copy_project(folder: Path) -> Project:
 def finished_in_mlflow(project: Project) -> int:
     """Finished runs in the store that are not deleted: those of the cells and one for the report."""
     with sqlite3.connect(project.folder / "mlflow.db") as store:
-        return store.execute("select count(*) from runs where lifecycle_stage = 'active' and status = 'FINISHED'").fetchone()[0]
+        return store.execute(
+            "select count(*) from runs where lifecycle_stage = 'active' and status = 'FINISHED'"
+        ).fetchone()[0]
 
 
 @pytest.fixture(scope="session")

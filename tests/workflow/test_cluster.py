@@ -14,7 +14,9 @@ from orderdp import resources
 from tests.workflow.conftest import Project, copy_project, finished_in_mlflow
 
 SLURM = Path(__file__).parent / "fakeslurm" / "slurm.py"
-PATH_BEFORE = "import os, sys; print(os.pathsep.join([sys.argv[1], os.path.dirname(sys.executable), os.environ['PATH']]))"
+PATH_BEFORE = (
+    "import os, sys; print(os.pathsep.join([sys.argv[1], os.path.dirname(sys.executable), os.environ['PATH']]))"
+)
 
 
 class Cluster:
@@ -34,7 +36,14 @@ class Cluster:
     def snakemake(self, *arguments, check=True, **environment):
         wait = ("--slurm-init-seconds-before-status-checks", "1")
         return self.project.run(
-            "snakemake", *arguments, "--profile", "profiles/slurm", *wait, check=check, **self.environment, **environment
+            "snakemake",
+            *arguments,
+            "--profile",
+            "profiles/slurm",
+            *wait,
+            check=check,
+            **self.environment,
+            **environment,
         )
 
     def submitted(self) -> list[list[str]]:

@@ -43,7 +43,11 @@ def test_runs_train_on_what_was_chosen(table1):
     coresets = np.load(folder(table1, "coresets") / "coresets.npz")
     for run in table1.folder.glob("runs/digits-*-static-*"):
         spec = json.loads((run / "spec.json").read_text())["spec"]
-        name = next(key for key in coresets if key.startswith(f"{spec['coreset']['method']}-p50-s0-") and not key.endswith(".weights"))
+        name = next(
+            key
+            for key in coresets
+            if key.startswith(f"{spec['coreset']['method']}-p50-s0-") and not key.endswith(".weights")
+        )
         usage = np.load(run / "selection.npz")["usage"]
         assert usage.sum() == 2 * len(coresets[name]) == 2 * round(0.5 * len(usage))
         assert (usage[coresets[name]] == 2).all()
@@ -106,7 +110,18 @@ def test_the_command_line_names_what_it_does_not_know(table1):
 
 def test_a_runs_usage_becomes_a_coreset(table1, tmp_path):
     (run,) = table1.folder.glob("runs/*-orderdp-*")
-    table1.run("python", "-m", "orderdp", "select", "--from-run", str(run), "--prune-ratio", "0.7", "--out", str(tmp_path / "kept.npy"))
+    table1.run(
+        "python",
+        "-m",
+        "orderdp",
+        "select",
+        "--from-run",
+        str(run),
+        "--prune-ratio",
+        "0.7",
+        "--out",
+        str(tmp_path / "kept.npy"),
+    )
     kept, usage = np.load(tmp_path / "kept.npy"), np.load(run / "selection.npz")["usage"]
     assert len(kept) == round(0.3 * len(usage)) == len(set(kept.tolist()))
     assert usage[kept].min() >= np.delete(usage, kept).max()

@@ -64,14 +64,17 @@ def test_an_unknown_run_cannot_be_asked_for(finished):
 
 @pytest.mark.parametrize(("scale", "runs"), [("cifar", 1000), ("paper", 1150)])
 def test_a_graph_of_a_thousand_runs_is_built_in_seconds(tmp_path, scale, runs):
-    """Of processor time, which other work on the machine does not change much. It has every table and figure of the paper."""
+    """Of processor time, which other work on the machine does not change much. It has every table and figure of the
+    paper."""
     project = copy_project(tmp_path / "project")
     shutil.copy(ROOT / "params.yaml", project.folder / "params.yaml")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = project.run("snakemake", "-n", "--quiet", "rules", "--config", f"scale={scale}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert int(re.search(r"^train +(\d+)$", done.stdout + done.stderr, re.M).group(1)) >= runs
-    assert {item.experiment for item in ITEMS} <= set(re.findall(r"^artifact_(\w+) +1$", done.stdout + done.stderr, re.M))
+    assert {item.experiment for item in ITEMS} <= set(
+        re.findall(r"^artifact_(\w+) +1$", done.stdout + done.stderr, re.M)
+    )
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
 
 

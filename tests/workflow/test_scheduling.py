@@ -72,7 +72,8 @@ def spans_of(folder: Path) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize(("threads", "at_once"), [(1, 2), (2, 1)])
 def test_jobs_never_need_more_cores_than_there_are(tmp_path, threads, at_once):
-    """Snakemake's issue 3913: its greedy scheduler started more. With jobs that fail, are tried again, and wait for each other."""
+    """Snakemake's issue 3913: its greedy scheduler started more. With jobs that fail, are tried again, and wait for
+    each other."""
     folder = workflow(tmp_path, threads)
     done = subprocess.run([snakemake(), "--cores", "2"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -90,7 +91,9 @@ def test_trainings_of_the_real_workflow_never_need_more_cores_than_there_are(fin
 def test_the_main_process_has_few_threads(tmp_path):
     """With the default limit of jobs a second there is one more after every pass of the scheduler."""
     folder = workflow(tmp_path, 1)
-    running = subprocess.Popen([snakemake(), "--cores", "2"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        [snakemake(), "--cores", "2"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     most = 0
     while running.poll() is None:
         status = Path(f"/proc/{running.pid}/task")

@@ -70,7 +70,12 @@ def test_a_hyper_parameter_of_one_method_retrains_that_method(project):
 
 @pytest.mark.parametrize(
     ("file", "methods"),
-    [("pruning/ucb.py", {"ucb"}), ("training/schedule.py", {"full", "orderdp", "ucb"}), ("models/resnet.py", set()), ("plan.py", set())],
+    [
+        ("pruning/ucb.py", {"ucb"}),
+        ("training/schedule.py", {"full", "orderdp", "ucb"}),
+        ("models/resnet.py", set()),
+        ("plan.py", set()),
+    ],
 )
 def test_editing_a_source_retrains_what_it_decides(project, file, methods):
     path = project.folder / "orderdp" / file
@@ -115,7 +120,12 @@ def test_lost_runs_are_trained_again_and_their_tables_remade(project):
 
 def test_a_copy_with_other_file_times_has_nothing_to_do(project):
     shutil.rmtree(project.folder / ".snakemake")
-    files = [path for part in ("data", "runs", "reports", "orderdp") for path in (project.folder / part).rglob("*") if path.is_file()]
+    files = [
+        path
+        for part in ("data", "runs", "reports", "orderdp")
+        for path in (project.folder / part).rglob("*")
+        if path.is_file()
+    ]
     for seed in range(2):
         random.Random(seed).shuffle(files)
         for age, path in enumerate(files):

@@ -1,8 +1,8 @@
-"""The values of `errata.csv`: what the paper's printed formulas give, and what is right. No result is typed in: printed numbers come from
-`published.csv` or from evaluating the printed formula, right ones from `orderdp.theory`.
+"""The values of `errata.csv`: what the paper's printed formulas give, and what is right. No result is typed in: printed
+numbers come from `published.csv` or from evaluating the printed formula, right ones from `orderdp.theory`.
 
-A function takes the settings of the experiment and returns the values that its row's texts name. Where a formula is shown at other sizes,
-they are examples, and the row states them.
+A function takes the settings of the experiment and returns the values that its row's texts name. Where a formula is
+shown at other sizes, they are examples, and the row states them.
 """
 
 from __future__ import annotations

@@ -27,20 +27,42 @@ def beta_limit(settings: Settings) -> Values:
     """Proposition 2's distribution function, as printed and as its proof ends."""
     n, s, q, z = 1000, 10, 3, 0.01
     gamma = float(limit_weights(z, s, q))
-    return {"n": n, "s": s, "q": q, "z": z, "printed": 1 - n / s * gamma, "right": 1 - gamma / s, "beta": float(betainc(q, s - q, z))}
+    return {
+        "n": n,
+        "s": s,
+        "q": q,
+        "z": z,
+        "printed": 1 - n / s * gamma,
+        "right": 1 - gamma / s,
+        "beta": float(betainc(q, s - q, z)),
+    }
 
 
 def vanishing_weight(settings: Settings) -> Values:
     """gamma_j itself tends to 0; n gamma_j to the limit."""
     n, s, q, z = 1_000_000, 10, 3, 0.1
     gamma = float(rank_weights(n, s, q)[round(z * n) - 1])
-    return {"n": n, "s": s, "q": q, "z": z, "weight": gamma, "scaled": n * gamma, "limit": float(limit_weights(z, s, q))}
+    return {
+        "n": n,
+        "s": s,
+        "q": q,
+        "z": z,
+        "weight": gamma,
+        "scaled": n * gamma,
+        "limit": float(limit_weights(z, s, q)),
+    }
 
 
 def upper_limit(settings: Settings) -> Values:
     """The sum of the weights with the upper limit of A.1 and with that of Eq. 3."""
     n, s, q = 9, 5, 3
-    return {"n": n, "s": s, "q": q, "printed": _eq3_sum(n, s, q, lambda j: min(1, j)), "right": _eq3_sum(n, s, q, lambda j: min(q, j))}
+    return {
+        "n": n,
+        "s": s,
+        "q": q,
+        "printed": _eq3_sum(n, s, q, lambda j: min(1, j)),
+        "right": _eq3_sum(n, s, q, lambda j: min(q, j)),
+    }
 
 
 def _eq3_sum(n: int, s: int, q: int, upper: Callable[[int], int]) -> Fraction:
@@ -60,7 +82,8 @@ def average_chance(settings: Settings) -> Values:
 
 
 def stale_scores(settings: Settings) -> Values:
-    """Expected step of Algorithm 1 on 40 parabolas (theta - a_i)^2 / 2, exactly, with fresh scores and with those that Eq. 2 keeps."""
+    """Expected step of Algorithm 1 on 40 parabolas (theta - a_i)^2 / 2, exactly, with fresh scores and with those that
+    Eq. 2 keeps."""
     n, s, q, steps, rate = 40, 20, 6, 200, 0.1
     draw = np.random.default_rng(0)
     centres, theta, scores = draw.normal(size=n), 3.0, np.full(n, np.inf)
@@ -72,7 +95,15 @@ def stale_scores(settings: Settings) -> Values:
     slopes, losses = theta - centres, (theta - centres) ** 2 / 2
     surrogate = float(rank_weights(n, s, q) / q @ slopes[np.argsort(-losses, kind="stable")])
     fresh, stale = (float(selection_probabilities(known, s, q) / q @ slopes) for known in (losses, scores))
-    return {"n": n, "s": s, "q": q, "surrogate": surrogate, "fresh": fresh, "stale": stale, "full": float(slopes.mean())}
+    return {
+        "n": n,
+        "s": s,
+        "q": q,
+        "surrogate": surrogate,
+        "fresh": fresh,
+        "stale": stale,
+        "full": float(slopes.mean()),
+    }
 
 
 def no_chance(settings: Settings) -> Values:
@@ -87,7 +118,15 @@ def rank_chances(settings: Settings) -> Values:
     """The chance to be a candidate, and that of the hardest and of the last s - q ranks to be kept."""
     n, s, q = settings["n"], settings["s"], settings["q"]
     weights = rank_weights(n, s, q)
-    return {"n": n, "s": s, "q": q, "candidate": s / n, "first": weights[0], "last": weights[-1], "none": no_chance(settings)["count"]}
+    return {
+        "n": n,
+        "s": s,
+        "q": q,
+        "candidate": s / n,
+        "first": weights[0],
+        "last": weights[-1],
+        "none": no_chance(settings)["count"],
+    }
 
 
 def placed_sets(settings: Settings) -> Values:
@@ -105,14 +144,30 @@ def vanishing_terms(settings: Settings) -> Values:
     def term(rank: int, place: int) -> Fraction:
         return Fraction(math.comb(place - 1, rank - 1) * math.comb(n - place, s - rank), math.comb(n, s))
 
-    return {"n": n, "s": s, "q": q, "j": j, "first": first, "at_first": term(first, j), "low": low, "at_low": term(low, low)}
+    return {
+        "n": n,
+        "s": s,
+        "q": q,
+        "j": j,
+        "first": first,
+        "at_first": term(first, j),
+        "low": low,
+        "at_low": term(low, low),
+    }
 
 
 def quantile_order(settings: Settings) -> Values:
-    """The losses 1 to n, weighed in ascending order as Eq. 28 and 31 print it, and in descending order as Eq. 3 does."""
+    """The losses 1 to n, weighed in ascending order as Eq. 28 and 31 print it, and in descending order as Eq. 3
+    does."""
     n, s, q = 9, 5, 2
     losses = np.arange(1.0, n + 1)
-    return {"n": n, "s": s, "q": q, "printed": float(rank_weights(n, s, q) / q @ losses), "right": surrogate_loss(losses, s, q)}
+    return {
+        "n": n,
+        "s": s,
+        "q": q,
+        "printed": float(rank_weights(n, s, q) / q @ losses),
+        "right": surrogate_loss(losses, s, q),
+    }
 
 
 def sum_of_weights(settings: Settings) -> Values:
@@ -157,7 +212,8 @@ def gap_near_equality(settings: Settings) -> Values:
 
 
 def undefined_rank(settings: Settings) -> Values:
-    """Smallest Q_n over random losses, and the gap between L_q and L by the other way round: probabilities of the samples."""
+    """Smallest Q_n over random losses, and the gap between L_q and L by the other way round: probabilities of the
+    samples."""
     draw, n, s, q = np.random.default_rng(0), 60, 30, 12
     losses = draw.exponential(size=(1000, n))
     least = min(surrogate_gap(row, s, q) for row in losses)

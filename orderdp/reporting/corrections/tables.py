@@ -38,7 +38,9 @@ def only_lossless(settings: Settings) -> Values:
     ratio = "30"
     others = table[(table["ratio"] == ratio) & ~table["row"].isin(["Whole Dataset", "OrderDP"])]
     equal = [
-        f"{row} on {d}/{m}" for row, d, m, v in others[["row", "dataset", "model", "value"]].itertuples(index=False) if v >= full[(d, m)]
+        f"{row} on {d}/{m}"
+        for row, d, m, v in others[["row", "dataset", "model", "value"]].itertuples(index=False)
+        if v >= full[(d, m)]
     ]
     return {"who": ", ".join(equal), "count": len(equal), "ratio": ratio}
 
@@ -48,7 +50,11 @@ def imagenet_time(settings: Settings) -> Values:
     frame = load_published()
     hours = frame[(frame["table"] == "table3") & (frame["quantity"] == "time")].set_index("row")["value"]
     faster = hours[hours < hours["OrderDP"]]
-    return {"ours": hours["OrderDP"], "who": ", ".join(faster.index), "hours": ", ".join(f"{time:g}" for time in faster.unique())}
+    return {
+        "ours": hours["OrderDP"],
+        "who": ", ".join(faster.index),
+        "hours": ", ".join(f"{time:g}" for time in faster.unique()),
+    }
 
 
 def full_deviation(settings: Settings) -> Values:
@@ -81,7 +87,8 @@ def jaccard_bold(settings: Settings) -> Values:
 
 
 def jaccard_ceiling(settings: Settings) -> Values:
-    """OrderDP's similarities of Table 8 against the most that the default split allows, and the exploration that they need."""
+    """OrderDP's similarities of Table 8 against the most that the default split allows, and the exploration that they
+    need."""
     explore, exploit = shares(settings)
     ratio = round(100 * (1 - explore * exploit))  # the prune ratio that the default split gives
     there, other = _similarities("OrderDP", ratio), _similarities("OrderDP", 40)
@@ -96,7 +103,9 @@ def jaccard_ceiling(settings: Settings) -> Values:
 def repeated_norms(settings: Settings) -> Values:
     """Phases of Table 9 in which OrderDP's mean gradient norm is printed for another pruning method, too."""
     frame = load_published()
-    part = frame[(frame["table"] == "table9") & (frame["quantity"] == "gradient-norm") & (frame["row"] != "Whole Dataset")]
+    part = frame[
+        (frame["table"] == "table9") & (frame["quantity"] == "gradient-norm") & (frame["row"] != "Whole Dataset")
+    ]
     norms = part.pivot(index="row", columns="progress", values="printed")[part["progress"].unique()]
     ours, others = norms.loc["OrderDP"], norms.drop("OrderDP")
     same = others == ours
@@ -106,9 +115,17 @@ def repeated_norms(settings: Settings) -> Values:
 
 def nominal_ratio(settings: Settings) -> Values:
     """The share of the samples that lay below the mean, if the released InfoBatch pruned them as far as it can."""
-    nominal, real = (value("table9", "InfoBatch", f"CIFAR100/ResNet-50/61/{name}") for name in ("nominal-prune-ratio", "prune-ratio"))
+    nominal, real = (
+        value("table9", "InfoBatch", f"CIFAR100/ResNet-50/61/{name}") for name in ("nominal-prune-ratio", "prune-ratio")
+    )
     clamped = min(nominal, 1 - settings["min_keep"])
-    return {"nominal": nominal, "clamped": clamped, "real": real, "below": real / clamped, "stated": 70}  # the text of D.6, in %
+    return {
+        "nominal": nominal,
+        "clamped": clamped,
+        "real": real,
+        "below": real / clamped,
+        "stated": 70,
+    }  # the text of D.6, in %
 
 
 def _saved(table: str, row: str) -> pd.DataFrame:
@@ -140,7 +157,12 @@ def same_savings(settings: Settings) -> Values:
     stated = value("text", "InfoBatch", "CIFAR10/ResNet-50/lossless/saved")
     saved = _saved("table7", "InfoBatch")
     others = saved[saved["value"] != stated]
-    return {"stated": stated, "others": ", ".join(f"{v:.1f} % with {name}" for v, name in zip(others["value"], others["optimizer"], strict=True))}
+    return {
+        "stated": stated,
+        "others": ", ".join(
+            f"{v:.1f} % with {name}" for v, name in zip(others["value"], others["optimizer"], strict=True)
+        ),
+    }
 
 
 def harder_sets(settings: Settings) -> Values:
@@ -178,7 +200,9 @@ def method_count(settings: Settings) -> Values:
     frame = load_published()
     rows = list(dict.fromkeys(frame[frame["table"] == "table1"]["row"]))
     printed = [row for row in rows if row not in ("Whole Dataset", "OrderDP")]
-    names = {row.split("-")[0] if row.split("-")[-1].isdigit() else row for row in printed}  # GraNd-4, EL2N-2 and EL2N-20
+    names = {
+        row.split("-")[0] if row.split("-")[-1].isdigit() else row for row in printed
+    }  # GraNd-4, EL2N-2 and EL2N-20
     return {
         "listed": len(LISTED), "only_listed": ", ".join(name for name in LISTED if name not in names),
         "count": len(printed), "only_printed": ", ".join(sorted(names - {*LISTED})),

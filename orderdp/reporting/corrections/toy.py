@@ -63,5 +63,10 @@ def _toy() -> tuple[list[int], float]:
 def _toy_printed(row: str, kept: str, quantity: str) -> Fraction:
     """A number of E.1 as printed."""
     frame = load_published()
-    found = frame[(frame["table"] == "table10") & (frame["row"] == row) & (frame["kept"] == kept) & (frame["quantity"] == quantity)]
+    found = frame[
+        (frame["table"] == "table10")
+        & (frame["row"] == row)
+        & (frame["kept"] == kept)
+        & (frame["quantity"] == quantity)
+    ]
     return Fraction(found["printed"].item())

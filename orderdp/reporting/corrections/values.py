@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 Settings = Mapping[str, Any]
-"""Of the experiment `errata`: n, s and q of the paper's default split, and the least share that the released InfoBatch keeps."""
+"""Of the experiment `errata`: n, s and q of the paper's default split, and the least share that the released InfoBatch
+keeps."""
 Values = dict[str, Any]
 """What the texts of a row name in braces."""
 

@@ -1,4 +1,5 @@
-"""What claims are decided from: `claims.csv` names a statistic, and its function turns frames of results into a finding."""
+"""What claims are decided from: `claims.csv` names a statistic, and its function turns frames of results into a
+finding."""
 
 from __future__ import annotations
 

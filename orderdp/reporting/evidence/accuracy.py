@@ -62,7 +62,9 @@ def higher(
     return beyond(estimates, context, threshold=-margin)
 
 
-def not_worse(frames: Frames, *, margin: float, ours: str = OURS, ratios: float | Sequence[float] | None = None) -> Finding:
+def not_worse(
+    frames: Frames, *, margin: float, ours: str = OURS, ratios: float | Sequence[float] | None = None
+) -> Finding:
     """Final accuracy of `ours` less that of the full data, paired by seed, against -margin (points)."""
     rows = pick(frames, [ours, FULL], ratios)
     estimates = [gap(mine, full, label, rows) for label, mine, full in opponents(rows, ours, [FULL])]
@@ -71,23 +73,29 @@ def not_worse(frames: Frames, *, margin: float, ours: str = OURS, ratios: float 
     return beyond(estimates, context, threshold=-margin)
 
 
-def all_worse(frames: Frames, *, rivals: Sequence[str], margin: float, ratios: float | Sequence[float] | None = None) -> Finding:
-    """Final accuracy of each rival less that of the full data, paired by seed: whether all lie below -margin (points)."""
+def all_worse(
+    frames: Frames, *, rivals: Sequence[str], margin: float, ratios: float | Sequence[float] | None = None
+) -> Finding:
+    """Final accuracy of each rival less that of the full data, paired by seed: whether all lie below -margin
+    (points)."""
     rows = pick(frames, [*rivals, FULL], ratios)
     estimates = [
         gap(mine, full, f"{name_of(mine, rival)} {label.removeprefix(f'against {name_of(rows, FULL)}')}".strip(), rows)
         for rival in rivals
         for label, mine, full in opponents(rows, rival, [FULL])
     ]
-    context = Context("accuracy of a rival less that of the full data", "points", runs=rows, detectable=smallest_found(estimates))
+    context = Context(
+        "accuracy of a rival less that of the full data", "points", runs=rows, detectable=smallest_found(estimates)
+    )
     return beyond(estimates, context, threshold=-margin, side=-1)
 
 
 def higher_at_same_budget(frames: Frames, *, rival: str, ours: str = OURS) -> Finding:
     """Final accuracy of `ours` less that of the rival at the ratio that the rival really reached.
 
-    The rival may prune less than asked. The accuracy of `ours` is therefore read off, seed by seed, at the rival's own realised ratio, on
-    straight lines between its ratios and the full data. Of several asked ratios that came to the same realised one, the first counts.
+    The rival may prune less than asked. The accuracy of `ours` is therefore read off, seed by seed, at the rival's own
+    realised ratio, on straight lines between its ratios and the full data. Of several asked ratios that came to the
+    same realised one, the first counts.
     """
     rows = pick(frames, [ours, rival, FULL])
     estimates = []
@@ -118,7 +126,9 @@ def lead_grows(frames: Frames, *, rival: str, ours: str = OURS) -> Finding:
             for _, part in found.groupby("seed")
             if part["realised"].nunique() > 2
         ]
-        estimates.append(mean(slopes, f"on {workload}", 0.1 * of_workload(rows, rows[rows["workload"] == workload], _terms(found))))
+        estimates.append(
+            mean(slopes, f"on {workload}", 0.1 * of_workload(rows, rows[rows["workload"] == workload], _terms(found)))
+        )
     if not estimates or not any(estimate.count for estimate in estimates):
         raise NotRun(f"{rival} reached fewer than three different prune ratios")
     statistic = f"growth of the lead of {name_of(rows, ours)} over {name_of(rows, rival)} per 10 % pruned"
@@ -133,13 +143,16 @@ def slower_than_time(frames: Frames, *, ratio: float, panel: str | None = None, 
         accuracy, time = quotients(mine, full, ACCURACY), quotients(mine, full, "time_s")
         # The relative step of a quotient of accuracies is that of its terms, each over the accuracy of the full data.
         least = of_workload(rows, mine) / float(full[ACCURACY].mean())
-        estimates.append(mean([accuracy[seed] - time[seed] for seed in sorted(set(accuracy) & set(time))], label, least))
+        estimates.append(
+            mean([accuracy[seed] - time[seed] for seed in sorted(set(accuracy) & set(time))], label, least)
+        )
     statistic = f"share of time saved less share of accuracy lost at {percent(ratio)}"
     return beyond(estimates, Context(statistic, "%", 100, rows, ours))
 
 
 def loss_steepens(frames: Frames, *, knee: float, end: float, panel: str | None = None, ours: str = OURS) -> Finding:
-    """Points of accuracy lost per 10 % pruned between `knee` and `end`, less the same between the full data and `knee`, by seed."""
+    """Points of accuracy lost per 10 % pruned between `knee` and `end`, less the same between the full data and `knee`,
+    by seed."""
     rows = pick(frames, [ours, FULL], [knee, end], panel)
     estimates = []
     for workload, part in rows.groupby("workload", sort=False):
@@ -157,12 +170,14 @@ def loss_steepens(frames: Frames, *, knee: float, end: float, panel: str | None 
 
 
 def gap(mine: pd.DataFrame, theirs: pd.DataFrame, label: str, rows: pd.DataFrame) -> Estimate:
-    """Accuracy of one side less that of the other in points, paired by seed; the rows show how fine accuracies are on this workload."""
+    """Accuracy of one side less that of the other in points, paired by seed; the rows show how fine accuracies are on
+    this workload."""
     return mean(differences(mine, theirs, ACCURACY), label, of_workload(rows, mine))
 
 
 def _at_equal_ratios(frames: Frames, rows: pd.DataFrame, ours: str, rivals: Sequence[str]) -> str:
-    """The same differences at what the rivals really pruned, where our runs at other ratios and on the full data allow it."""
+    """The same differences at what the rivals really pruned, where our runs at other ratios and on the full data allow
+    it."""
     if frames.get(BRIEF):
         return ""
     full = [FULL] if FULL in set(frames["results"]["method"]) else []
@@ -175,6 +190,7 @@ def _at_equal_ratios(frames: Frames, rows: pd.DataFrame, ours: str, rivals: Sequ
 
 
 def _terms(found: pd.DataFrame) -> float:
-    """Sum of the squared coefficients of the accuracies in the slope of a line through the leads over their ratios, two per lead."""
+    """Sum of the squared coefficients of the accuracies in the slope of a line through the leads over their ratios, two
+    per lead."""
     realised = found.groupby("prune_ratio")["realised"].mean()
     return 2.0 / float(((realised - realised.mean()) ** 2).sum()) if realised.nunique() > 1 else 0.0

@@ -35,7 +35,8 @@ from orderdp.reporting.results import FINISHED
 
 
 def exact_ratio(frames: Frames, *, ours: str = OURS) -> Finding:
-    """Largest deviation of the realised from the asked ratio over a seed's runs, in samples per epoch, against one sample."""
+    """Largest deviation of the realised from the asked ratio over a seed's runs, in samples per epoch, against one
+    sample."""
     rows = pick(frames, [ours])
     done = rows[rows["status"] == FINISHED]
     off = (done["realised_prune_ratio"] - done["prune_ratio"]).abs() * done["n"]
@@ -83,12 +84,23 @@ def same_across_splits(frames: Frames, *, what: str, margin: float, panel: str, 
     if not estimates:
         raise NotRun("no two splits of one prune ratio are asked for at this scale")
     if what == "accuracy":
-        return inside(estimates, Context("difference in accuracy between two splits", "points", runs=rows, favours=ours), -margin, margin)
-    return inside(estimates, Context("ratio of the times of two splits", "×", runs=rows, favours=ours), 1 / (1 + margin), 1 + margin)
+        return inside(
+            estimates,
+            Context("difference in accuracy between two splits", "points", runs=rows, favours=ours),
+            -margin,
+            margin,
+        )
+    return inside(
+        estimates,
+        Context("ratio of the times of two splits", "×", runs=rows, favours=ours),
+        1 / (1 + margin),
+        1 + margin,
+    )
 
 
 def time_falls(frames: Frames, *, panel: str | None = None, ours: str = OURS) -> Finding:
-    """Slope, per seed, of time (in % of the full data's) over the realised prune ratio, the full data included: % per 10 % pruned."""
+    """Slope, per seed, of time (in % of the full data's) over the realised prune ratio, the full data included: % per
+    10 % pruned."""
     rows = pick(frames, [ours, FULL], panel=panel)
     estimates = []
     for workload, part in rows[rows["status"] == FINISHED].groupby("workload", sort=False):
@@ -96,7 +108,9 @@ def time_falls(frames: Frames, *, panel: str | None = None, ours: str = OURS) ->
         for _, runs in part.groupby("seed"):
             full = runs.loc[runs["method"] == FULL, "time_s"]
             if len(full) and runs["realised_prune_ratio"].nunique() > 2:
-                slopes.append(0.1 * float(np.polyfit(runs["realised_prune_ratio"], runs["time_s"] / full.iloc[0], 1)[0]))
+                slopes.append(
+                    0.1 * float(np.polyfit(runs["realised_prune_ratio"], runs["time_s"] / full.iloc[0], 1)[0])
+                )
         estimates.append(mean(slopes, f"on {workload}"))
     if not estimates:
         raise NotRun("no run finished")
@@ -113,10 +127,12 @@ def time_ratio(
     panel: str | None = None,
     ours: str = OURS,
 ) -> Finding:
-    """Time (selection and training) of `ours` over that of each rival at each ratio, paired by seed: below a threshold?"""
+    """Time (selection and training) of `ours` over that of each rival at each ratio, paired by seed: below a
+    threshold?"""
     rows = pick(frames, [ours, *rivals], ratios, panel)
     estimates = [
-        geometric_mean(list(quotients(mine, theirs, "time_s").values()), label) for label, mine, theirs in opponents(rows, ours, rivals)
+        geometric_mean(list(quotients(mine, theirs, "time_s").values()), label)
+        for label, mine, theirs in opponents(rows, ours, rivals)
     ]
     context = Context(
         f"time of {name_of(rows, ours)} over that of {rival_name(rows, rivals)}", "×", runs=rows, favours=ours
@@ -133,7 +149,9 @@ def mean_time_ratio(frames: Frames, *, rival: str, ours: str = OURS) -> Finding:
         for _, mine, theirs in opponents(part, ours, [rival]):
             for seed, quotient in quotients(mine, theirs, "time_s").items():
                 logs.setdefault(seed, []).append(math.log(quotient))
-        estimates.append(geometric_mean([math.exp(sum(values) / len(values)) for values in logs.values()], f"on {workload}"))
+        estimates.append(
+            geometric_mean([math.exp(sum(values) / len(values)) for values in logs.values()], f"on {workload}")
+        )
     statistic = f"time of {name_of(rows, ours)} over that of {name_of(rows, rival)}, geometric mean over the ratios"
     return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours), threshold=1.0, side=-1)
 
@@ -148,14 +166,16 @@ def selection_cost(frames: Frames, *, most: float, ours: str = OURS) -> Finding:
 
 
 def time_to_accuracy(frames: Frames, *, rivals: Sequence[str], ratio: float, ours: str = OURS) -> Finding:
-    """Time of `ours` over that of each rival until an accuracy that all reach: the lowest final accuracy of the seed's runs compared.
+    """Time of `ours` over that of each rival until an accuracy that all reach: the lowest final accuracy of the seed's
+    runs compared.
 
     Time is selection and training since the start, on straight lines between epochs.
     """
     rows = pick(frames, [ours, *rivals], ratio)
     timed = _timed(frames, rows, {ours, *rivals})
     estimates = [
-        geometric_mean(list(quotients(mine, theirs, "value").values()), label) for label, mine, theirs in opponents(timed, ours, rivals)
+        geometric_mean(list(quotients(mine, theirs, "value").values()), label)
+        for label, mine, theirs in opponents(timed, ours, rivals)
     ]
     context = Context(
         f"time of {name_of(rows, ours)} to an accuracy that all reach, over that of {rival_name(rows, rivals)}",
@@ -166,8 +186,11 @@ def time_to_accuracy(frames: Frames, *, rivals: Sequence[str], ratio: float, our
     return beyond(estimates, context, threshold=1.0, side=-1)
 
 
-def time_to_accuracy_gains(frames: Frames, *, rivals: Sequence[str], early: float, late: float, ours: str = OURS) -> Finding:
-    """That quotient of times at a larger prune ratio over the one at a smaller ratio, paired by seed: below 1 if the lead grows.
+def time_to_accuracy_gains(
+    frames: Frames, *, rivals: Sequence[str], early: float, late: float, ours: str = OURS
+) -> Finding:
+    """That quotient of times at a larger prune ratio over the one at a smaller ratio, paired by seed: below 1 if the
+    lead grows.
 
     Args:
         frames: limited to the claim's experiments.
@@ -186,13 +209,16 @@ def time_to_accuracy_gains(frames: Frames, *, rivals: Sequence[str], early: floa
     for label, of_ratio in found.items():
         both = pairs(of_ratio.get(late, {}), of_ratio.get(early, {}))
         estimates.append(geometric_mean([larger / smaller for larger, smaller in both], label))
-    statistic = f"time of {name_of(rows, ours)} to an accuracy that all reach, over that of {rival_name(rows, rivals)}: "
+    statistic = (
+        f"time of {name_of(rows, ours)} to an accuracy that all reach, over that of {rival_name(rows, rivals)}: "
+    )
     statistic += f"at {percent(late)} over that at {percent(early)}"
     return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours), threshold=1.0, side=-1)
 
 
 def _timed(frames: Frames, rows: pd.DataFrame, methods: set[str]) -> pd.DataFrame:
-    """The runs of the seeds in which all methods finished, with the time to the lowest final accuracy among them as `value`."""
+    """The runs of the seeds in which all methods finished, with the time to the lowest final accuracy among them as
+    `value`."""
     parts = []
     for _, runs in rows[rows["status"] == FINISHED].groupby(["workload", "seed"], sort=False):
         if set(runs["method"]) >= methods:

@@ -1,4 +1,5 @@
-"""Claims that arithmetic decides: nothing is trained. Each returns an exact finding and takes no frames into account."""
+"""Claims that arithmetic decides: nothing is trained. Each returns an exact finding and takes no frames into
+account."""
 
 from __future__ import annotations
 
@@ -27,18 +28,28 @@ def weights_sum(frames: Frames, *, n: int, s: int, q: Sequence[int]) -> Finding:
 def weights_fall(frames: Frames, *, n: int, s: int, q: Sequence[int]) -> Finding:
     """Largest increase of gamma from one rank to the next."""
     largest = max(float(np.diff(rank_weights(n, s, size)).max()) for size in q)
-    return exact(largest <= EXACT, f"largest rise of γ from one rank to the next over {len(q)} sizes q", max(largest, 0.0), "at most 1e-9")
+    return exact(
+        largest <= EXACT,
+        f"largest rise of γ from one rank to the next over {len(q)} sizes q",
+        max(largest, 0.0),
+        "at most 1e-9",
+    )
 
 
 def weights_converge(frames: Frames, *, s: int, q: int, n: Sequence[int], within: float) -> Finding:
     """Largest |n gamma_j - gamma(j/n)| / s, which must fall with every n and end within a share."""
     distances = [
-        float(np.abs(size * rank_weights(size, s, q) - printed_limit(np.arange(1, size + 1) / size, s, q)).max() / s) for size in n
+        float(np.abs(size * rank_weights(size, s, q) - printed_limit(np.arange(1, size + 1) / size, s, q)).max() / s)
+        for size in n
     ]
     falls = all(later < earlier for earlier, later in pairwise(distances))
     course = ", ".join(f"{distance:.2g} at n = {size:,}" for size, distance in zip(n, distances, strict=True))
     return exact(
-        falls and distances[-1] <= within, f"largest |nγ − γ(z)| / s at n = {n[-1]:,}", distances[-1], f"at most {within:g}", reason=course
+        falls and distances[-1] <= within,
+        f"largest |nγ − γ(z)| / s at n = {n[-1]:,}",
+        distances[-1],
+        f"at most {within:g}",
+        reason=course,
     )
 
 
@@ -47,7 +58,9 @@ def printed_limit(z: np.ndarray, s: int, q: int) -> np.ndarray:
     order = np.arange(1, q + 1)[:, None]
     z = np.asarray(z, dtype=float)[None, :]
     with np.errstate(divide="ignore", invalid="ignore"):
-        powers = np.where(order == 1, 0.0, (order - 1) * np.log(z)) + np.where(order == s, 0.0, (s - order) * np.log1p(-z))
+        powers = np.where(order == 1, 0.0, (order - 1) * np.log(z)) + np.where(
+            order == s, 0.0, (s - order) * np.log1p(-z)
+        )
     return np.exp(logsumexp(powers + gammaln(s + 1) - gammaln(order) - gammaln(s - order + 1), axis=0))
 
 
@@ -87,13 +100,21 @@ def never_average(frames: Frames, *, n: int) -> Finding:
     first = "" if not found else "the smallest: n = {}, s = {}, q = {}, whose weights are {}".format(
         *found[0], ", ".join(f"{weight:.3g}" for weight in rank_weights(*found[0]))
     )  # fmt: skip
-    return exact(not found, f"sizes with q < s and n ≤ {n} at which a rank's chance is q/n", len(found), "0", reason=first)
+    return exact(
+        not found, f"sizes with q < s and n ≤ {n} at which a rank's chance is q/n", len(found), "0", reason=first
+    )
 
 
 def chances_positive(frames: Frames, *, n: int, s: int, q: int) -> Finding:
     """Samples that have no chance at all to be kept, at given scores."""
-    none = int((rank_weights(n, s, q)[n - s + q :] == 0).sum())  # before these, weights are tiny at least: they may print as 0
-    reason = "" if none == 0 else f"the last s − q ranks of {n:,} samples (s = {s:,}, q = {q:,}): they come in only once ranks change"
+    none = int(
+        (rank_weights(n, s, q)[n - s + q :] == 0).sum()
+    )  # before these, weights are tiny at least: they may print as 0
+    reason = (
+        ""
+        if none == 0
+        else f"the last s − q ranks of {n:,} samples (s = {s:,}, q = {q:,}): they come in only once ranks change"
+    )
     return exact(none == 0, "samples without any chance to be kept", none, "0", reason=reason)
 
 
@@ -114,7 +135,11 @@ def distance_vanishes(frames: Frames, *, n: int, s: int, q: Sequence[int], withi
     course = ", ".join(f"{distance:.2g} at q = {size}" for size, distance in zip(q, distances, strict=True))
     holds = falls and distances[-1] <= within
     return exact(
-        holds, f"total variation from uniform at q = {q[-1]}, n = {n}, s = {s}", distances[-1], f"at most {within:g}", reason=course
+        holds,
+        f"total variation from uniform at q = {q[-1]}, n = {n}, s = {s}",
+        distances[-1],
+        f"at most {within:g}",
+        reason=course,
     )
 
 
@@ -128,7 +153,11 @@ def batch_weights_sum(frames: Frames, *, n: int, s: int, q: int) -> Finding:
     """Sum over j <= s of (n/s) gamma_j / q, the weights of the mini-batch form of L_q: a mean needs 1."""
     total = math.fsum(n / s * rank_weights(n, s, q)[:s] / q)
     return exact(
-        abs(total - 1) <= EXACT, f"sum of the s weights at n = {n}, s = {s}, q = {q}", total, "1", reason="an average's weights sum to 1"
+        abs(total - 1) <= EXACT,
+        f"sum of the s weights at n = {n}, s = {s}, q = {q}",
+        total,
+        "1",
+        reason="an average's weights sum to 1",
     )
 
 
@@ -144,7 +173,8 @@ def deviation_vanishes(frames: Frames, *, n: int, q: int, within: float) -> Find
 def memory_constant(frames: Frames, *, n: Sequence[int], epochs: int, explore: float, exploit: float) -> Finding:
     """Scores that Algorithm 1 has to remember after some epochs, largest n over smallest: 1 if memory is constant.
 
-    Runs Eq. 2 literally on random losses and counts what a later selection may still need: the scores of all samples ever kept.
+    Runs Eq. 2 literally on random losses and counts what a later selection may still need: the scores of all samples
+    ever kept.
     """
 
     def remembered(size: int) -> int:

@@ -41,16 +41,17 @@ class Finding:
     comparisons: tuple[str, ...] = ()
     """Every comparison with its interval, where there are several."""
     detectable: float = NAN
-    """Difference from the threshold that one comparison finds with 80 % probability, where it is a mean of paired differences."""
+    """Difference from the threshold that one comparison finds with 80 % probability, where it is a mean of paired
+    differences."""
 
 
 @dataclass(frozen=True)
 class Context:
     """How a finding reads: its number in words and its unit; the runs behind it, and whose success the claim asserts.
 
-    `factor` scales numbers for readers only (100 for shares shown in %), `trials` names what is counted, `notes` go with the reasons, as does
-    what the runs really pruned where it is not what they were asked for, `claimed` replaces the threshold in words, `detectable` is from
-    `power.smallest_found`.
+    `factor` scales numbers for readers only (100 for shares shown in %), `trials` names what is counted, `notes` go
+    with the reasons, as does what the runs really pruned where it is not what they were asked for, `claimed` replaces
+    the threshold in words, `detectable` is from `power.smallest_found`.
     """
 
     statistic: str
@@ -67,9 +68,10 @@ class Context:
 def beyond(estimates: Sequence[Estimate], context: Context, threshold: float = 0.0, side: int = 1) -> Finding:
     """Whether every estimate lies above the threshold (side 1) or below it (side -1).
 
-    Supported: all 95 % intervals lie wholly on the claimed side; asking it of all needs no correction (intersection-union test).
-    Contradicted: an estimate lies on the other side, significantly at 5 % after Holm's correction for the number of estimates. One is
-    shown: the one that contradicts, or the one whose interval reaches farthest to the other side.
+    Supported: all 95 % intervals lie wholly on the claimed side; asking it of all needs no correction
+    (intersection-union test). Contradicted: an estimate lies on the other side, significantly at 5 % after Holm's
+    correction for the number of estimates. One is shown: the one that contradicts, or the one whose interval reaches
+    farthest to the other side.
     """
     adjusted = holm([estimate.p(threshold) for estimate in estimates])
     wrong = [(p, e) for p, e in zip(adjusted, estimates, strict=True) if side * (e.value - threshold) < 0]
@@ -84,12 +86,14 @@ def beyond(estimates: Sequence[Estimate], context: Context, threshold: float = 0
 def inside(estimates: Sequence[Estimate], context: Context, lowest: float, highest: float) -> Finding:
     """Whether every estimate is equivalent: lies between two margins.
 
-    Two one-sided tests at 2.5 % each. Supported: all 95 % intervals lie wholly between the margins. Contradicted: an estimate lies
-    outside, significantly at 5 % after Holm's correction.
+    Two one-sided tests at 2.5 % each. Supported: all 95 % intervals lie wholly between the margins. Contradicted: an
+    estimate lies outside, significantly at 5 % after Holm's correction.
     """
 
     def p(estimate: Estimate) -> float:
-        return estimate.p(highest) if estimate.value > highest else estimate.p(lowest) if estimate.value < lowest else 1.0
+        return (
+            estimate.p(highest) if estimate.value > highest else estimate.p(lowest) if estimate.value < lowest else 1.0
+        )
 
     adjusted = holm([p(estimate) for estimate in estimates])
     outside = [(p, e) for p, e in zip(adjusted, estimates, strict=True) if not lowest <= e.value <= highest]
@@ -122,7 +126,9 @@ def _finding(
     fails: bool,
 ) -> Finding:
     lost = _diverged(context.runs)
-    verdict, reasons = _verdict(estimates, context, refuted, holds, fails, sum(method == context.favours for _, method in lost))
+    verdict, reasons = _verdict(
+        estimates, context, refuted, holds, fails, sum(method == context.favours for _, method in lost)
+    )
     if verdict == CONTRADICTED and refuted is not None:
         shown = refuted[1]
     if lost:
@@ -142,25 +148,36 @@ def _finding(
         decided_from=f"{shown.count:,} {context.trials if shown.count != 1 else context.trials.removesuffix('s')}",
         reason="; ".join(filter(None, reasons)),
         detectable=context.detectable,
-        comparisons=tuple(f"{e.label}: {interval_text(*scaled[e], context.unit)}" for e in estimates) if several else (),
+        comparisons=tuple(f"{e.label}: {interval_text(*scaled[e], context.unit)}" for e in estimates)
+        if several
+        else (),
     )
 
 
 def _verdict(
-    estimates: Sequence[Estimate], context: Context, refuted: tuple[float, Estimate] | None, holds: bool, fails: bool, own_lost: int
+    estimates: Sequence[Estimate],
+    context: Context,
+    refuted: tuple[float, Estimate] | None,
+    holds: bool,
+    fails: bool,
+    own_lost: int,
 ) -> tuple[str, list[str]]:
     """The verdict and why, where the interval alone does not show it."""
     count, several = min(estimate.count for estimate in estimates), len(estimates) > 1
     if count < FEWEST:
         return INCONCLUSIVE, [f"too few {context.trials}: {count}, at least {FEWEST} are needed"]
     if refuted is not None:
-        return CONTRADICTED, [f"p = {refuted[0]:.2g} after Holm's correction for {len(estimates)} comparisons"] if several else []
+        return CONTRADICTED, [
+            f"p = {refuted[0]:.2g} after Holm's correction for {len(estimates)} comparisons"
+        ] if several else []
     if holds and own_lost:
         return INCONCLUSIVE, [f"holds for the runs that finished, but {own_lost} of {context.favours} diverged"]
     if holds:
         return SUPPORTED, []
     if fails:
-        return INCONCLUSIVE, [f"an interval lies on the other side, but not after Holm's correction for {len(estimates)} comparisons"]
+        return INCONCLUSIVE, [
+            f"an interval lies on the other side, but not after Holm's correction for {len(estimates)} comparisons"
+        ]
     return INCONCLUSIVE, []
 
 

@@ -34,17 +34,23 @@ NORMS = {"raw": "grad_norm_mean", "normalised": "grad_norm_normalized_mean"}
 
 
 def norm_accuracy(frames: Frames, *, threshold: float, of: str = FULL) -> Finding:
-    """Pearson's R of test accuracy and mean gradient norm over the epochs of each run, averaged by Fisher's z; below a threshold?"""
+    """Pearson's R of test accuracy and mean gradient norm over the epochs of each run, averaged by Fisher's z; below a
+    threshold?"""
     rows = measured(pick(frames, [of]), frames["histories"], _pearson)
-    estimates = [correlation(list(by_seed(runs, "value").values()), f"on {here['workload']}") for here, runs in settings(rows)]
+    estimates = [
+        correlation(list(by_seed(runs, "value").values()), f"on {here['workload']}") for here, runs in settings(rows)
+    ]
     statistic = f"Pearson's R of accuracy and gradient norm, {name_of(rows, of)}"
     return beyond(estimates, Context(statistic, "R", runs=rows, favours=of), threshold=threshold, side=-1)
 
 
 def norm_accuracy_weaker(frames: Frames, *, ours: str, than: str = FULL) -> Finding:
-    """|Fisher's z| of that correlation under `ours` less that under `than`, paired by seed: below 0 if the relation is weaker."""
+    """|Fisher's z| of that correlation under `ours` less that under `than`, paired by seed: below 0 if the relation is
+    weaker."""
     rows = measured(pick(frames, [ours, than]), frames["histories"], lambda history: abs(fisher(_pearson(history))))
-    estimates = [mean(differences(mine, theirs, "value"), label) for label, mine, theirs in opponents(rows, ours, [than])]
+    estimates = [
+        mean(differences(mine, theirs, "value"), label) for label, mine, theirs in opponents(rows, ours, [than])
+    ]
     statistic = f"|z| of the correlation, {name_of(rows, ours)} less {name_of(rows, than)}"
     return beyond(estimates, Context(statistic, "z", runs=rows, favours=ours), side=-1)
 
@@ -68,7 +74,8 @@ def norm_shift_larger(frames: Frames, *, ours: str, than: str, norm: str) -> Fin
 
 
 def rolling_ratio(frames: Frames, *, ours: str, than: str, norm: str, above: bool = True) -> Finding:
-    """Mean rolling standard deviation of the norm over epochs (the window of Figure 1c), ratio paired by seed: above (or below) 1?"""
+    """Mean rolling standard deviation of the norm over epochs (the window of Figure 1c), ratio paired by seed: above
+    (or below) 1?"""
 
     def measure(history: pd.DataFrame) -> float:
         return float(history[NORMS[norm]].rolling(rolling_window(len(history))).std().mean())
@@ -143,14 +150,16 @@ def spread_smaller(frames: Frames, *, ours: str, than: str, phases: bool = False
 def fails(frames: Frames, *, of: Sequence[str], never: bool, most: float = 1 / 3, least: float = 0.5) -> Finding:
     """Share of the seeds in which a run of some methods failed to converge, with Clopper and Pearson's interval.
 
-    A run has failed if its loss became infinite or undefined, or if it ends below a share of the accuracy of the full data (mean over the
-    seeds, same workload). Runs of one seed share initial weights and order, so that the seed is what is counted.
+    A run has failed if its loss became infinite or undefined, or if it ends below a share of the accuracy of the full
+    data (mean over the seeds, same workload). Runs of one seed share initial weights and order, so that the seed is
+    what is counted.
 
     Args:
         frames: limited to the claim's experiments.
         of: methods.
-        never: the claim is that none fails: contradicted by any that did, supported if the interval stays below `most`. Otherwise that some
-            do: supported by any that did, contradicted if the interval stays below `most` and none did.
+        never: the claim is that none fails: contradicted by any that did, supported if the interval stays below `most`.
+            Otherwise that some do: supported by any that did, contradicted if the interval stays below `most` and none
+            did.
         most: share of the seeds.
         least: share of the full data's accuracy.
     """

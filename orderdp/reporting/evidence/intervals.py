@@ -18,8 +18,8 @@ NAN = float("nan")
 class Estimate:
     """A number, its interval, and how improbable a threshold is.
 
-    `low` and `high` are NaN where there are too few values. `p(threshold)` is the two-sided p-value of the hypothesis that the true
-    number is the threshold; the interval holds exactly the thresholds with p >= 5 %.
+    `low` and `high` are NaN where there are too few values. `p(threshold)` is the two-sided p-value of the hypothesis
+    that the true number is the threshold; the interval holds exactly the thresholds with p >= 5 %.
     """
 
     label: str
@@ -36,7 +36,8 @@ def mean(values: Sequence[float], label: str = "", least: float = 0.0) -> Estima
     Args:
         values: one per seed; NaN is left out.
         label: of the comparison.
-        least: standard deviation below which that of the values is not believed, in their unit; see `resolution.least_deviation`.
+        least: standard deviation below which that of the values is not believed, in their unit; see
+            `resolution.least_deviation`.
     """
     return _student(values, label, lambda x: x, lambda x: x, least)
 
@@ -61,7 +62,11 @@ def normal(value: float, half_width: float, count: int, label: str = "") -> Esti
     quantile = float(ndtri(0.5 + CONFIDENCE / 2))
 
     def p(threshold: float) -> float:
-        return 2 * float(ndtr(-abs(value - threshold) * quantile / half_width)) if half_width else float(value == threshold)
+        return (
+            2 * float(ndtr(-abs(value - threshold) * quantile / half_width))
+            if half_width
+            else float(value == threshold)
+        )
 
     return Estimate(label, value, value - half_width, value + half_width, count, p)
 
@@ -69,9 +74,9 @@ def normal(value: float, half_width: float, count: int, label: str = "") -> Esti
 def spread_ratio(ours: Sequence[float], theirs: Sequence[float], label: str = "") -> Estimate:
     """Ratio of two sample standard deviations of paired values.
 
-    Pitman (1939) and Morgan (1939): ours + theirs and ours - theirs are uncorrelated iff the spreads are equal. Solved for the ratio r:
-    sinh(log r - log r0) sqrt((n-2)/(1-R^2)) has a t distribution with n-2 degrees of freedom, R the correlation of the pairs. Made for
-    normal values; unlike the F test it knows that runs of one seed are alike.
+    Pitman (1939) and Morgan (1939): ours + theirs and ours - theirs are uncorrelated iff the spreads are equal. Solved
+    for the ratio r: sinh(log r - log r0) sqrt((n-2)/(1-R^2)) has a t distribution with n-2 degrees of freedom, R the
+    correlation of the pairs. Made for normal values; unlike the F test it knows that runs of one seed are alike.
     """
     x, y = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
     if len(x) < 3 or x.std() == 0 or y.std() == 0:
@@ -94,11 +99,17 @@ def share(successes: int, trials: int, label: str = "") -> Estimate:
         return Estimate(label, NAN, NAN, NAN, 0, lambda threshold: 1.0)
     low = 0.0 if successes == 0 else float(betaincinv(successes, trials - successes + 1, tail))
     high = 1.0 if successes == trials else float(betaincinv(successes + 1, trials - successes, 1 - tail))
-    return Estimate(label, successes / trials, low, high, trials, lambda threshold: 1.0 if low <= threshold <= high else 0.0)
+    return Estimate(
+        label, successes / trials, low, high, trials, lambda threshold: 1.0 if low <= threshold <= high else 0.0
+    )
 
 
 def _student(
-    values: Sequence[float], label: str, forth: Callable[[float], float], back: Callable[[float], float], least: float = 0.0
+    values: Sequence[float],
+    label: str,
+    forth: Callable[[float], float],
+    back: Callable[[float], float],
+    least: float = 0.0,
 ) -> Estimate:
     x = np.array([forth(float(value)) for value in values if value == value])
     if len(x) == 0:

@@ -14,15 +14,16 @@ from orderdp.reporting.measures import CONFIDENCE
 from orderdp.reporting.ratios import percent
 
 PARTS = 5
-"""Statements that each may err with a fifth of the 5 %: two limits of the ratio for each method, and the ratio of the times."""
+"""Statements that each may err with a fifth of the 5 %: two limits of the ratio for each method, and the ratio of the
+times."""
 
 
 def lossless_time_ratio(frames: Frames, *, rival: str, ours: str = OURS) -> Finding:
     """Time of `ours` over that of the rival, each at its largest ratio without loss, paired by seed: below 1?
 
-    The largest ratio is chosen from the same means that it is judged by, so it has an interval itself (`ratios.exclusions`), and the
-    interval of the time ratio covers every pair of ratios that the two intervals leave. A method that has no ratio without loss trains
-    on the full data.
+    The largest ratio is chosen from the same means that it is judged by, so it has an interval itself
+    (`ratios.exclusions`), and the interval of the time ratio covers every pair of ratios that the two intervals leave.
+    A method that has no ratio without loss trains on the full data.
     """
     rows = pick(frames, [ours, rival, FULL])
     estimates = []
@@ -31,7 +32,9 @@ def lossless_time_ratio(frames: Frames, *, rival: str, ours: str = OURS) -> Find
         estimates.append(_over_all_pairs(mine, theirs, f"on {workload} ({_words(mine)} against {_words(theirs)})"))
     if not estimates:
         raise NotRun(f"no runs of {ours} and {rival} that could be compared")
-    statistic = f"time of {name_of(rows, ours)} over that of {name_of(rows, rival)}, each at its largest ratio without loss"
+    statistic = (
+        f"time of {name_of(rows, ours)} over that of {name_of(rows, rival)}, each at its largest ratio without loss"
+    )
     return beyond(estimates, Context(statistic, "×", runs=rows, favours=ours), threshold=1.0, side=-1)
 
 
@@ -56,14 +59,17 @@ def lossless_saving(frames: Frames, *, most: float, ours: str = OURS) -> Finding
 def lossless_ratio_higher(frames: Frames, *, rival: str, ours: str = OURS) -> Finding:
     """Largest ratio without loss, as really pruned, of `ours` less that of the rival, in points: above 0?
 
-    The interval reaches from our lower limit less the rival's upper one to the opposite, each limit at a quarter of the 5 %.
+    The interval reaches from our lower limit less the rival's upper one to the opposite, each limit at a quarter of the
+    5 %.
     """
     rows = pick(frames, [ours, rival, FULL])
     estimates = []
     for workload, part in rows.groupby("workload", sort=False):
         mine, theirs = sweep(part, ours), sweep(part, rival)
         estimates.append(_difference(mine, theirs, f"on {workload} ({_words(mine)} against {_words(theirs)})"))
-    statistic = f"largest ratio without loss of {name_of(rows, ours)} less that of {name_of(rows, rival)}, really pruned"
+    statistic = (
+        f"largest ratio without loss of {name_of(rows, ours)} less that of {name_of(rows, rival)}, really pruned"
+    )
     return beyond(estimates, Context(statistic, "points", runs=rows, favours=ours))
 
 
@@ -72,21 +78,32 @@ def _difference(mine: Sweep, theirs: Sweep, label: str) -> Estimate:
     apart = {(i, j): 100 * (a - b) for (i, a), (j, b) in product(enumerate(mine.realised), enumerate(theirs.realised))}
 
     def beyond_all(threshold: float, side: int) -> float:
-        left = [min(mine.exclusion[i], theirs.exclusion[j]) for (i, j), value in apart.items() if side * (value - threshold) <= 0]
+        left = [
+            min(mine.exclusion[i], theirs.exclusion[j])
+            for (i, j), value in apart.items()
+            if side * (value - threshold) <= 0
+        ]
         return min(1.0, limits * max(left, default=0.0))
 
     count = min(len(times) for times in (mine.times[0], theirs.times[0]))
     level = (1 - CONFIDENCE) / limits
     kept = [apart[i, j] for i, j in product(mine.kept(level), theirs.kept(level))]
     value = apart[mine.chosen, theirs.chosen]
-    return Estimate(label, value, min(kept), max(kept), count, lambda threshold: min(beyond_all(threshold, -1), beyond_all(threshold, 1)))
+    return Estimate(
+        label,
+        value,
+        min(kept),
+        max(kept),
+        count,
+        lambda threshold: min(beyond_all(threshold, -1), beyond_all(threshold, 1)),
+    )
 
 
 def _over_all_pairs(mine: Sweep, theirs: Sweep, label: str) -> Estimate:
     """The time ratio at the two chosen ratios, with the range of the intervals at all pairs that are not excluded.
 
-    By Bonferroni's inequality over PARTS statements the interval misses the true time ratio with a probability of 5 % at most. Its
-    p-value is the smallest level at which that range lies wholly beyond the threshold.
+    By Bonferroni's inequality over PARTS statements the interval misses the true time ratio with a probability of 5 %
+    at most. Its p-value is the smallest level at which that range lies wholly beyond the threshold.
     """
     times = product(enumerate(mine.times), enumerate(theirs.times))
     pairs = {(i, j): geometric_mean([x / y for x, y in paired(a, b)]) for (i, a), (j, b) in times}

@@ -16,9 +16,9 @@ POWER = 0.8
 def detectable(deviation: float, seeds: int, power: float = POWER) -> float:
     """Smallest true difference whose 95 % t interval lies wholly on its side of the threshold with this probability.
 
-    With a true difference of d, sqrt(n) times the mean over the sample deviation has the noncentral t distribution with n - 1 degrees of
-    freedom and noncentrality sqrt(n) d / deviation. The function solves for the d at which it exceeds the t quantile with the
-    probability `power`.
+    With a true difference of d, sqrt(n) times the mean over the sample deviation has the noncentral t distribution with
+    n - 1 degrees of freedom and noncentrality sqrt(n) d / deviation. The function solves for the d at which it exceeds
+    the t quantile with the probability `power`.
 
     Args:
         deviation: true standard deviation of the paired differences, at least 0.
@@ -39,7 +39,8 @@ def detectable(deviation: float, seeds: int, power: float = POWER) -> float:
 
 
 def pooled_deviation(estimates: Sequence[Estimate]) -> float:
-    """Root of the mean variance of paired differences, weighted by degrees of freedom, as the intervals of t means show it.
+    """Root of the mean variance of paired differences, weighted by degrees of freedom, as the intervals of t means show
+    it.
 
     A deviation that was raised to the resolution of the measure counts as raised. NaN if no estimate has an interval.
     """
@@ -54,7 +55,8 @@ def pooled_deviation(estimates: Sequence[Estimate]) -> float:
 
 
 def smallest_found(estimates: Sequence[Estimate]) -> float:
-    """The difference that one of several comparisons finds with a probability of POWER, in points; NaN if no estimate has an interval.
+    """The difference that one of several comparisons finds with a probability of POWER, in points; NaN if no estimate
+    has an interval.
 
     Args:
         estimates: means of paired differences in points.
@@ -63,7 +65,8 @@ def smallest_found(estimates: Sequence[Estimate]) -> float:
 
 
 def power_text(smallest: float, seeds: int, beyond: str) -> str:
-    """`with 5 seeds, one comparison finds a difference of 0.60 points from 0 with 80 % probability`; empty where that is not known."""
+    """`with 5 seeds, one comparison finds a difference of 0.60 points from 0 with 80 % probability`; empty where that
+    is not known."""
     if not smallest > 0:
         return ""
     return f"with {seeds} seeds, one comparison finds a difference of {smallest:.2f} points from {beyond} with {100 * POWER:.0f} % probability"

@@ -17,7 +17,8 @@ from orderdp.reporting.results import FINISHED
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """The ratios of one method on one workload, from none (index 0, the full data) to the one with the most really pruned."""
+    """The ratios of one method on one workload, from none (index 0, the full data) to the one with the most really
+    pruned."""
 
     ratios: list[float]
     """As asked for; 0 for none."""
@@ -41,14 +42,15 @@ class Sweep:
 
 
 def exclusions(gaps: Sequence[Estimate], tolerance: float = LOSSLESS_TOLERANCE) -> list[float]:
-    """How surely each ratio is not the largest without loss: a p-value for none and one for each ratio, in the same order.
+    """How surely each ratio is not the largest without loss: a p-value for none and one for each ratio, in the same
+    order.
 
-    Lower limit: from the smallest ratio on, test that the loss is larger than the tolerance, and stop at the first test that is not
-    rejected. Upper limit: from the largest ratio down, test that the loss is within the tolerance, and stop likewise. Tests in an order
-    that was fixed beforehand need no correction (Maurer, Hothorn and Lehmacher 1995): the first true hypothesis in the order is rejected
-    with the probability of one test at most, so each limit errs with its level at most, whatever ratio the means happen to favour. The
-    lower limit errs only if a ratio is taken for lossless that is not; the upper one only if the true largest ratio is taken for lossy.
-    Accuracy need not fall with the ratio.
+    Lower limit: from the smallest ratio on, test that the loss is larger than the tolerance, and stop at the first test
+    that is not rejected. Upper limit: from the largest ratio down, test that the loss is within the tolerance, and stop
+    likewise. Tests in an order that was fixed beforehand need no correction (Maurer, Hothorn and Lehmacher 1995): the
+    first true hypothesis in the order is rejected with the probability of one test at most, so each limit errs with its
+    level at most, whatever ratio the means happen to favour. The lower limit errs only if a ratio is taken for lossless
+    that is not; the upper one only if the true largest ratio is taken for lossy. Accuracy need not fall with the ratio.
 
     Args:
         gaps: accuracy at a ratio less that of the full data in points, paired by seed; smallest realised ratio first.
@@ -63,7 +65,10 @@ def exclusions(gaps: Sequence[Estimate], tolerance: float = LOSSLESS_TOLERANCE) 
         [0.018, 0.982, 0.0]
     """
     lossless = [_above(gap, -tolerance) for gap in gaps]
-    low = [*accumulate(lossless, max), 1.0]  # of none: that the first ratio is lossless, too; the last has no ratio beyond
+    low = [
+        *accumulate(lossless, max),
+        1.0,
+    ]  # of none: that the first ratio is lossless, too; the last has no ratio beyond
     lossy = [1 - p for p in lossless]
     high = [1.0, *reversed(list(accumulate(reversed(lossy), max)))]  # none is never excluded from above
     return [min(pair) for pair in zip(low, high, strict=True)]
@@ -86,6 +91,7 @@ def sweep(rows: pd.DataFrame, method: str) -> Sweep:
 
 
 def _above(estimate: Estimate, threshold: float) -> float:
-    """One-sided p-value of the hypothesis that the true number is at most the threshold; without an interval, nothing is known: 0.5."""
+    """One-sided p-value of the hypothesis that the true number is at most the threshold; without an interval, nothing
+    is known: 0.5."""
     p = estimate.p(threshold)
     return p / 2 if estimate.value > threshold else 1 - p / 2

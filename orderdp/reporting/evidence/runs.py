@@ -29,7 +29,10 @@ class NotRun(Exception):
 
 
 def pick(
-    frames: Frames, methods: Iterable[str] | None = None, ratios: float | Sequence[float] | None = None, panel: str | None = None
+    frames: Frames,
+    methods: Iterable[str] | None = None,
+    ratios: float | Sequence[float] | None = None,
+    panel: str | None = None,
 ) -> pd.DataFrame:
     """The runs that a claim is decided from.
 
@@ -43,8 +46,8 @@ def pick(
         Rows of `results.collect`, one per cell.
 
     Raises:
-        NotRun: the grid asks for no such runs, or some of them are still missing: a verdict on part of the seeds could be stopped at
-            whatever moment suits.
+        NotRun: the grid asks for no such runs, or some of them are still missing: a verdict on part of the seeds could
+            be stopped at whatever moment suits.
     """
     results: pd.DataFrame = frames["results"]
     is_full = results["method"] == FULL
@@ -69,15 +72,20 @@ def pick(
     return rows
 
 
-def measured(rows: pd.DataFrame, histories: pd.DataFrame, measure: Callable[[pd.DataFrame], float], needs: str = "epoch") -> pd.DataFrame:
-    """The rows with a column `value`: `measure` of each run's history (one row per epoch, in order); NaN where it has none.
+def measured(
+    rows: pd.DataFrame, histories: pd.DataFrame, measure: Callable[[pd.DataFrame], float], needs: str = "epoch"
+) -> pd.DataFrame:
+    """The rows with a column `value`: `measure` of each run's history (one row per epoch, in order); NaN where it has
+    none.
 
     Raises:
         NotRun: the histories lack the column `needs`, as those of runs that are older than it do.
     """
     if needs not in histories:
         raise NotRun(f"the runs did not record their {needs}")
-    wanted = histories[histories["cell"].isin(set(rows["cell"]))].drop_duplicates(["cell", "epoch"]).sort_values("epoch")
+    wanted = (
+        histories[histories["cell"].isin(set(rows["cell"]))].drop_duplicates(["cell", "epoch"]).sort_values("epoch")
+    )
     parts = dict(list(wanted.groupby("cell", sort=False)))
     values = [measure(parts[cell]) if cell in parts else float("nan") for cell in rows["cell"]]
     return rows.assign(value=values)
@@ -137,15 +145,17 @@ def opponents(
 ) -> list[tuple[str, pd.DataFrame, pd.DataFrame]]:
     """(label, our runs, a rival's runs) for every workload, prune ratio and rival.
 
-    A rival without a prune ratio (the full data) is met at each of ours; with `any_ratio` all are, whatever they were asked for. Labels
-    name what differs between the comparisons.
+    A rival without a prune ratio (the full data) is met at each of ours; with `any_ratio` all are, whatever they were
+    asked for. Labels name what differs between the comparisons.
     """
     found = []
     of_method = {method: [item for item in settings(rows) if item[0]["method"] == method] for method in (ours, *rivals)}
     for rival in rivals:
         for (here, mine), (there, theirs) in product(of_method[ours], of_method[rival]):
             free = any_ratio or there["prune_ratio"] != there["prune_ratio"]
-            if here["workload"] == there["workload"] and (free or abs(here["prune_ratio"] - there["prune_ratio"]) < 1e-9):
+            if here["workload"] == there["workload"] and (
+                free or abs(here["prune_ratio"] - there["prune_ratio"]) < 1e-9
+            ):
                 found.append((here | {"rival": rival, "name": theirs.iloc[0]["label"]}, mine, theirs))
     if not found:
         raise NotRun(f"no runs of {ours} and {' or '.join(rivals)} that could be compared")
@@ -167,7 +177,8 @@ def _label(here: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> str:
 
 
 def place(here: Mapping[str, Any], rows: pd.DataFrame) -> str:
-    """Where an estimate of one setting stands among those of all rows: `at 70 %`, with the workload where there are several."""
+    """Where an estimate of one setting stands among those of all rows: `at 70 %`, with the workload where there are
+    several."""
     parts = [f"at {percent(here['prune_ratio'])}"] if here["prune_ratio"] == here["prune_ratio"] else []
     if rows["workload"].nunique() > 1 or not parts:
         parts.append(f"on {here['workload']}")

@@ -17,8 +17,8 @@ from orderdp.reporting.results import FINISHED
 def leads(rows: pd.DataFrame, ours: str, rival: str, column: str = "test_accuracy") -> pd.DataFrame:
     """How far `ours` lies above the rival at each ratio that the rival really reached, by seed.
 
-    Our value there is read off straight lines between our own ratios, and the full data where the rows have it. Ratios that the rival
-    cannot tell apart count once; one outside of our own range is left out.
+    Our value there is read off straight lines between our own ratios, and the full data where the rows have it. Ratios
+    that the rival cannot tell apart count once; one outside of our own range is left out.
 
     Args:
         rows: runs of both, and of the full data.
@@ -53,12 +53,20 @@ def leads(rows: pd.DataFrame, ours: str, rival: str, column: str = "test_accurac
 
 
 def leads_text(
-    rows: pd.DataFrame, ours: str, rivals: Sequence[str], ratios: Sequence[float], column: str, unit: str = "", least: float = 0.0
+    rows: pd.DataFrame,
+    ours: str,
+    rivals: Sequence[str],
+    ratios: Sequence[float],
+    column: str,
+    unit: str = "",
+    least: float = 0.0,
 ) -> str:
-    """`at equal ratios, read between OrderDP's own: 0.62 points [−0.1, 1.3] over InfoBatch at 44.0 %`; empty where no rival fell short.
+    """`at equal ratios, read between OrderDP's own: 0.62 points [−0.1, 1.3] over InfoBatch at 44.0 %`; empty where no
+    rival fell short.
 
     Args:
-        rows: runs of all, at every ratio that there is, and of the full data if a value can be read between it and the smallest ratio.
+        rows: runs of all, at every ratio that there is, and of the full data if a value can be read between it and the
+            smallest ratio.
         ours: method.
         rivals: methods.
         ratios: those of the claim, as asked for.

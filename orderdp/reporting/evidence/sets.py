@@ -36,9 +36,15 @@ from orderdp.reporting.ratios import percent
 def never_used(frames: Frames, *, ratios: Sequence[float], ours: str = OURS) -> Finding:
     """Share of the samples that a whole run never kept, at each ratio: 0 in every run?"""
     rows = measured(
-        pick(frames, [ours], ratios), frames["histories"], lambda history: 1.0 - float(history["coverage"].iloc[-1]), "coverage"
+        pick(frames, [ours], ratios),
+        frames["histories"],
+        lambda history: 1.0 - float(history["coverage"].iloc[-1]),
+        "coverage",
     )
-    estimates = [mean([max(0.0, value) for value in by_seed(runs, "value").values()], place(here, rows)) for here, runs in settings(rows)]
+    estimates = [
+        mean([max(0.0, value) for value in by_seed(runs, "value").values()], place(here, rows))
+        for here, runs in settings(rows)
+    ]
     if any(estimate.count == 0 for estimate in estimates):
         raise NotRun("the runs do not say how many samples they have used")
     statistic = f"share of the samples that {name_of(rows, ours)} never used"
@@ -47,45 +53,60 @@ def never_used(frames: Frames, *, ratios: Sequence[float], ours: str = OURS) -> 
 
 
 def jaccard_higher(frames: Frames, *, rival: str, ratio: float, ours: str = OURS) -> Finding:
-    """Similarity of an epoch's kept set to the epoch before, ours less the rival's, mean over each fifth of training and at its end."""
+    """Similarity of an epoch's kept set to the epoch before, ours less the rival's, mean over each fifth of training
+    and at its end."""
     rows = _at_any_ratio(frames, ours, rival, ratio)
     phases = {_name(start, end): _phase(start, end) for start, end in FIFTHS}
     phases["last epoch"] = lambda history: float(history["jaccard"].iloc[-1])
     measures = {name: measured(rows, frames["histories"], measure, "jaccard") for name, measure in phases.items()}
-    statistic = f"Jaccard similarity of successive sets, {name_of(rows, ours)} less {name_of(rows, rival)} at {percent(ratio)}"
+    statistic = (
+        f"Jaccard similarity of successive sets, {name_of(rows, ours)} less {name_of(rows, rival)} at {percent(ratio)}"
+    )
     return _by_phase(measures, ours, rival, ratio, statistic, bool(frames.get(BRIEF)))
 
 
 def jaccard_rises(frames: Frames, *, ours: str = OURS) -> Finding:
-    """Similarity of successive sets in the last fifth of training less that in the second: the first holds the start."""
+    """Similarity of successive sets in the last fifth of training less that in the second: the first holds the
+    start."""
     second, last = _phase(*FIFTHS[1]), _phase(*FIFTHS[4])
-    rows = measured(pick(frames, [ours]), frames["histories"], lambda history: last(history) - second(history), "jaccard")
+    rows = measured(
+        pick(frames, [ours]), frames["histories"], lambda history: last(history) - second(history), "jaccard"
+    )
     estimates = [mean(list(by_seed(runs, "value").values()), place(here, rows)) for here, runs in settings(rows)]
     statistic = f"Jaccard similarity of {name_of(rows, ours)}'s successive sets, last fifth of training less second"
     return beyond(estimates, Context(statistic, runs=rows, favours=ours))
 
 
 def cosine_higher(frames: Frames, *, rival: str, ratio: float, ours: str = OURS) -> Finding:
-    """Cosine of the pruned to the full gradient at the same weights, ours less the rival's, in each fifth of training and at its end."""
+    """Cosine of the pruned to the full gradient at the same weights, ours less the rival's, in each fifth of training
+    and at its end."""
     rows, taken = _at_any_ratio(frames, ours, rival, ratio), _gradients(frames)
     measures = {}
     for start, end in (*FIFTHS, (1.0, math.inf)):
         part = taken[taken_in_phase(taken["progress"], start, end)].groupby("cell")["cosine"].mean()
         if len(part):
-            measures["after the last epoch" if start == 1 else _name(start, end)] = rows.assign(value=rows["cell"].map(part))
+            measures["after the last epoch" if start == 1 else _name(start, end)] = rows.assign(
+                value=rows["cell"].map(part)
+            )
     statistic = f"cosine to the full gradient, {name_of(rows, ours)} less {name_of(rows, rival)} at {percent(ratio)}"
     return _by_phase(measures, ours, rival, ratio, statistic, bool(frames.get(BRIEF)))
 
 
 def cosine_lead_grows(frames: Frames, *, rival: str, early: float, late: float, ours: str = OURS) -> Finding:
-    """That cosine, mean over training: lead of ours over the rival at a larger ratio less the lead at a smaller one, by seed: above 0?"""
+    """That cosine, mean over training: lead of ours over the rival at a larger ratio less the lead at a smaller one, by
+    seed: above 0?"""
     rows, taken = pick(frames, [ours, rival], [early, late]), _gradients(frames)
     rows = rows.assign(value=rows["cell"].map(taken.groupby("cell")["cosine"].mean()))
     estimates = []
     for workload, part in rows.groupby("workload", sort=False):
         at = {ratio: part[asked_for(part, ratio)] for ratio in (early, late)}
-        leads = {ratio: leads_by_seed(runs[runs["method"] == ours], runs[runs["method"] == rival], "value") for ratio, runs in at.items()}
-        estimates.append(mean([larger - smaller for larger, smaller in pairs(leads[late], leads[early])], f"on {workload}"))
+        leads = {
+            ratio: leads_by_seed(runs[runs["method"] == ours], runs[runs["method"] == rival], "value")
+            for ratio, runs in at.items()
+        }
+        estimates.append(
+            mean([larger - smaller for larger, smaller in pairs(leads[late], leads[early])], f"on {workload}")
+        )
     statistic = f"lead of {name_of(rows, ours)} over {name_of(rows, rival)} in that cosine, at {percent(late)} less at {percent(early)}"
     return beyond(estimates, Context(statistic, runs=rows, favours=ours))
 
@@ -98,7 +119,8 @@ def _gradients(frames: Frames) -> pd.DataFrame:
 
 
 def _at_any_ratio(frames: Frames, ours: str, rival: str, ratio: float) -> pd.DataFrame:
-    """The runs of both at every ratio, for what can be read between them; at this one alone while others are missing."""
+    """The runs of both at every ratio, for what can be read between them; at this one alone while others are
+    missing."""
     rows = pick(frames, [ours, rival], ratio)
     try:
         return pick(frames, [ours, rival])
@@ -115,7 +137,9 @@ def _phase(start: float, end: float) -> Callable[[pd.DataFrame], float]:
     return lambda history: float(history.loc[in_phase(history["progress"], start, end), "jaccard"].mean())
 
 
-def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str, ratio: float, statistic: str, brief: bool) -> Finding:
+def _by_phase(
+    measures: Mapping[str, pd.DataFrame], ours: str, rival: str, ratio: float, statistic: str, brief: bool
+) -> Finding:
     """Ours less the rival's `value` in every phase: above 0?
 
     Args:
@@ -144,7 +168,10 @@ def _by_phase(measures: Mapping[str, pd.DataFrame], ours: str, rival: str, ratio
     context = Context(statistic, runs=runs, favours=ours, notes=tuple(fair))
     finding = beyond(list(chain(*estimates.values())), context)
     first, *later = estimates
-    if later and (without := beyond(list(chain(*(estimates[name] for name in later))), context).verdict) != finding.verdict:
+    if (
+        later
+        and (without := beyond(list(chain(*(estimates[name] for name in later))), context).verdict) != finding.verdict
+    ):
         note = (
             f"the first phase, {first}, decides: without it, this would be {without}. In the first epochs InfoBatch comes from keeping all data "
             "and OrderDP takes unseen samples; the shorter the training, the larger is their share of the phase"

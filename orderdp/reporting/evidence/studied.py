@@ -16,9 +16,12 @@ LOOSE = 0.25
 
 
 def unbiased(frames: Frames, *, scores: str, margin: float) -> Finding:
-    """Where the mean update lies between grad L (0) and grad L_q (1), along the line through both: within a margin of 1?"""
+    """Where the mean update lies between grad L (0) and grad L_q (1), along the line through both: within a margin of
+    1?"""
     context = Context(
-        f"place of the mean update between ∇L (0) and ∇L_q (1), {scores} scores", trials="draws", notes=(_exact_bias(frames, scores),)
+        f"place of the mean update between ∇L (0) and ∇L_q (1), {scores} scores",
+        trials="draws",
+        notes=(_exact_bias(frames, scores),),
     )
     return inside(_places(frames, scores), context, 1 - margin, 1 + margin)
 
@@ -26,7 +29,8 @@ def unbiased(frames: Frames, *, scores: str, margin: float) -> Finding:
 def biased_for_loss(frames: Frames, *, scores: str) -> Finding:
     """The same place: above 0?"""
     return beyond(
-        _places(frames, scores), Context(f"place of the mean update between ∇L (0) and ∇L_q (1), {scores} scores", trials="draws")
+        _places(frames, scores),
+        Context(f"place of the mean update between ∇L (0) and ∇L_q (1), {scores} scores", trials="draws"),
     )
 
 
@@ -36,14 +40,25 @@ def variance_lower(frames: Frames, *, scores: str) -> Finding:
     if "variance" not in rows:
         raise NotRun("the study did not record variances")
     estimates = [
-        normal(row["variance"] / row["uniform_variance"], row["variance_half_width"] / row["uniform_variance"], int(row["draws"]), _sizes(row))
+        normal(
+            row["variance"] / row["uniform_variance"],
+            row["variance_half_width"] / row["uniform_variance"],
+            int(row["draws"]),
+            _sizes(row),
+        )
         for row in rows.to_dict("records")
     ]
-    return beyond(estimates, Context("variance of the update over that of a uniform batch of q", "×", trials="draws"), 1.0, side=-1)
+    return beyond(
+        estimates,
+        Context("variance of the update over that of a uniform batch of q", "×", trials="draws"),
+        1.0,
+        side=-1,
+    )
 
 
 def convergence_holds(frames: Frames, *, scores: str, gap: str) -> Finding:
-    """L_q less its minimum over the bound of Theorem 3 at the rate R/(G sqrt(T)), mean over seeds at each T: below 1?"""
+    """L_q less its minimum over the bound of Theorem 3 at the rate R/(G sqrt(T)), mean over seeds at each T: below
+    1?"""
     rows = _of_scores(_table(frames, "convergence"), scores)
     rows = rows.assign(value=rows[gap] / rows["bound"])
     estimates = [mean(part["value"].tolist(), f"T = {steps:,}") for steps, part in rows.groupby("steps")]
@@ -53,7 +68,11 @@ def convergence_holds(frames: Frames, *, scores: str, gap: str) -> Finding:
 
 def _room(share: float) -> str:
     """What a bound is worth that is never reached by far."""
-    return f"at most {100 * share:.0f} % of the bound is used: it holds by being loose, and would for much else" if share < LOOSE else ""
+    return (
+        f"at most {100 * share:.0f} % of the bound is used: it holds by being loose, and would for much else"
+        if share < LOOSE
+        else ""
+    )
 
 
 def generalization_holds(frames: Frames) -> Finding:
@@ -63,9 +82,15 @@ def generalization_holds(frames: Frames) -> Finding:
     least = room.groupby(rows["seed"]).min()
     step = rows.loc[room.idxmin()]
     there = f"there: left {step['left']:.3g}, right {step['right']:.3g}, of which optimization {step['optimization_bound']:.3g}"
-    empty = "the left side is not above 0, so that any bound from 0 on would hold: this says next to nothing" if step["left"] <= 0 else ""
+    empty = (
+        "the left side is not above 0, so that any bound from 0 on would hold: this says next to nothing"
+        if step["left"] <= 0
+        else ""
+    )
     notes = (there, empty)
-    return beyond([mean(least.tolist())], Context("least room between the sides along a run", trials="runs", notes=notes))
+    return beyond(
+        [mean(least.tolist())], Context("least room between the sides along a run", trials="runs", notes=notes)
+    )
 
 
 def _places(frames: Frames, scores: str) -> list[Estimate]:
@@ -76,7 +101,11 @@ def _places(frames: Frames, scores: str) -> list[Estimate]:
     estimates = []
     for row in rows.to_dict("records"):
         apart = row["target"] - row["full"]
-        estimates.append(normal((row["estimate"] - row["full"]) / apart, row["half_width"] / abs(apart), int(row["draws"]), _sizes(row)))
+        estimates.append(
+            normal(
+                (row["estimate"] - row["full"]) / apart, row["half_width"] / abs(apart), int(row["draws"]), _sizes(row)
+            )
+        )
     return estimates
 
 

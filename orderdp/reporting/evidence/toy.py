@@ -22,7 +22,10 @@ def orderdp_of(gradients: Sequence[int], prune_ratio: float) -> list[Outcome]:
 
 def _both(gradients: Sequence[int], prune_ratio: float) -> tuple[Expectations, Expectations, Fraction]:
     """InfoBatch's and OrderDP's expectations, and the full gradient."""
-    infobatch, orderdp = expectations(infobatch_outcomes(gradients, prune_ratio)), expectations(orderdp_of(gradients, prune_ratio))
+    infobatch, orderdp = (
+        expectations(infobatch_outcomes(gradients, prune_ratio)),
+        expectations(orderdp_of(gradients, prune_ratio)),
+    )
     return infobatch, orderdp, Fraction(sum(gradients), len(gradients))
 
 
@@ -44,11 +47,17 @@ def toy_bias(frames: Frames, *, gradients: Sequence[int], prune_ratio: float, di
     """
     infobatch, _, full = _both(gradients, prune_ratio)
     bias = _estimate(infobatch, divisor) - full
-    return exact(bias != 0, f"expectation of InfoBatch's estimate ({DIVISORS[divisor]}) less the full gradient", float(bias), "not 0")
+    return exact(
+        bias != 0,
+        f"expectation of InfoBatch's estimate ({DIVISORS[divisor]}) less the full gradient",
+        float(bias),
+        "not 0",
+    )
 
 
 def toy_closer(frames: Frames, *, gradients: Sequence[int], prune_ratio: float, divisor: str) -> Finding:
-    """|bias| of InfoBatch's estimator less |bias| of OrderDP's mean: above 0 if OrderDP is nearer to the full gradient. See `toy_bias`."""
+    """|bias| of InfoBatch's estimator less |bias| of OrderDP's mean: above 0 if OrderDP is nearer to the full gradient.
+    See `toy_bias`."""
     infobatch, orderdp, full = _both(gradients, prune_ratio)
     theirs, ours = _estimate(infobatch, divisor) - full, orderdp.mean - full
     reason = f"off by {float(ours):.3f} (OrderDP) and {float(theirs):.3f} (InfoBatch)"
@@ -69,8 +78,12 @@ def toy_ratio(frames: Frames, *, gradients: Sequence[int], prune_ratio: float) -
     return exact(worst == 0, "largest deviation of an outcome's prune ratio", float(worst), "0")
 
 
-def toy_infobatch_ratio(frames: Frames, *, gradients: Sequence[int], prune_ratio: float, outcome: Sequence[int], printed: float) -> Finding:
+def toy_infobatch_ratio(
+    frames: Frames, *, gradients: Sequence[int], prune_ratio: float, outcome: Sequence[int], printed: float
+) -> Finding:
     """The prune rate of one of InfoBatch's outcomes against the printed one."""
     (found,) = [o for o in infobatch_outcomes(gradients, prune_ratio) if list(o.kept) == list(outcome)]
     value = float(found.prune_ratio)
-    return exact(abs(value - printed) < 5e-4, f"prune rate of {{{', '.join(map(str, outcome))}}}", value, f"{printed:g}")
+    return exact(
+        abs(value - printed) < 5e-4, f"prune rate of {{{', '.join(map(str, outcome))}}}", value, f"{printed:g}"
+    )

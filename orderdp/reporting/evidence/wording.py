@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 DIGITS = {"points": (2, True), "%": (1, False), "R": (2, True), "z": (2, True), "×": (2, False)}
-"""Unit -> digits after the point, and whether a sign is always shown. Other numbers have three or four significant digits."""
+"""Unit -> digits after the point, and whether a sign is always shown. Other numbers have three or four significant
+digits."""
 
 SILENT = ("R", "z")
 """Units that only choose the digits."""

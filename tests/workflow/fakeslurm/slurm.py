@@ -28,7 +28,14 @@ def sbatch(given: list[str]) -> None:
     script = f"if ({options.wrap}); then s=COMPLETED; else s=FAILED; fi; echo '{job}|'$s > {shlex.quote(str(state))}"
     environment = {**os.environ, "SLURM_JOB_ID": job}
     with log.open("w") as out:
-        subprocess.Popen(["bash", "-c", script], stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, start_new_session=True)
+        subprocess.Popen(
+            ["bash", "-c", script],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=environment,
+            start_new_session=True,
+        )
     print(job)
 
 
