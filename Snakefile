@@ -4,10 +4,7 @@
 include: "workflow/rules/rate_limit.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
-include: "workflow/rules/coresets.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/diagnose.smk"
-include: "workflow/rules/theory.smk"
+include: "workflow/rules/jobs.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -18,6 +15,6 @@ localrules:
 rule all:
     default_target: True
     input:
-        RUN_FILES,
+        lambda w: every_bundle(),
         RECORDS,
         PAGE_RECORD,

@@ -7,31 +7,30 @@ import argparse
 import faulthandler
 import importlib
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from orderdp import grid as grids
-from orderdp.spec import SpecError
+from orderdp.files import is_deliberate
 
-T = TypeVar("T")
-DATA, RUNS, WORK, REPORTS = Path("data"), Path("runs"), Path(".work"), Path("reports")
+DATA, RUNS, WORK, REPORTS, LOGS = map(Path, ("data", "runs", ".work", "reports", "logs/jobs"))
 
 
 def plan(args: argparse.Namespace) -> int:
     """What would run, and why; nothing is changed."""
-    from orderdp.costs import calibration
-    from orderdp.plan import describe, finished
+    from orderdp.jobs import is_finished
+    from orderdp.planning.costs import calibration
+    from orderdp.planning.plan import describe, listed
 
     grid = grids.load(args.params, args.scale)
+    if args.jobs:
+        print(listed(grid, RUNS))
+        return 0
     if args.calibrate:
-        from orderdp.calibrate import calibrate
+        from orderdp.planning.calibrate import calibrate
 
-        missing = [cell for name, cell in grid.cells.items() if not finished(RUNS, name)]
-        calibrate(
-            missing, WORK / "calibration.json", args.device, say=lambda text: print(text, file=sys.stderr, flush=True)
-        )
+        missing = [run.spec for name, run in grid.runs.items() if not is_finished(RUNS, name)]
+        calibrate(missing, WORK / "calibration.json", args.device, say=_tell)
     print(describe(grid, RUNS, calibration(WORK / "calibration.json")))
     return 0
 
@@ -45,79 +44,42 @@ def prepare(args: argparse.Namespace) -> int:
     return 0
 
 
-def train(args: argparse.Namespace) -> int:
-    """Train one cell of the grid, or go on with it."""
-    from orderdp.progress import Progress
+def run(args: argparse.Namespace) -> int:
+    """Run jobs of the grid (trainings and all others), or go on with them; finished ones are left alone."""
+    from orderdp.jobs import Execution, Interrupted, Job, is_finished
+    from orderdp.launch import gpus, pool
+    from orderdp.planning.bundles import saved
 
-    grid = grids.load(args.params, args.scale)
-    cell = grid.cells[args.cell]
-    from orderdp.training.run import Interrupted, train_cell
-
+    if args.bundle:
+        known: Mapping[str, Job] = {job.name: job for job in saved(args.bundle).jobs}
+    else:
+        known = grids.load(args.params, args.scale).jobs
+    names = [known[name].name for name in args.jobs] if args.jobs else list(known) if args.bundle else []
+    jobs = [job for name, job in known.items() if name in names and not is_finished(RUNS, name)]
+    if not jobs:
+        _tell("All of these jobs are finished." if names else "No job is named. `plan --jobs` lists those of the grid.")
+        return 0 if names else 2
+    execution = Execution(DATA, RUNS, WORK, args.device, args.threads, args.workers, args.compile)
+    chained = any(needed in names for job in jobs for needed in job.needs)
     try:
-        train_cell(
-            cell,
-            data=DATA,
-            runs=RUNS,
-            work=WORK,
-            keep_models=grid.keep_models,
-            device=args.device,
-            threads=args.threads,
-            workers=args.workers,
-            compiled=args.compile,
-            on_epoch=Progress(args.cell),
-            say=lambda text: print(text, file=sys.stderr, flush=True),
-        )
+        with gpus.claimed(args.gpus):
+            if args.gpus > 1:
+                return pool.run_on_ranks(jobs, args.gpus, _how(args))
+            if len(jobs) == 1 and args.jobs:
+                jobs[0].run(execution)
+                return 0
+            return pool.run_all(jobs, execution, 1 if chained else args.at_once, LOGS)
     except Interrupted as error:
-        print(error, file=sys.stderr)
+        _tell(str(error))
         return 143
-    return 0
 
 
-def study(args: argparse.Namespace) -> int:
-    """Check the theorems by experiment."""
-    from orderdp.study import run_study
-
-    grid = grids.load(args.params, args.scale)
-    run_study(_named(grid, "--study", args.study, {study.name: study for study in grid.studies}), data=DATA, runs=RUNS)
-    return 0
-
-
-def diagnose(args: argparse.Namespace) -> int:
-    """Measure a finished run at its checkpoints, from the weights that it kept."""
-    from orderdp.diagnose import run_diagnosis
-
-    grid = grids.load(args.params, args.scale)
-    found = _named(grid, "--diagnosis", args.diagnosis, grid.diagnoses)
-    run_diagnosis(found, data=DATA, runs=RUNS, device=args.device, threads=args.threads)
-    return 0
-
-
-def proxy(args: argparse.Namespace) -> int:
-    """Train the networks that coresets are chosen by, and note what the methods ask for."""
-    from orderdp.coreset_jobs import run_proxy
-
-    grid = grids.load(args.params, args.scale)
-    found = _named(grid, "--proxy", args.proxy, grid.proxies)
-    run_proxy(found, data=DATA, runs=RUNS, device=args.device, threads=args.threads, say=_tell)
-    return 0
-
-
-def coresets(args: argparse.Namespace) -> int:
-    """Choose all coresets that a proxy's evidence is wanted for."""
-    from orderdp.coreset_jobs import run_coresets
-
-    grid = grids.load(args.params, args.scale)
-    found = _named(grid, "--coresets", args.coresets, grid.coresets)
-    run_coresets(found, runs=RUNS, threads=args.threads, say=_tell)
-    return 0
-
-
-def _named(grid: grids.Grid, flag: str, name: str, known: Mapping[str, T]) -> T:
-    if name not in known:
-        raise SpecError(
-            f"{flag}: {name!r} is not in the grid of scale {grid.scale!r}. Known: {', '.join(known) or 'none'}."
-        )
-    return known[name]
+def _how(args: argparse.Namespace) -> list[str]:
+    """The options of `run` again, for the processes of a run on several GPUs."""
+    words = ["--bundle", str(args.bundle)] if args.bundle else ["--params", str(args.params)]
+    options = {"scale": args.scale, "device": args.device, "threads": args.threads, "workers": args.workers}
+    given = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    return [*words, *given, *(["--compile"] if args.compile else [])]
 
 
 def _tell(text: str) -> None:
@@ -180,7 +142,7 @@ def verify(args: argparse.Namespace) -> int:
 
 def gc(args: argparse.Namespace) -> int:
     """List, and on request remove, runs that no grid asks for."""
-    from orderdp.plan import collect_garbage
+    from orderdp.planning.plan import collect_garbage
 
     present = grids.load(args.params, args.scale)
     every = [present, *(grids.load(args.params, scale) for scale in present.scales if scale != present.scale)]
@@ -197,9 +159,11 @@ def schema(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "plan": plan, "prepare": prepare, "train": train, "study": study, "report": report, "track": track, "verify": verify, "gc": gc,
-    "schema": schema, "theory": theory, "select": select, "proxy": proxy, "coresets": coresets, "diagnose": diagnose,
+    "plan": plan, "prepare": prepare, "run": run, "report": report, "track": track, "verify": verify, "gc": gc,
+    "schema": schema, "theory": theory, "select": select,
 }  # fmt: skip
+OLD = {"train": "--cell", "proxy": "--proxy", "coresets": "--coresets", "diagnose": "--diagnosis", "study": "--study"}
+"""Commands of version 0.1, which ran one kind of job each -> the option that named the job. They work until 0.3."""
 GRAMMARS = {"theory": "orderdp.theory.command", "select": "orderdp.coresets.command"}
 """Commands that stand alone, without params.yaml -> the module whose `add_arguments` knows their options; imported only
 for them."""
@@ -227,21 +191,19 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     sub["plan"].add_argument("--device", help="device to measure; the best present unless given")
     sub["prepare"].add_argument("--dataset", required=True)
     sub["prepare"].add_argument("--out", type=Path, help="folder to make; data/<dataset> unless given")
-    sub["train"].add_argument("--cell", required=True, help="a name that `plan` and `snakemake -n` show")
-    sub["train"].add_argument("--device", help="cuda, mps or cpu; the best present unless given")
-    sub["train"].add_argument("--threads", type=int, help="CPU threads")
-    sub["train"].add_argument(
+    sub["plan"].add_argument("--jobs", action="store_true", help="list the names of all jobs, and which are finished")
+    sub["run"].add_argument("jobs", nargs="*", metavar="JOB", help="a name that `plan --jobs` and `snakemake -n` show")
+    sub["run"].add_argument(
+        "--bundle", type=Path, help="a file of planned jobs, instead of params.yaml; all unless named"
+    )
+    sub["run"].add_argument("--device", help="cuda, mps or cpu; the best present unless given")
+    sub["run"].add_argument("--gpus", type=int, default=0, help="free GPUs to wait for; several: a process on each")
+    sub["run"].add_argument("--at-once", type=int, default=1, help="jobs at a time, on one GPU or CPU")
+    sub["run"].add_argument("--threads", type=int, help="CPU threads of each job")
+    sub["run"].add_argument(
         "--workers", type=int, help="loader processes that decode photographs; one per processor unless given"
     )
-    sub["train"].add_argument("--compile", action="store_true", help="let torch compile the network")
-    sub["proxy"].add_argument("--proxy", required=True, help="a name that `snakemake -n` shows")
-    sub["diagnose"].add_argument("--diagnosis", required=True, help="a name that `snakemake -n` shows")
-    for name in ("proxy", "diagnose"):
-        sub[name].add_argument("--device", help="cuda, mps or cpu; the best present unless given")
-    sub["coresets"].add_argument("--coresets", required=True, help="a name that `snakemake -n` shows")
-    for name in ("proxy", "coresets", "diagnose"):
-        sub[name].add_argument("--threads", type=int, help="CPU threads")
-    sub["study"].add_argument("--study", required=True, help="a name that `snakemake -n` shows")
+    sub["run"].add_argument("--compile", action="store_true", help="let torch compile the network")
     sub["report"].add_argument("--only", help="one experiment; all of them and the page unless given")
     sub["report"].add_argument(
         "--partial", action="store_true", help="after jobs have failed: what they left out, from what there is"
@@ -266,8 +228,12 @@ def scale_of(text: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; a mistake of the user's is one message and exit code 2."""
-    faulthandler.enable(sys.__stderr__)  # a crash of compiled code leaves a traceback on stderr, hence in the job's log
+    faulthandler.enable(2)  # a crash of compiled code leaves a traceback on stderr, hence in the job's log
     words = sys.argv[1:] if argv is None else argv
+    if words and words[0] in OLD:
+        old, flag = words[0], OLD[words[0]]
+        _tell(f"orderdp {old} {flag} NAME is now orderdp run NAME. The old form works until version 0.3.")
+        words = ["run", *(word.removeprefix(f"{flag}=") for word in words[1:] if word != flag)]
     args = parser(words[0] if words else None).parse_args(words)
     try:
         return COMMANDS[args.command](args)
@@ -275,17 +241,10 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except (ValueError, KeyError, OSError, RuntimeError) as error:
-        if not told_on_purpose(error):
+        if not is_deliberate(error):
             raise
         print(f"orderdp {args.command}: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 2
-
-
-def told_on_purpose(error: Exception) -> bool:
-    """Whether a `raise` of ours made the error: then its message says all. A slip of ours or of a library needs its
-    traceback."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return Path(last.filename).is_relative_to(Path(__file__).parent) and (last.line or "").startswith("raise ")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +32,14 @@ def write(path: Path, content: bytes | str | Callable[[IO[bytes]], object]) -> N
         temporary.unlink(missing_ok=True)
 
 
+def write_arrays(path: Path, arrays: Mapping[str, Any], compressed: bool = True) -> None:
+    """Writes arrays by name as .npz."""
+    import numpy as np  # here, since light modules import this one
+
+    save: Callable[..., None] = np.savez_compressed if compressed else np.savez
+    write(path, lambda file: save(file, **arrays))
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes a mapping as indented JSON; NaN and infinity become null."""
     write(path, json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -54,3 +63,10 @@ def write_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, A
     writer.writeheader()
     writer.writerows(rows)
     write(path, text.getvalue())
+
+
+def is_deliberate(error: Exception) -> bool:
+    """Whether a `raise` of this package made an error: then its message says everything. A mistake of ours, or of a
+    library, needs its traceback."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return Path(last.filename).is_relative_to(Path(__file__).parent) and (last.line or "").startswith("raise ")

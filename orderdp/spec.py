@@ -7,13 +7,13 @@ pass an old result off as a new one. Field docstrings feed the JSON schema in `w
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -26,8 +26,12 @@ from pydantic import (
     model_validator,
 )
 
+INFINITE: dict[object, float] = {"Infinity": float("inf"), "-Infinity": float("-inf")}
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Scalar = StrictBool | StrictInt | float | str | None
+Scalar = Annotated[
+    # Strict JSON has no infinity, so a stored spec has the text.
+    StrictBool | StrictInt | float | str | None, BeforeValidator(lambda value: INFINITE.get(value, value))
+]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 PruneRatio = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[StrictInt, Field(ge=0)]
@@ -51,16 +55,6 @@ class Strict(BaseModel):
     def plain(self) -> dict[str, Any]:
         """The spec as plain values of strict JSON; infinity is the text "Infinity"."""
         return json.loads(self.model_dump_json())
-
-    def fingerprint(self, sources: dict[str, str]) -> str:
-        """First 12 hex digits of sha256 over the spec and the digests of the sources that decide its result.
-
-        Args:
-            sources: piece of source -> digest, from :func:`orderdp.sources.digests`. The data set's pinned digests are
-                part of its source file.
-        """
-        text = self.canonical() + json.dumps(sources, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class Sparse(Strict):
@@ -91,6 +85,11 @@ class ModelSpec(Strict):
     """A name in `orderdp.models.MODELS`."""
     options: dict[Name, Scalar]
     """Keyword arguments of its builder, for example `width`."""
+
+    def label(self) -> str:
+        """Name and width, for example `resnet8w16`."""
+        width = self.options.get("width")
+        return self.name + (f"w{width}" if width is not None else "")
 
 
 class MethodSpec(Sparse):
@@ -347,8 +346,8 @@ class ProxySpec(Strict):
         return self
 
 
-class CoresetSpec(Strict):
-    """The samples that the pruner `static` trains on."""
+class CoresetChoice(Strict):
+    """How samples are chosen from the outputs of a proxy."""
 
     method: Name
     """A name in `orderdp.coresets.CORESETS`."""
@@ -362,6 +361,11 @@ class CoresetSpec(Strict):
     """Classes in proportion (true), all samples at once (false), or as many of each class ("equal")."""
     prune_ratio: PruneRatio
     """Share of the training set that is left out."""
+
+
+class CoresetSpec(CoresetChoice):
+    """The samples that the pruner `static` trains on."""
+
     proxy: ProxySpec
 
     @model_validator(mode="after")
@@ -411,8 +415,7 @@ class RunSpec(Sparse):
     def stem(self) -> str:
         """Readable part of the cell's name, for example `digits-resnet8w16-orderdp-p70-x50-e10-s0`."""
         recipe, method = self.recipe, self.method
-        width = self.model.options.get("width")
-        parts = [self.dataset.name, self.model.name + (f"w{width}" if width is not None else ""), method.name]
+        parts = [self.dataset.name, self.model.label(), method.name]
         if self.dataset.label_noise > 0:
             parts.insert(1, f"noise{percent(self.dataset.label_noise)}")
         if method.score is not None:
@@ -439,34 +442,6 @@ class RunSpec(Sparse):
             ratio = method.options.get("prune_ratio")
             parts.append(f"pre_{method.name}" + (f"_p{percent(ratio)}" if ratio is not None else ""))
         return "-".join([*parts, f"e{recipe.epochs}", f"s{self.seed}"])
-
-
-class StudySpec(Strict):
-    """Theorems 1, 3 and 4 checked by experiment: logistic regression under Algorithm 1, see
-    `orderdp.theory.experiments`."""
-
-    dataset: Name
-    """A name in `orderdp.datasets.DATASETS`."""
-    candidates: Count
-    """s: samples drawn per step."""
-    kept: Count
-    """q: samples kept of them."""
-    ridge: Annotated[float, Field(gt=0)]
-    """Weight of the penalty that gives the loss a finite minimiser."""
-    draws: Count
-    """Selections drawn to estimate the expected gradient."""
-    warm_steps: Count
-    """Steps of Algorithm 1 before that estimate."""
-    steps: tuple[Count, ...]
-    """Lengths T of the runs that are held against the bound of Theorem 3."""
-    seeds: tuple[Seed, ...]
-    """One run of each length for each."""
-
-    @model_validator(mode="after")
-    def _sizes_are_possible(self) -> StudySpec:
-        if self.kept > self.candidates:
-            raise ValueError(f"'kept' must be at most 'candidates' = {self.candidates}")
-        return self
 
 
 class SpecError(ValueError):

@@ -1,4 +1,4 @@
-"""`params.yaml` -> cells: which runs exist at a scale, and which table or figure asks for each.
+"""`params.yaml` -> jobs: which jobs a scale has, and which table or figure each is for.
 
 Light on purpose (yaml and pydantic, no torch): the Snakefile imports it each time it is parsed.
 """
@@ -10,12 +10,12 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from orderdp.grid.cells import Cell, Coreset, Coresets, Diagnosis, Experiment, Grid, Proxy, Row, Study
+from orderdp.grid.experiments import Experiment, Grid, Row
 from orderdp.grid.layout import Layout, report
 from orderdp.grid.params import Params
 from orderdp.spec import SpecError, explain
 
-__all__ = ["Cell", "Coreset", "Coresets", "Diagnosis", "Experiment", "Grid", "Params", "Proxy", "Row", "Study", "load"]
+__all__ = ["Experiment", "Grid", "Params", "Row", "load"]
 
 
 def load(path: str | Path = "params.yaml", scale: str | None = None) -> Grid:
@@ -33,14 +33,7 @@ def load(path: str | Path = "params.yaml", scale: str | None = None) -> Grid:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SpecError(f"{path} does not exist. Run from the project's root, or name the file") from None
-    if (text, scale) not in _LOADED:
-        _LOADED[text, scale] = _load(path, text, scale)
-    return _LOADED[text, scale]
-
-
-# A job that the warm server forked finds the grid that the server has read, if the file's text is still the same: a
-# quarter of a second each.
-_LOADED: dict[tuple[str, str | None], Grid] = {}
+    return _load(path, text, scale)
 
 
 def _load(path: Path, text: str, scale: str | None) -> Grid:

@@ -18,7 +18,6 @@ from orderdp.spec import (
     Score,
     Seed,
     Strict,
-    StudySpec,
 )
 
 
@@ -140,7 +139,8 @@ class GridEntry(Strict):
 
 
 class ExperimentEntry(Strict):
-    """One table or figure, and what it needs: runs (`grid`), a study, or nothing but settings of a computation."""
+    """One table or figure, and what it needs: runs (`grid`), a job of another kind, or nothing but settings of a
+    computation."""
 
     title: str
     """Heading in the report."""
@@ -156,14 +156,14 @@ class ExperimentEntry(Strict):
     """What is measured of its runs. A run that several experiments use keeps its weights for what any asks for."""
     settings: dict[str, Any] = {}
     """Of a table or figure that is computed without runs."""
-    study: StudySpec | None = None
-    """Of theorems checked by experiment."""
+    job: dict[str, Any] | None = None
+    """A job of another kind that it is made from: the `kind`, a name in `orderdp.jobs.KINDS`, beside the job's spec."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> ExperimentEntry:
-        given = [key for key in ("grid", "settings", "study") if getattr(self, key)]
+        given = [key for key in ("grid", "settings", "job") if getattr(self, key)]
         if len(given) != 1:
-            raise ValueError(f"needs exactly one of 'grid', 'settings' and 'study'. Got {', '.join(given) or 'none'}")
+            raise ValueError(f"needs exactly one of 'grid', 'settings' and 'job'. Got {', '.join(given) or 'none'}")
         return self
 
 

@@ -16,14 +16,14 @@ from typing import Any
 from orderdp.grid import Grid
 
 REPORT = "report"
-"""Stands for the report where runs stand under their cells, whose names are longer."""
+"""Stands for the report where runs stand under their names, whose names are longer."""
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """A run as it stands on disk."""
+    """A run as it is on disk."""
 
-    cell: str
+    run: str
     state: str
     """An MLflow status: RUNNING, FINISHED, FAILED or KILLED."""
     started: float
@@ -35,9 +35,9 @@ class RunFiles:
     """Content of summary.json; empty while the run trains."""
 
     @property
-    def digest(self) -> str:
+    def checksum(self) -> str:
         """Changes when anything of the run does."""
-        return prefix_digest([self.state, json.dumps(self.summary, sort_keys=True), *self.lines])
+        return rows_checksum([self.state, json.dumps(self.summary, sort_keys=True), *self.lines])
 
     def metrics(self, first: int) -> Iterator[tuple[str, float, int, int]]:
         """(name, value, timestamp in ms, epoch) of the rows from number `first` on; what is not finite is left out."""
@@ -48,29 +48,29 @@ class RunFiles:
                     yield name, value, stamp, epoch
 
 
-def prefix_digest(lines: list[str] | tuple[str, ...]) -> str:
-    """Digest of some rows of a history: tells whether a longer one goes on from them."""
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+def rows_checksum(lines: list[str] | tuple[str, ...]) -> str:
+    """Checksum of some rows of a history: tells whether a longer one goes on from them."""
+    return hashlib.sha256("\n".join(lines).encode()).hexchecksum()[:16]
 
 
-def read_runs(cells: Iterable[str], runs: Path, work: Path) -> Iterator[RunFiles]:
+def read_runs(names: Iterable[str], runs: Path, work: Path) -> Iterator[RunFiles]:
     """Those of these runs that have begun."""
-    for cell in cells:
-        found = _finished(cell, runs / cell) or _in_training(cell, work / cell)
-        if found is not None:
-            yield found
+    for run in names:
+        files = _finished(run, runs / run) or _in_training(run, work / run)
+        if files is not None:
+            yield files
 
 
-def _finished(cell: str, folder: Path) -> RunFiles | None:
+def _finished(run: str, folder: Path) -> RunFiles | None:
     if not (folder / "summary.json").exists():
         return None
     summary = json.loads((folder / "summary.json").read_text())
     columns, lines = _history(folder)
     state = "FINISHED" if summary["status"] == "finished" else "FAILED"
-    return RunFiles(cell, state, summary["started"], summary["ended"], lines, columns, summary)
+    return RunFiles(run, state, summary["started"], summary["ended"], lines, columns, summary)
 
 
-def _in_training(cell: str, folder: Path) -> RunFiles | None:
+def _in_training(run: str, folder: Path) -> RunFiles | None:
     try:
         status = json.loads((folder / "status.json").read_text())
         columns, lines = _history(folder)
@@ -78,7 +78,7 @@ def _in_training(cell: str, folder: Path) -> RunFiles | None:
         return None
     running = status["state"] == "running" and alive(status["pid"])
     return RunFiles(
-        cell,
+        run,
         "RUNNING" if running else "KILLED",
         status["started"],
         None if running else status["updated"],
@@ -104,19 +104,19 @@ def alive(pid: int) -> bool:
     return True
 
 
-def marks(grid: Grid, runs: Path, work: Path, reports: Path) -> dict[str, str]:
-    """What changes when the files do, of every run that has begun (under its cell) and of the report (under REPORT);
+def file_states(grid: Grid, runs: Path, work: Path, reports: Path) -> dict[str, str]:
+    """What changes when the files do, of every run that has begun (under its name) and of the report (under REPORT);
     costs one `stat` per file and no import of mlflow."""
-    found = {}
-    for cell in grid.cells:
-        text = [_stat(runs / cell / name) for name in ("summary.json", "history.csv")]
-        if (status := _stat(path := work / cell / "status.json")) and not text[0]:
+    states = {}
+    for run in grid.runs:
+        text = [_stat(runs / run / name) for name in ("summary.json", "history.csv")]
+        if (status := _stat(path := work / run / "status.json")) and not text[0]:
             with contextlib.suppress(FileNotFoundError):  # a trainer that dies changes no file
                 text += [status, str(alive(json.loads(path.read_text())["pid"]))]
         if any(text):
-            found[cell] = " ".join(text)
-    found[REPORT] = prefix_digest([f"{path} {_stat(path)}" for path in sorted((reports / grid.scale).rglob("*"))])
-    return found
+            states[run] = " ".join(text)
+    states[REPORT] = rows_checksum([f"{path} {_stat(path)}" for path in sorted((reports / grid.scale).rglob("*"))])
+    return states
 
 
 def _stat(path: Path) -> str:
@@ -127,13 +127,13 @@ def _stat(path: Path) -> str:
     return f"{stat.st_mtime_ns}:{stat.st_size}"
 
 
-def signature(grid: Grid, store: str, found: Mapping[str, str]) -> str:
+def state_checksum(grid: Grid, store: str, states: Mapping[str, str]) -> str:
     """Changes when anything does that a pass reads.
 
     Args:
         grid: of the scale.
         store: where the pass writes.
-        found: by :func:`marks`.
+        states: by :func:`file_states`.
     """
-    cells = (f"{name} {cell.experiments}" for name, cell in grid.cells.items())
-    return prefix_digest([store, grid.note, *cells, *(f"{name} {mark}" for name, mark in found.items())])
+    names = (f"{name} {grid.users[name]}" for name in grid.runs)
+    return rows_checksum([store, grid.note, *names, *(f"{name} {state}" for name, state in states.items())])

@@ -1,4 +1,4 @@
-"""The MLflow side: one experiment per scale, one flat run per cell, one run for the report."""
+"""The MLflow side: one experiment per scale, one flat run per training, one run for the report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orderdp.grid import Grid
-from orderdp.tracking.files import REPORT, RunFiles, prefix_digest
+from orderdp.tracking.files import REPORT, RunFiles, rows_checksum
 
 QUICK_TO_FAIL = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -54,7 +54,7 @@ class Store:
 
         self.grid = grid
         self.labels = {
-            row.cell: row.label
+            row.run: row.label
             for experiment in reversed(grid.experiments.values())
             for row in reversed(experiment.rows)
         }
@@ -76,10 +76,10 @@ class Store:
         return number
 
     def _index(self) -> dict[str, Known]:
-        """Run per cell; of several of one cell, as an interrupted pass may leave, all but the newest are deleted."""
+        """MLflow run of each training run. Of several of one, as an interrupted pass may leave, all but the newest are deleted."""
         known: dict[str, Known] = {}
         for run in self._search():
-            key = run.data.tags.get("cell") or run.data.tags.get("kind", "")
+            key = run.data.tags.get("run") or run.data.tags.get("kind", "")
             if key in known:
                 self.client.delete_run(run.info.run_id)
             else:
@@ -99,50 +99,47 @@ class Store:
 
     def bring_up_to_date(self, files: RunFiles) -> bool:
         """Makes the run in the store say what the files say; returns whether anything had to be written."""
-        run = self.known.get(files.cell)
-        wanted = self._tags(files)
-        if run is not None and run.tags.get("digest") == files.digest and run.status == files.state:
-            stale = {key for key, value in wanted.items() if run.tags.get(key) != value}
-            gone = {key for key in run.tags if run.tags[key] == "yes" and key not in wanted}
+        run = self.known.get(files.run)
+        tags_now = self._tags(files)
+        if run is not None and run.tags.get("checksum") == files.checksum and run.status == files.state:
+            stale = {key for key, value in tags_now.items() if run.tags.get(key) != value}
+            gone = {key for key in run.tags if run.tags[key] == "yes" and key not in tags_now}
             for key in stale:
-                self.client.set_tag(run.id, key, wanted[key])
+                self.client.set_tag(run.id, key, tags_now[key])
             for key in gone:
                 self.client.delete_tag(run.id, key)
-            self.known[files.cell] = run._replace(tags={k: v for k, v in run.tags.items() if k not in gone} | wanted)
+            self.known[files.run] = run._replace(tags={k: v for k, v in run.tags.items() if k not in gone} | tags_now)
             return bool(stale or gone)
         logged = 0 if run is None else int(run.tags.get("epochs_logged", 0))
         if run is not None and (
-            logged > len(files.lines) or run.tags.get("logged_digest") != prefix_digest(files.lines[:logged])
+            logged > len(files.lines) or run.tags.get("logged_checksum") != rows_checksum(files.lines[:logged])
         ):
             self.client.delete_run(run.id)
             run, logged = None, 0
-        self._log(run or self._create(files), files, logged, wanted)
+        self._log(run or self._create(files), files, logged, tags_now)
         return True
 
     def _create(self, files: RunFiles) -> Known:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        cell = self.grid.cells[files.cell]
-        # Its cell is there from the first: of a run that is cut off before the rest stands, the next pass makes another
+        job = self.grid.runs[files.run]
+        # It has its name from the first, because the next pass replaces a run that was cut off before the rest was written
         # one.
-        tags = {"cell": cell.name}
+        tags = {"run": job.name}
         run = self.client.create_run(
-            self.experiment,
-            start_time=int(1000 * files.started),
-            run_name=cell.name.rpartition("-")[0],
-            tags=dict(tags),
+            self.experiment, start_time=int(1000 * files.started), run_name=job.name.rpartition("-")[0], tags=dict(tags)
         )
-        name = cell.spec.dataset.name
-        digest = cell.sources.get(
-            f"orderdp.datasets.{name}", next(v for k, v in cell.sources.items() if ".datasets." in k)
+        name = job.spec.dataset.name
+        checksum = job.sources.get(
+            f"orderdp.datasets.{name}", next(v for k, v in job.sources.items() if ".datasets." in k)
         )
-        dataset = Dataset(name=name, digest=digest[:12], source_type="local", source=f'{{"path": "data/{name}"}}')
+        dataset = Dataset(name=name, checksum=checksum[:12], source_type="local", source=f'{{"path": "data/{name}"}}')
         self.client.log_inputs(
             run.info.run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
         )
         return Known(run.info.run_id, run.info.status, tags)
 
-    def _log(self, run: Known, files: RunFiles, logged: int, wanted: Mapping[str, str]) -> None:
+    def _log(self, run: Known, files: RunFiles, logged: int, tags_now: Mapping[str, str]) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(name, value, stamp, epoch) for name, value, stamp, epoch in files.metrics(logged)]
@@ -154,16 +151,14 @@ class Store:
                 if files.summary.get(name) is not None
             ]
         params = (
-            []
-            if logged
-            else [Param(key, str(value)) for key, value in flatten(self.grid.cells[files.cell].spec.plain())]
+            [] if logged else [Param(key, str(value)) for key, value in flatten(self.grid.runs[files.run].spec.plain())]
         )
         done = {
             "epochs_logged": str(len(files.lines)),
-            "logged_digest": prefix_digest(files.lines),
-            "digest": files.digest,
+            "logged_checksum": rows_checksum(files.lines),
+            "checksum": files.checksum,
         }
-        tags = {key: value for key, value in {**wanted, **done}.items() if run.tags.get(key) != value}
+        tags = {key: value for key, value in {**tags_now, **done}.items() if run.tags.get(key) != value}
         # In this order, and the tags, which say how much is there, behind everything else.
         for start in range(BATCH, len(metrics), BATCH):
             self.client.log_batch(run.id, metrics=metrics[start : start + BATCH])
@@ -172,48 +167,48 @@ class Store:
             self.client.set_terminated(run.id, files.state, end_time=int(1000 * (files.ended or files.started)))
         elif run.status != "RUNNING":
             self.client.update_run(run.id, status="RUNNING")
-        self.known[files.cell] = Known(run.id, files.state, {**run.tags, **tags})
+        self.known[files.run] = Known(run.id, files.state, {**run.tags, **tags})
 
-    def report(self, folder: Path, digest: str) -> bool:
+    def report(self, folder: Path, checksum: str) -> bool:
         """The tables, figures and page of the scale as artifacts of one run; returns whether they had to be written."""
         if not (folder / "index.html").exists():
             return False
         run = self.known.get(REPORT)
-        if run is not None and run.tags.get("digest") == digest:
+        if run is not None and run.tags.get("checksum") == checksum:
             return False
         tags = {"kind": REPORT, "scale": self.grid.scale, "mlflow.source.name": "python -m orderdp report"}
         fresh = self.client.create_run(self.experiment, run_name=f"report-{self.grid.scale}", tags=dict(tags))
         self.client.log_artifacts(fresh.info.run_id, str(folder))
-        self.client.set_tag(fresh.info.run_id, "digest", digest)
+        self.client.set_tag(fresh.info.run_id, "checksum", checksum)
         self.client.set_terminated(fresh.info.run_id)
         if run is not None:
             self.client.delete_run(run.id)
-        self.known[REPORT] = Known(fresh.info.run_id, "FINISHED", tags | {"digest": digest})
+        self.known[REPORT] = Known(fresh.info.run_id, "FINISHED", tags | {"checksum": checksum})
         return True
 
     def _tags(self, files: RunFiles) -> dict[str, str]:
         """Tags by which the UI filters and groups."""
-        cell, grid = self.grid.cells[files.cell], self.grid
-        spec = cell.spec
+        job, grid = self.grid.runs[files.run], self.grid
+        spec = job.spec
         tags = {
-            "cell": cell.name,
+            "run": job.name,
             "scale": grid.scale,
             "method": spec.method.name,
             "label": self.labels.get(
-                cell.name, spec.method.name
+                job.name, spec.method.name
             ),  # no row of a table names a run that others only start from
             "dataset": spec.dataset.name,
             "model": spec.model.name,
             "seed": str(spec.seed),
             "status": files.summary.get("status", files.state.lower()),
-            "mlflow.source.name": f"python -m orderdp train --scale {grid.scale} --cell {cell.name}",
-            "mlflow.note.content": f"`python -m orderdp train --scale {grid.scale} --cell {cell.name}` repeats this run.\n\n{grid.note}",
+            "mlflow.source.name": f"python -m orderdp run --scale {grid.scale} {job.name}",
+            "mlflow.note.content": f"`python -m orderdp run --scale {grid.scale} {job.name}` repeats this run.\n\n{grid.note}",
         }
         if "prune_ratio" in spec.method.options:
             tags["prune_ratio"] = f"{spec.method.options['prune_ratio']:g}"
         if commit := files.summary.get("environment", {}).get("git_commit"):
             tags["git_commit"] = commit
-        return tags | {experiment: "yes" for experiment in cell.experiments}
+        return tags | {experiment: "yes" for experiment in grid.users[job.name]}
 
 
 def experiment_note(grid: Grid) -> str:

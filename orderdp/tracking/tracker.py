@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import sys
@@ -12,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from orderdp.grid import Grid
-from orderdp.tracking.files import REPORT, alive, marks, prefix_digest, read_runs, signature
+from orderdp.tracking.files import REPORT, alive, file_states, rows_checksum, read_runs, state_checksum
 from orderdp.tracking.store import Store, store_uri
 
 
@@ -60,7 +61,7 @@ def watch(grid: Grid, *, runs: Path, work: Path, reports: Path, parent: int | No
     parent = parent or os.getppid()
     work.mkdir(parents=True, exist_ok=True)
     os.nice(10)
-    stop, pause, told = work / "tracker.stop", interval_s, False
+    stop, pause, warned = work / "tracker.stop", interval_s, False
     with _sole_tracker(work, wait=False) as alone:
         while alone:
             last = not alive(parent) or stop.exists()
@@ -69,13 +70,13 @@ def watch(grid: Grid, *, runs: Path, work: Path, reports: Path, parent: int | No
                 pause = interval_s
             else:
                 pause = min(2 * pause, 60)
-                if not told:
+                if not warned:
                     print(
                         f"orderdp track: {result.error}. Training goes on; a later pass catches up.",
                         file=sys.stderr,
                         flush=True,
                     )
-                    told = True
+                    warned = True
             if last:
                 return
             ends = time.monotonic() + pause
@@ -85,37 +86,37 @@ def watch(grid: Grid, *, runs: Path, work: Path, reports: Path, parent: int | No
 
 def _pass(grid: Grid, runs: Path, work: Path, reports: Path) -> Result:
     uri, note = store_uri(), work / f"tracked-{grid.scale}.json"
-    found = marks(grid, runs, work, reports)
-    mark = signature(grid, uri, found)
+    states = file_states(grid, runs, work, reports)
+    now = state_checksum(grid, uri, states)
     gone = uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
-    if not gone and note.exists() and json.loads(note.read_text()).get("signature") == mark:
+    if not gone and note.exists() and json.loads(note.read_text()).get("state") == now:
         return Result("MLflow is up to date.")
     if gone:
         _Cache.store = None
     try:
         store, written = _Cache.open(uri, grid), 0
-        stale = [name for name, mark in found.items() if _Cache.written.get(name) != mark]
+        stale = [name for name, state in states.items() if _Cache.written.get(name) != state]
         for files in read_runs((name for name in stale if name != REPORT), runs, work):
             written += store.bring_up_to_date(files)
-            _Cache.written[files.cell] = found[files.cell]
+            _Cache.written[files.run] = states[files.run]
         if REPORT in stale:
             folder = reports / grid.scale
-            digest = prefix_digest(
+            checksum = rows_checksum(
                 [
-                    prefix_digest([path.name, path.read_bytes().hex()])
+                    rows_checksum([path.name, path.read_bytes().hex()])
                     for path in sorted(folder.rglob("*"))
                     if path.is_file()
                 ]
             )
-            written += store.report(folder, digest)
-            _Cache.written[REPORT] = found[REPORT]
+            written += store.report(folder, checksum)
+            _Cache.written[REPORT] = states[REPORT]
     except Exception as error:  # whatever a store may raise: it must not cost a training anything
         _Cache.store = None
         return Result(
             f"MLflow store {uri} failed: {_first_line(error)}", error=f"MLflow store {uri} failed: {_first_line(error)}"
         )
     temporary = note.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"signature": mark}))
+    temporary.write_text(json.dumps({"state": now}))
     os.replace(temporary, note)
     return Result(f"{written} runs brought up to date in {uri}.", written)
 
@@ -142,11 +143,13 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _sole_tracker(work: Path, wait: bool) -> Iterator[bool]:
-    """Holds the place of the only tracker of this project; yields whether it was to be had."""
-    with (work / "tracker.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
+    """Holds the place of the only tracker of this project; yields whether it could be had."""
+    lock = FileLock(work / "tracker.lock", timeout=-1 if wait else 0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    with lock:
+        lock.release()
         yield True

@@ -1,4 +1,4 @@
-import fcntl
+import functools
 import gc
 import os
 import re
@@ -8,12 +8,14 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 
+from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
 from orderdp import grid as grids
-from orderdp import resources as needs
+from orderdp.grid.report_fingerprint import artifact_fingerprint, page_fingerprint
+from orderdp.planning import bundles
+from orderdp.planning.plan import Earlier
 from orderdp.spec import SpecError
-from orderdp.stamps import artifact_stamp, page_stamp
 
 # The graph of jobs is a million objects that live until the end. At Python's usual thresholds, looking through them for what is no longer used takes
 # a third of `snakemake -n`.
@@ -32,17 +34,12 @@ except SpecError as error:
 
 SCALE = GRID.scale
 REPORT = f"reports/{SCALE}"
-STUDIES = {study.name: study for study in GRID.studies}
-RUN_FILES = [
-    f"runs/{name}/summary.json"
-    for name in (*GRID.cells, *GRID.diagnoses, *STUDIES, *GRID.coresets)
-]
 RECORD = {
-    name: f"{REPORT}/provenance/{name}-{artifact_stamp(GRID, name)}.json"
+    name: f"{REPORT}/provenance/{name}-{artifact_fingerprint(GRID, name)}.json"
     for name in GRID.experiments
 }
 RECORDS = list(RECORD.values())
-PAGE_RECORD = f"{REPORT}/provenance/page-{page_stamp(GRID)}.json"
+PAGE_RECORD = f"{REPORT}/provenance/page-{page_fingerprint(GRID)}.json"
 TRACKING = os.environ.get("ORDERDP_NO_TRACKING", "") != "1"
 
 # Jobs call `python`: the one that runs Snakemake, also where its environment was not activated.
@@ -57,13 +54,52 @@ shell.prefix(
 
 
 wildcard_constraints:
-    # Not their list: Snakemake searches this text for every file of every job. A name that no cell has is refused by the grid.
-    cell="[^/]+-s[0-9]+-[0-9a-f]{12}",
-    proxy="proxy-[^/]+-[0-9a-f]{12}",
-    diagnosis="diagnosis-[^/]+-s[0-9]+-[0-9a-f]{12}-[0-9a-f]{12}",
-    coresets="coresets-[^/]+-[0-9a-f]{12}",
-    study="|".join(map(re.escape, STUDIES)) or "none",
+    # Not their list: Snakemake searches this text for every file of every job.
+    bundle="[a-z]+-[0-9a-f]{8}(-[0-9]+)?",
     dataset="|".join(GRID.datasets),
+
+
+RUNS = Path("runs")
+BUNDLE_PLANS = ".work/bundles"
+BUNDLE_DONE = BUNDLE_PLANS + "/{bundle}.done"
+# Numbers of a profile: `set-resources: [bundle:minutes=60, bundle:at_once=4]`.
+SET = workflow.resource_settings.overwrite_resources.get("bundle", {})
+MINUTES = float(SET.get("minutes", 1))
+AT_ONCE = int(SET.get("at_once", 1))
+
+
+# Read at the first use: before, what the command line asks for is not known.
+@functools.cache
+def planned():
+    """Name -> bundle, of the missing jobs: those of the tables and figures that the command line names, if it names nothing
+    else."""
+    names = {
+        str(target).removeprefix("artifact_")
+        for target in workflow.dag_settings.targets
+    }
+    wanted = names if names and names <= set(GRID.experiments) else None
+    found = {}
+    for bundle in bundles.bundled(bundles.missing(GRID, RUNS, wanted), MINUTES):
+        # A killed Snakemake may have left its mark under this name.
+        while Path(BUNDLE_DONE.format(bundle=bundle.name)).exists():
+            bundle = bundle.renamed()
+        found[bundle.name] = bundle
+    return found
+
+
+@functools.cache
+def bundle_of_job():
+    """Missing job -> the bundle that runs it."""
+    return {job.name: name for name, bundle in planned().items() for job in bundle.jobs}
+
+
+@functools.cache
+def bundle_of(name):
+    """A bundle of this Snakemake, or of the one that started it: on a cluster's node, where other jobs are missing by now."""
+    path = Path(f"{BUNDLE_PLANS}/{name}.json")
+    if name not in planned() and not path.exists():
+        raise WorkflowError(f"There is no bundle {name!r}. `snakemake -n` lists them")
+    return planned().get(name) or bundles.saved(path)
 
 
 def settled(path):
@@ -75,54 +111,64 @@ def settled(path):
     return ancient(path) if Path(path).exists() else path
 
 
-def finished(name):
-    return Path(f"runs/{name}/summary.json").exists()
+def results(names):
+    """What shows that jobs are finished: the bundles of the missing ones, and the summaries of the others."""
+    by = bundle_of_job()
+    made = dict.fromkeys(by[name] for name in names if name in by)
+    here = [ancient(f"runs/{name}/summary.json") for name in names if name not in by]
+    return [*(BUNDLE_DONE.format(bundle=name) for name in made), *here]
 
 
-def settled_runs(experiment):
-    """Whether all runs of an experiment are here. If not, its record will be made again, and with it the page that shows it."""
-    return all(map(finished, GRID.experiments[experiment].folders))
+def made_again(experiment):
+    """Whether the record of an experiment will be made again, because some of its jobs are missing, and with it the page."""
+    return any(name in bundle_of_job() for name in GRID.experiments[experiment].jobs)
 
 
-def made_before(name, path):
-    """What a run reads. A finished run asks for nothing that is not here: making it, for another run, would make this one again."""
-    return [] if finished(name) and not Path(path).exists() else settled(path)
+def every_bundle():
+    """What shows that nothing is missing any more."""
+    return [BUNDLE_DONE.format(bundle=name) for name in planned()]
 
 
-def data_for(name, dataset):
-    return made_before(name, f"data/{dataset}/manifest.json")
+def before_bundle(name):
+    """Data sets that its jobs read, and bundles of jobs that they need."""
+    jobs = bundle_of(name).jobs
+    datasets = dict.fromkeys(job.dataset for job in jobs if job.dataset is not None)
+    needed = dict.fromkeys(need for job in jobs for need in job.needs)
+    return [
+        *(settled(f"data/{name}/manifest.json") for name in datasets),
+        *results(needed),
+    ]
 
 
-def weights_of(cell):
-    before = GRID.cells[cell].starts_from
-    return [] if before is None else made_before(cell, f"runs/{before}/summary.json")
+def described(name):
+    """The jobs of a bundle, and why they have to run."""
+    reasons = {}
+    for job in bundle_of(name).jobs:
+        reasons.setdefault(EARLIER.reason(job), []).append(job.name)
+    return "\n".join(
+        f"Bundle {name}, {why}:\n  " + "\n  ".join(names)
+        for why, names in reasons.items()
+    )
 
 
-def coreset_of(cell):
-    where = GRID.cells[cell].coreset
-    return [] if where is None else made_before(cell, f"runs/{where[0]}/summary.json")
-
-
-def group_of_run(wildcards):
-    """Short runs share a job of a cluster, if the profile says how many (`group-components`)."""
-    if workflow.group_settings.group_components:
-        return needs.group(GRID.cells[wildcards.cell])
+EARLIER = Earlier(RUNS)
 
 
 def claim_folder():
     """Refuses to work beside another Snakemake. The kernel drops this lock with its process; Snakemake's own outlives a kill."""
+    global FOLDER_LOCK
+    FOLDER_LOCK = FileLock(f".work/snakemake-{SCALE}.lock", timeout=0)
     Path(".work").mkdir(exist_ok=True)
-    descriptor = os.open(f".work/snakemake-{SCALE}.lock", os.O_CREAT | os.O_RDWR)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        FOLDER_LOCK.acquire()
+    except Timeout:
         raise WorkflowError(
             f"Another snakemake is at work on scale '{SCALE}' in this folder. Wait for it, or stop it"
         ) from None
 
 
 def beside(*command, wait=False):
-    """Runs `python -m COMMAND` beside the jobs, as long as this process; it finds what a job finds, since a job may become its child."""
+    """Runs `python -m COMMAND` beside the jobs."""
     start = subprocess.run if wait else subprocess.Popen
     start(["python", "-m", *command], stdin=subprocess.DEVNULL)
 
@@ -135,7 +181,8 @@ def run_tracker(*arguments, wait):
 onstart:
     claim_folder()
     drop_default_rate_limit()
-    beside("orderdp.warm", "--serve", "--parent", str(os.getpid()))
+    for bundle in planned().values():
+        bundle.save(Path(BUNDLE_PLANS))
     run_tracker("--watch", "--parent", str(os.getpid()), wait=False)
 
 

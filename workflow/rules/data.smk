@@ -18,4 +18,4 @@ rule prepare:
         "../envs/orderdp.yaml"
     shell:
         "python -m orderdp prepare --dataset {wildcards.dataset} > {log} 2>&1 "
-        "|| python -m orderdp.explain_failure $? data/{wildcards.dataset} {log}"
+        "|| python -m orderdp.launch.explain_failure $? data/{wildcards.dataset} {log}"

@@ -22,10 +22,7 @@ for name, record in RECORD.items():
         name:
             f"artifact_{name}"
         input:
-            [
-                settled(f"runs/{folder}/summary.json")
-                for folder in GRID.experiments[name].folders
-            ],
+            lambda w, name=name: results(GRID.experiments[name].jobs),
         output:
             record,
         log:
@@ -37,14 +34,14 @@ for name, record in RECORD.items():
             experiment=name,
             scale=SCALE,
         shell:
-            "python -m orderdp.warm -- report --scale {params.scale} --only {params.experiment} > {log} 2>&1 "
-            "|| python -m orderdp.explain_failure $? {params.experiment} {log}"
+            "python -m orderdp report --scale {params.scale} --only {params.experiment} > {log} 2>&1 "
+            "|| python -m orderdp.launch.explain_failure $? {params.experiment} {log}"
 
 
 rule page:
     input:
-        [
-            settled(record) if settled_runs(name) else record
+        lambda w: [
+            record if made_again(name) else settled(record)
             for name, record in RECORD.items()
         ],
     output:
@@ -56,5 +53,5 @@ rule page:
     params:
         scale=SCALE,
     shell:
-        "python -m orderdp.warm -- report --scale {params.scale} --page > {log} 2>&1 "
-        "|| python -m orderdp.explain_failure $? page {log}"
+        "python -m orderdp report --scale {params.scale} --page > {log} 2>&1 "
+        "|| python -m orderdp.launch.explain_failure $? page {log}"

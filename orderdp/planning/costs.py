@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orderdp import sources
-from orderdp.spec import RunSpec
+from orderdp import code_fingerprint as code
+from orderdp.spec import ProxySpec, RunSpec
 
 CALIBRATION = Path(".work/calibration.json")
 DATA = Path("data")
@@ -38,7 +38,7 @@ class Size(NamedTuple):
     """Value of its option `width` at which these were counted."""
 
 
-# Counted by `orderdp.calibrate.size_of`; a test counts again.
+# Counted by `orderdp.planning.calibrate.size_of`; a test counts again.
 SIZES = {
     "resnet8": Size(9.35, 0.144, 0.078, 28, 16),
     "resnet18": Size(555, 1.79, 11.2, 32, 64),
@@ -99,7 +99,7 @@ def calibration(path: Path = CALIBRATION, device: str | None = None) -> Calibrat
 def facts(dataset: str) -> dict[str, Any]:
     """n_train, n_test and shape of a data set, read from the text of its entry. Numbers that it leaves open (None) are
     those of the prepared data set, and of ImageNet as long as it is not prepared."""
-    stated = sources.facts(*sources.registry("datasets", "DATASETS")[dataset])
+    stated = code.facts(*code.registry("datasets", "DATASETS")[dataset])
     known = {key: value for key, value in stated.items() if value is not None}
     return IMAGENET | (_counted(dataset) if len(known) < len(stated) else {}) | known
 
@@ -114,7 +114,7 @@ def _counted(dataset: str) -> dict[str, int]:
         return {}
 
 
-def key(spec: RunSpec) -> str:
+def key(spec: RunSpec | ProxySpec) -> str:
     """What runs have in common whose steps take equally long."""
     options = "".join(f" {name}={value}" for name, value in sorted(spec.model.options.items()))
     shape = "x".join(map(str, facts(spec.dataset.name)["shape"]))
@@ -122,7 +122,7 @@ def key(spec: RunSpec) -> str:
     return f"{shape} {spec.model.name}{options} batch={recipe.batch_size} {recipe.optimizer.name} {recipe.precision}"
 
 
-def size(spec: RunSpec) -> Size:
+def size(spec: RunSpec | ProxySpec) -> Size:
     """Size of a run's network on its images; arithmetic grows with their area, or the number of their patches, with the
     square of the width, and with the depth (roughly so where that bounds the blocks of a stage)."""
     known, options = SIZES.get(spec.model.name, UNKNOWN), spec.model.options
@@ -140,8 +140,10 @@ def size(spec: RunSpec) -> Size:
     )
 
 
-def kept(spec: RunSpec) -> float:
+def kept(spec: RunSpec | ProxySpec) -> float:
     """Share of the data that an epoch trains on, as far as the options say it; else all."""
+    if isinstance(spec, ProxySpec):
+        return 1.0
     options, recipe = spec.method.options, spec.recipe
     if recipe.match_steps_at is not None:
         return 1 - recipe.match_steps_at
@@ -150,23 +152,38 @@ def kept(spec: RunSpec) -> float:
     return float(options.get("explore") or 1) * float(options.get("exploit") or 1)
 
 
-def seconds(spec: RunSpec, measured: Calibration | None) -> float:
+def sample_seconds(spec: RunSpec | ProxySpec, measured: Calibration | None) -> tuple[float, float]:
+    """Seconds for one sample on one device: (training, evaluation)."""
+    rate = None if measured is None else measured.rates.get(key(spec))
+    if rate is not None:
+        return rate["sample_s"], rate["test_sample_s"]
+    forward = size(spec).macs * 1e6 / ASSUMED_MACS_PER_S
+    # A backward pass costs two forward passes.
+    return max(3 * forward, ASSUMED_STEP_S / spec.recipe.batch_size), forward
+
+
+def seconds(spec: RunSpec | ProxySpec, measured: Calibration | None) -> float:
     """Seconds of a run's training and evaluation on one device, without its start.
 
     Args:
-        spec: the run.
-        measured: rates to use where they hold this kind of run.
+        spec: the run, or a proxy, of which this is one network.
+        measured: rates to use for the kinds of run that it has a rate for.
     """
     data, recipe = facts(spec.dataset.name), spec.recipe
-    rate = None if measured is None else measured.rates.get(key(spec))
-    if rate is not None:
-        training, evaluation = rate["sample_s"], rate["test_sample_s"]
-    else:
-        forward = size(spec).macs * 1e6 / ASSUMED_MACS_PER_S
-        training = max(3 * forward, ASSUMED_STEP_S / recipe.batch_size)  # a backward pass costs two forward passes
-        evaluation = forward
+    training, evaluation = sample_seconds(spec, measured)
     evaluations = math.ceil(recipe.epochs / recipe.evaluate_every)
     return recipe.epochs * kept(spec) * data["n_train"] * training + evaluations * data["n_test"] * evaluation
+
+
+def pass_seconds(spec: RunSpec, measured: Calibration | None) -> float:
+    """Seconds of one pass over all training samples, forward and backward."""
+    return float(facts(spec.dataset.name)["n_train"] * sample_seconds(spec, measured)[0])
+
+
+@cache
+def gpu_calibration() -> Calibration | None:
+    """The newest calibration of a GPU, read once. The rates of a CPU say nothing about the node that gets the job."""
+    return calibration(device="cuda")
 
 
 def data_mb(dataset: str) -> float:
@@ -175,7 +192,7 @@ def data_mb(dataset: str) -> float:
     return (data["n_train"] + data["n_test"]) * math.prod(data["shape"]) / 1e6
 
 
-def memory_mb(spec: RunSpec) -> float:
+def memory_mb(spec: RunSpec | ProxySpec) -> float:
     """Main memory of a run, on a GPU or without one."""
     data, network = data_mb(spec.dataset.name), size(spec)
     libraries = 3000
@@ -187,7 +204,7 @@ def memory_mb(spec: RunSpec) -> float:
     return libraries + images + 4 * (outputs + 4 * network.parameters)
 
 
-def streamed(spec: RunSpec) -> bool:
+def streamed(spec: RunSpec | ProxySpec) -> bool:
     """Whether a run's data are too large for memory."""
     return data_mb(spec.dataset.name) > IN_MEMORY_MB
 

@@ -1,11 +1,13 @@
-"""From a cell of the grid to its folder of results: data in, lock, resume, train, write, clean up.
+"""The folder of a training run: lock, resume, train, write, clean up.
 
-Nothing here decides a result; `engine.py` does.
+Nothing here decides a result; `orderdp.training.engine` does. It is a module apart from `orderdp.jobs.train`, which is
+light, because this one needs torch.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import shutil
@@ -13,20 +15,22 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from orderdp.datasets import load
-from orderdp.files import write, write_json, write_rows
-from orderdp.spec import RunSpec
+from orderdp.files import write, write_arrays, write_json, write_rows
+from orderdp.jobs.base import SUMMARY, Execution, Interrupted, is_finished
+from orderdp.jobs.progress import Progress
+from orderdp.jobs.train import Train
 from orderdp.training.device import allow_tf32, choose_device, memory_named
 from orderdp.training.distributed import Ranks, joined, local_device
 from orderdp.training.engine import Coreset, Diverged, Training, checkpoint_epochs
-from orderdp.training.owner import owned
 from orderdp.training.process import set_up
 from orderdp.training.snapshot import Snapshot, save
 
@@ -40,55 +44,19 @@ COLUMNS = (
 CHECKPOINT_EVERY_S = 10.0
 
 
-class Cell(Protocol):
-    """What is needed of a cell of the grid (`orderdp.grid.Cell`)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def spec(self) -> RunSpec: ...
-    @property
-    def starts_from(self) -> str | None: ...
-    @property
-    def coreset(self) -> tuple[str, str] | None: ...
-    def record(self) -> dict[str, Any]: ...
-
-
-class Interrupted(Exception):
-    """SIGTERM or SIGINT arrived: the run was saved at the end of its epoch and can go on from there."""
-
-
-def train_cell(
-    cell: Cell,
-    *,
-    data: Path,
-    runs: Path,
-    work: Path,
-    keep_models: str = "none",
-    device: str | None = None,
-    threads: int | None = None,
-    workers: int | None = None,
-    compiled: bool = False,
+def train(
+    job: Train,
+    execution: Execution,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     on_epoch: Callable[[dict[str, Any], int], None] | None = None,
-    say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Trains a cell, or finishes one that was cut off, and writes `runs/<cell>/`.
+    """Trains a run, or finishes one that was cut off, and writes its folder.
 
     Args:
-        cell: from the grid.
-        data: folder of prepared data sets.
-        runs: folder of finished runs.
-        work: folder of runs in training; emptied of this one at the end.
-        keep_models: "none", "last" (model.pt) or "all" (also model-<epoch>.pt at the checkpoints).
-        device: "cuda", "mps", "cpu" or None for the best present.
-        threads: CPU threads; torch's own choice when None.
-        workers: loader processes that decode photographs; None for one per processor, shared among this machine's
-            ranks, at most 16.
-        compiled: let torch compile the network.
+        job: the run.
+        execution: where and how.
         checkpoint_every_s: least seconds between saved states; 0 saves after every epoch.
-        on_epoch: called with the history's new row and the planned number of epochs.
-        say: receives lines about what happens beside the training (waiting, resuming).
+        on_epoch: called with the history's new row and the planned number of epochs; shows progress when None.
 
     Under `torchrun` every rank calls this; the first alone writes files.
 
@@ -100,26 +68,43 @@ def train_cell(
         RankLost: another rank ended before its time; the last saved state stays.
         ValueError: the device is not there, or the data set's files are not as they should be.
     """
-    set_up(threads)
-    allow_tf32(cell.spec.recipe.precision)
-    chosen = choose_device(local_device(device))
-    with joined(chosen) as ranks, contextlib.ExitStack() as stack:
-        run = _Run(cell, runs / cell.name, work / cell.name, keep_models, checkpoint_every_s, on_epoch, say, ranks)
+    set_up(execution.threads)
+    allow_tf32(job.spec.recipe.precision)
+    device = choose_device(local_device(execution.device))
+    with joined(device) as ranks, contextlib.ExitStack() as stack:
+        run = _Run(job, execution, checkpoint_every_s, on_epoch or Progress(job.name), ranks)
         if ranks.first:
-            waiting = lambda: say(f"{cell.name}: another process is training this run; waiting for it")  # noqa: E731
-            stack.enter_context(owned(run.work, waiting))
+            stack.enter_context(_sole_trainer(run.work, lambda: run.say(f"{job.name}: waiting for its other trainer")))
         ranks.wait()
-        if (finished := run.finished()) is not None:
-            return finished
-        loaded = load(cell.spec.dataset.name, data / cell.spec.dataset.name)
-        coreset = None if cell.coreset is None else read_coreset(runs, *cell.coreset)
-        execution = {"workers": loader_processes() if workers is None else workers, "compiled": compiled}
-        with memory_named(cell.spec, ranks.world, chosen):
-            summary = run.train(loaded, chosen, coreset, **execution)
+        if is_finished(execution.runs, job.name):  # another process has just finished it
+            return dict(json.loads((run.out / SUMMARY).read_text()))
+        data = load(job.dataset, execution.data / job.dataset)
+        coreset = None if job.coreset is None else read_coreset(execution.runs, *job.coreset)
+        workers = loader_processes() if execution.workers is None else execution.workers
+        with memory_named(job.spec, ranks.world, device):
+            training = Training(job.spec, data, device, coreset, workers=workers, compiled=execution.compiled)
+            summary = run.train(training, data)
         ranks.wait()
         if ranks.first:
             shutil.rmtree(run.work, ignore_errors=True)
         return summary
+
+
+@contextlib.contextmanager
+def _sole_trainer(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Holds a run's working folder for this process, and waits while another one holds it. The lock is the kernel's, so
+    that a trainer which is killed leaves none behind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waiting()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def loader_processes() -> int:
@@ -129,14 +114,14 @@ def loader_processes() -> int:
 
 
 def read_coreset(runs: Path, folder: str, name: str) -> Coreset:
-    """A coreset that `python -m orderdp coresets` chose.
+    """A coreset that a job chose.
 
     Raises:
         FileNotFoundError: it has not been chosen yet.
     """
     path = runs / folder / "coresets.npz"
     if not path.exists():
-        raise FileNotFoundError(f"There is no {path}. Make it: python -m orderdp coresets --coresets {folder}")
+        raise FileNotFoundError(f"There is no {path}. Make it: python -m orderdp run {folder}")
     with np.load(path) as arrays:
         weights = arrays.get(f"{name}.weights")
         indices = torch.from_numpy(arrays[name].astype(np.int64))
@@ -148,34 +133,22 @@ class _Run:
 
     def __init__(
         self,
-        cell: Cell,
-        out: Path,
-        work: Path,
-        keep_models: str,
+        job: Train,
+        execution: Execution,
         checkpoint_every_s: float,
-        on_epoch: Callable[[dict[str, Any], int], None] | None,
-        say: Callable[[str], None],
+        on_epoch: Callable[[dict[str, Any], int], None],
         ranks: Ranks,
     ) -> None:
-        self.cell, self.out, self.work, self.ranks = cell, out, work, ranks
-        self.keep_models, self.checkpoint_every_s = keep_models, checkpoint_every_s
-        self.on_epoch, self.say = (on_epoch, say) if ranks.first else (None, lambda text: None)
-        self.checkpoint = work / "checkpoint.pt"
+        self.job, self.ranks, self.checkpoint_every_s = job, ranks, checkpoint_every_s
+        self.out, self.work = execution.runs / job.name, execution.work / job.name
+        self.say = execution.say if ranks.first else lambda text: None
+        self.on_epoch = on_epoch
+        self.checkpoint = self.work / "checkpoint.pt"
         self.saved_at = time.monotonic()
         self.started = time.time()
         self.interrupted = False
 
-    def finished(self) -> dict[str, Any] | None:
-        """The summary, if another process has just finished this run."""
-        path = self.out / "summary.json"
-        if not path.exists():
-            return None
-        import json
-
-        return json.loads(path.read_text())
-
-    def train(self, data: Any, device: torch.device, coreset: Coreset | None, **execution: Any) -> dict[str, Any]:
-        training = Training(self.cell.spec, data, device, coreset, **execution)
+    def train(self, training: Training, data: Any) -> dict[str, Any]:
         self.resume(training)
         self.ranks.agree(training.epoch)
         diverged = None
@@ -185,7 +158,7 @@ class _Run:
             training.fit(self.after_epoch, self.at_checkpoint)
         except Diverged as error:
             diverged = {"epoch": error.epoch, "step": error.step}
-            self.say(f"{self.cell.name}: {error}")
+            self.say(f"{self.job.name}: {error}")
         except BaseException:
             self.status(training, "failed")
             raise
@@ -195,20 +168,20 @@ class _Run:
 
     def resume(self, training: Training) -> None:
         if not self.checkpoint.exists():
-            if self.cell.spec.pretraining is not None:
+            if self.job.spec.pretraining is not None:
                 training.start_from(self.pretrained())
             return
         state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         training.load_state_dict(state["training"])
         self.started = state["started"]
-        self.say(f"{self.cell.name}: resuming after epoch {training.epoch}")
+        self.say(f"{self.job.name}: resuming after epoch {training.epoch}")
 
     def pretrained(self) -> dict[str, torch.Tensor]:
         """The final weights of the run that this one starts from."""
-        path = self.out.parent / str(self.cell.starts_from) / "model.pt"
+        path = self.out.parent / str(self.job.starts_from) / "model.pt"
         if not path.exists():
             raise FileNotFoundError(
-                f"{path} is missing: this run starts from those weights. Train the cell {self.cell.starts_from} first."
+                f"{path} is missing: this run starts from those weights. Make them: python -m orderdp run {self.job.starts_from}"
             )
         return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -221,7 +194,12 @@ class _Run:
             self.interrupted = True
 
         before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-        return lambda: [signal.signal(number, handler) for number, handler in before.items()] and None
+
+        def restore() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        return restore
 
     def after_epoch(self, training: Training) -> None:
         # A signal may reach one rank alone, or each in another epoch: they stop together.
@@ -229,9 +207,8 @@ class _Run:
         if not self.ranks.first:
             self.stop_if_interrupted(training)
             return
-        if self.on_epoch is not None:
-            self.on_epoch(training.history[-1], self.cell.spec.recipe.epochs)
-        if self.keep_models == "all" and training.epoch in checkpoint_epochs(self.cell.spec):
+        self.on_epoch(training.history[-1], self.job.spec.recipe.epochs)
+        if self.job.keep_models == "all" and training.epoch in checkpoint_epochs(self.job.spec):
             self.save_model(training, self.out / f"model-{training.epoch}.pt")
         self.status(training, "running")
         due = time.monotonic() - self.saved_at >= self.checkpoint_every_s
@@ -248,7 +225,7 @@ class _Run:
     def stop_if_interrupted(self, training: Training) -> None:
         if self.interrupted and not training.done:
             raise Interrupted(
-                f"{self.cell.name}: stopped by a signal and saved after epoch {training.epoch}. Run it again to go on"
+                f"{self.job.name}: stopped by a signal and saved after epoch {training.epoch}. Run it again to go on"
             )
 
     def status(self, training: Training, state: str) -> None:
@@ -259,9 +236,9 @@ class _Run:
         write_json(
             self.work / "status.json",
             {
-                **self.cell.record(),
+                **self.job.record(),
                 "epoch": training.epoch,
-                "epochs": self.cell.spec.recipe.epochs,
+                "epochs": self.job.spec.recipe.epochs,
                 "pid": os.getpid(),
                 "started": self.started,
                 "updated": time.time(),
@@ -274,11 +251,11 @@ class _Run:
         summary = self.summary(training, data, diverged)
         if not self.ranks.first:
             return summary
-        write_json(self.out / "spec.json", self.cell.record())
+        write_json(self.out / "spec.json", self.job.record())
         write_rows(self.out / "history.csv", COLUMNS, training.history)
-        write(self.out / "selection.npz", lambda file: _save_selection(file, training))
+        write_arrays(self.out / "selection.npz", _selection(training))
         # A masked autoencoder is trained for nothing but its weights.
-        if self.keep_models != "none" or self.cell.spec.recipe.task == "reconstruct":
+        if self.job.keep_models != "none" or self.job.spec.recipe.task == "reconstruct":
             self.save_model(training, self.out / "model.pt")
         write_json(self.out / "summary.json", summary)
         return summary
@@ -288,7 +265,7 @@ class _Run:
         write(path, lambda file: torch.save(weights, file))
 
     def summary(self, training: Training, data: Any, diverged: dict[str, int] | None) -> dict[str, Any]:
-        history, spec = training.history, self.cell.spec
+        history, spec = training.history, self.job.spec
         accuracies = [row["test_accuracy"] for row in history if row.get("test_accuracy") is not None]
         samples = sum(row["kept"] for row in history)
 
@@ -296,7 +273,7 @@ class _Run:
             return sum(row.get(column) or 0.0 for row in history)
 
         return {
-            "cell": self.cell.name,
+            "job": self.job.name,
             "status": "finished" if diverged is None else "diverged",
             "diverged_at": diverged,
             "test_accuracy": accuracies[-1] if accuracies else None,
@@ -322,10 +299,10 @@ class _Run:
         }
 
 
-def _save_selection(file: IO[bytes], training: Training) -> None:
+def _selection(training: Training) -> dict[str, Any]:
     kept = {f"kept_{epoch}": indices.numpy() for epoch, indices in sorted(training.kept.items())}
     reached = [epoch for epoch in checkpoint_epochs(training.spec) if epoch in training.kept]
-    np.savez_compressed(file, usage=training.usage.numpy(), checkpoint_epochs=np.array(reached, dtype=np.int32), **kept)
+    return {"usage": training.usage.numpy(), "checkpoint_epochs": np.array(reached, dtype=np.int32), **kept}
 
 
 def environment(training: Training) -> dict[str, Any]:

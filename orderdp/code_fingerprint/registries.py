@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from orderdp.sources.text import bound, imported, origin, source
+from orderdp.code_fingerprint.syntax import bound, imported, origin, source
 
 CONTRACT = ("orderdp.pruning.base", "Pruner")
 """Its `at_ratio` hands the ratio to the constructor, so that it adds no option of its own."""

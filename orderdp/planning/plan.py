@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orderdp.costs import Calibration, data_mb, facts, key, run_mb, seconds
-from orderdp.grid import Cell, Grid
+from orderdp.grid import Grid
+from orderdp.jobs import Job, is_finished
+from orderdp.jobs.train import Train
+from orderdp.planning.costs import Calibration, data_mb, facts, key, run_mb, seconds
 
 UNSHOWN = "orderdp/reporting/registry.py has no entry for it"
-
-
-def finished(runs: Path, cell: str) -> bool:
-    """Whether a run's last file is there."""
-    return (runs / cell / "summary.json").exists()
 
 
 class Earlier:
@@ -35,19 +32,19 @@ class Earlier:
         for entry in os.scandir(runs) if runs.is_dir() else ():
             self.names[entry.name.rpartition("-")[0]].append(entry.name)
 
-    def reason(self, cell: Cell) -> str:
-        """Why a cell that is not finished has to run: compared with the newest run of the same readable name."""
+    def reason(self, job: Job) -> str:
+        """Why a job that is not finished has to run, compared with the newest run of the same readable name."""
         records = [
-            self.runs / name / "spec.json" for name in self.names[cell.name.rpartition("-")[0]] if name != cell.name
+            self.runs / name / "spec.json" for name in self.names[job.name.rpartition("-")[0]] if name != job.name
         ]
         if not (records := [path for path in records if path.exists()]):
             return "no run yet"
         record: dict[str, Any] = json.loads(max(records, key=lambda path: path.stat().st_mtime).read_text())
-        mine = cell.record()
+        now = job.record()
         edited = sorted(
-            k for k in mine["sources"] | record["sources"] if mine["sources"].get(k) != record["sources"].get(k)
+            k for k in now["sources"] | record["sources"] if now["sources"].get(k) != record["sources"].get(k)
         )
-        changed = sorted(_differences("", record["spec"], mine["spec"]))
+        changed = sorted(_differences("", record["spec"], now["spec"]))
         return "; ".join(
             ([f"changed: {', '.join(changed)}"] if changed else [])
             + ([f"edited: {', '.join(edited)}"] if edited else [])
@@ -75,16 +72,16 @@ class Estimate:
         return sum(self.seconds.values()) / 3600
 
 
-def estimate(cells: Iterable[Cell], measured: Calibration | None) -> Estimate:
+def estimate(missing: Iterable[Train], measured: Calibration | None) -> Estimate:
     """Estimates runs from a calibration, and where it has no rate from the network's arithmetic on an assumed GPU."""
-    cells = list(cells)
-    assumed = sum(measured is None or key(cell.spec) not in measured.rates for cell in cells)
+    missing = list(missing)
+    assumed = sum(measured is None or key(run.spec) not in measured.rates for run in missing)
     basis = "an assumed GPU (measure this device: plan --calibrate)"
-    if measured is not None and assumed < len(cells):
+    if measured is not None and assumed < len(missing):
         when = time.strftime("%Y-%m-%d", time.localtime(measured.when))
         basis = f"what steps took on {measured.device} ({measured.name}) by {when}"
         basis += f"; {assumed} runs from an assumed GPU" if assumed else ""
-    return Estimate({cell.name: seconds(cell.spec, measured) for cell in cells}, basis)
+    return Estimate({run.name: seconds(run.spec, measured) for run in missing}, basis)
 
 
 def observed(grid: Grid, runs: Path) -> Calibration | None:
@@ -92,18 +89,16 @@ def observed(grid: Grid, runs: Path) -> Calibration | None:
     none is finished."""
     devices: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     newest: dict[tuple[str, str], float] = {}
-    for cell in grid.cells.values():
-        if not finished(runs, cell.name):
+    for run in grid.runs.values():
+        if not is_finished(runs, run.name):
             continue
-        summary = json.loads((runs / cell.name / "summary.json").read_text())
+        summary = json.loads((runs / run.name / "summary.json").read_text())
         where = (summary["environment"]["device"], summary["environment"]["device_name"])
         newest[where] = max(newest.get(where, 0.0), summary["ended"])
-        tested = (
-            math.ceil(summary["epochs"] / cell.spec.recipe.evaluate_every) * facts(cell.spec.dataset.name)["n_test"]
-        )
+        tested = math.ceil(summary["epochs"] / run.spec.recipe.evaluate_every) * facts(run.spec.dataset.name)["n_test"]
         ranks = summary["environment"].get("ranks", 1)  # seconds of a device for each second that passes
         trained_s = summary["selection_s"] + summary["training_s"]
-        devices[where][key(cell.spec)].append(
+        devices[where][key(run.spec)].append(
             (ranks * trained_s / summary["samples"], ranks * summary["evaluation_s"] / tested)
         )
     if not newest:
@@ -126,32 +121,32 @@ def filling(grid: Grid, costs: Mapping[str, float]) -> list[tuple[str, float]]:
     Returns:
         (experiment, seconds until it is complete, counted from the start), for every experiment.
     """
-    left = {name: {cell for cell in experiment.cells if cell in costs} for name, experiment in grid.experiments.items()}
+    left = {name: {run for run in experiment.runs if run in costs} for name, experiment in grid.experiments.items()}
     order, clock = [], 0.0
     while left:
-        lacks = {name: sum(costs[cell] for cell in sorted(cells)) for name, cells in left.items()}
+        lacks = {name: sum(costs[run] for run in sorted(lacking)) for name, lacking in left.items()}
         name = min(lacks, key=lambda name: lacks[name])  # the grid's own order decides between equals
         clock += lacks[name]
         order.append((name, clock))
         done = left.pop(name)
-        for cells in left.values():
-            cells -= done
+        for lacking in left.values():
+            lacking -= done
     return order
 
 
 def describe(grid: Grid, runs: Path, measured: Calibration | None = None) -> str:
     """The plan as text: counts per experiment, reasons, hours, disk, and when each experiment is complete."""
-    missing = [cell for name, cell in grid.cells.items() if not finished(runs, name)]
+    missing = [run for name, run in grid.runs.items() if not is_finished(runs, name)]
     measured = measured or observed(grid, runs)
     found, earlier = estimate(missing, measured), Earlier(runs)
     lines = [
-        f"Scale {grid.scale}: {len(grid.cells)} runs, {len(grid.cells) - len(missing)} finished, {len(missing)} to train."
+        f"Scale {grid.scale}: {len(grid.runs)} runs, {len(grid.runs) - len(missing)} finished, {len(missing)} to train."
     ]
     for experiment in grid.experiments.values():
-        todo = [cell for cell in experiment.cells if cell in found.seconds]
+        todo = [run for run in experiment.runs if run in found.seconds]
         lines.append(
-            f"  {experiment.name:<14} {experiment.reproduces:<24} {len(experiment.cells):>4} runs, {len(todo):>4} to train"
-            + (f", {_hours(sum(found.seconds[cell] for cell in todo))}" if todo else "")
+            f"  {experiment.name:<14} {experiment.reproduces:<24} {len(experiment.runs):>4} runs, {len(todo):>4} to train"
+            + (f", {_hours(sum(found.seconds[run] for run in todo))}" if todo else "")
         )
         if experiment.left_out:
             lines.append(
@@ -161,7 +156,7 @@ def describe(grid: Grid, runs: Path, measured: Calibration | None = None) -> str
             lines.append(f"  {'':<14} its runs are trained, but no table or figure is made of them: {UNSHOWN}")
     for section, keys in grid.replaced.items():
         lines.append(f"Not used at this scale, as {section} states other values: {', '.join(keys)}.")
-    for why, count in Counter(earlier.reason(cell) for cell in missing).most_common():
+    for why, count in Counter(earlier.reason(run) for run in missing).most_common():
         lines.append(f"Because of {why}: {count}")
     if missing:
         kind = "CPU" if measured is not None and measured.device == "cpu" else "GPU"
@@ -175,10 +170,18 @@ def describe(grid: Grid, runs: Path, measured: Calibration | None = None) -> str
     return "\n".join(lines)
 
 
+def listed(grid: Grid, runs: Path) -> str:
+    """The names of all jobs, each with whether it is finished or why it has to run."""
+    earlier = Earlier(runs)
+    return "\n".join(
+        f"{name}  {'finished' if is_finished(runs, name) else earlier.reason(job)}" for name, job in grid.jobs.items()
+    )
+
+
 def disk(grid: Grid) -> str:
     """Estimated room for all runs of a grid and its data, finished or not."""
-    weights = sum(run_mb(cell.spec, grid.keep_models) for cell in grid.cells.values())
-    bare = sum(run_mb(cell.spec, "none") for cell in grid.cells.values())
+    weights = sum(run_mb(run.spec, run.keep_models) for run in grid.runs.values())
+    bare = sum(run_mb(run.spec, "none") for run in grid.runs.values())
     data = {name: data_mb(name) for name in grid.datasets}
     return (
         f"Disk: about {weights:,.0f} MB in runs/ ({weights - bare:,.0f} of them trained weights), "
@@ -192,7 +195,7 @@ def _hours(value: float) -> str:
 
 def leftovers(grids: Iterable[Grid], runs: Path, work: Path) -> list[Path]:
     """Run folders, finished or begun, that no scale's grid asks for."""
-    wanted = {name for grid in grids for name in grid.folders}
+    wanted = {name for grid in grids for name in grid.jobs}
     folders = [path for base in (runs, work) if base.is_dir() for path in sorted(base.iterdir()) if path.is_dir()]
     return [
         path

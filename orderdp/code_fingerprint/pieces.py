@@ -1,4 +1,4 @@
-"""The digest of a piece of source: of its code, not of its text."""
+"""The checksum of a piece of source: of its code, not of its text."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from orderdp.sources.text import body
+from orderdp.code_fingerprint.syntax import body
 
 
 @cache
-def digest(piece: str) -> str:
+def checksum(piece: str) -> str:
     """First 16 hex digits of a sha256 over what a piece says to the interpreter.
 
     Comments, docstrings, blank lines, line breaks, quotes and redundant parentheses do not count. The same under every
     version of Python that reads the text: `ast.dump` and `ast.unparse` are not, as fields come and go.
     """
-    return _digest(tuple(body(piece)[1]))
+    return _checksum(tuple(body(piece)[1]))
 
 
 @cache
-def _digest(nodes: tuple[ast.stmt, ...]) -> str:
+def _checksum(nodes: tuple[ast.stmt, ...]) -> str:
     words: list[str] = []
     _write(list(nodes), words.append)
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]

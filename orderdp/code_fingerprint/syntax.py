@@ -1,7 +1,7 @@
 """The package's files as syntax trees: where a name is defined, and what a piece of source uses of ours.
 
-A *piece* is what has one digest: a module, under its own name (`orderdp.pruning.orderdp`), or one definition of a file
-that as a whole decides nothing, such as a package's `__init__.py` (`orderdp.datasets.load`).
+A *piece* is what has one checksum: a module, under its own name (`orderdp.pruning.orderdp`), or one definition of a
+file that as a whole decides nothing, such as a package's `__init__.py` (`orderdp.datasets.load`).
 """
 
 from __future__ import annotations

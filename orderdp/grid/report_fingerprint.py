@@ -9,21 +9,21 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from orderdp import sources
+from orderdp import code_fingerprint as code
 from orderdp.grid import Grid
 
-CAPTIONS = Path(__file__).parents[1] / "workflow" / "captions"
+CAPTIONS = Path(__file__).parents[2] / "workflow" / "captions"
 """One text per experiment, `<experiment>.rst`."""
 
 
-def stamps(grid: Grid) -> dict[str, str]:
-    """Experiment -> stamp of its tables and figures, for every experiment of the grid."""
-    return {name: artifact_stamp(grid, name) for name in grid.experiments}
+def fingerprints(grid: Grid) -> dict[str, str]:
+    """Experiment -> fingerprint of its tables and figures, for every experiment of the grid."""
+    return {name: artifact_fingerprint(grid, name) for name in grid.experiments}
 
 
-def artifact_stamp(grid: Grid, experiment: str) -> str:
-    """Fingerprint of an experiment's tables and figures: its cells (whose names end in the fingerprints of the runs)
-    and how they are looked up, in which order, its study or settings, its words, the scale, the reporting code.
+def artifact_fingerprint(grid: Grid, experiment: str) -> str:
+    """Fingerprint of an experiment's tables and figures: its runs (whose names end in their fingerprints)
+    and how they are looked up, in which order, its job or settings, its words, the scale, the reporting code.
 
     Raises:
         KeyError: the grid has no such experiment.
@@ -32,13 +32,13 @@ def artifact_stamp(grid: Grid, experiment: str) -> str:
     rows = sorted(str(sorted(vars(row).items())) for row in entry.rows)
     order = dict.fromkeys(row.label for row in entry.rows)  # of table lines and legends
     words = (grid.scale, grid.note, entry.title, entry.reproduces, _caption(experiment))
-    made_of = (repr(entry.settings), "" if entry.study is None else entry.study.name)
-    return _short(*words, *made_of, *order, *rows, sources.reporting_digest())
+    made_of = (repr(entry.settings), entry.job or "")
+    return _short(*words, *made_of, *order, *rows, code.reporting_checksum())
 
 
-def page_stamp(grid: Grid) -> str:
+def page_fingerprint(grid: Grid) -> str:
     """Fingerprint of the report page: everything on it."""
-    return _short(grid.scale, *stamps(grid).values())
+    return _short(grid.scale, *fingerprints(grid).values())
 
 
 def _short(*parts: str) -> str:

@@ -1,7 +1,7 @@
 """Measures what a step costs on this device: a few real steps of each kind of run, on made-up images of the right
 shape.
 
-`python -m orderdp plan --calibrate` calls it; `orderdp.costs` reads the result.
+`python -m orderdp plan --calibrate` calls it; `orderdp.planning.costs` reads the result.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from orderdp import costs
 from orderdp.datasets import ImageData
 from orderdp.files import write_json
-from orderdp.grid import Cell
 from orderdp.models import MODELS
+from orderdp.planning import costs
 from orderdp.spec import RunSpec
 from orderdp.training.device import choose_device
 from orderdp.training.engine import Training
@@ -35,13 +34,13 @@ PROBE = 4
 
 
 def calibrate(
-    cells: Iterable[Cell], path: Path, device: str | None = None, say: Callable[[str], None] = lambda text: None
+    specs: Iterable[RunSpec], path: Path, device: str | None = None, say: Callable[[str], None] = lambda text: None
 ) -> None:
-    """Measures every kind of run among the cells that this device has no rate for yet, and adds them to the file.
+    """Measures every kind of run among some runs that this device has no rate for yet, and adds them to the file.
 
     Args:
-        cells: runs of a grid.
-        path: the file, see :func:`orderdp.costs.calibration`.
+        specs: runs of a grid.
+        path: the file, see :func:`orderdp.planning.costs.calibration`.
         device: "cuda", "mps", "cpu" or None for the best present.
         say: receives a line per kind, and for a kind that cannot be measured here the reason.
 
@@ -57,7 +56,7 @@ def calibrate(
     for entry in stored["devices"]:
         if entry not in others:
             rates |= entry["rates"]
-    kinds = {costs.key(cell.spec): cell.spec for cell in cells}
+    kinds = {costs.key(spec): spec for spec in specs}
     for kind, spec in kinds.items():
         if kind in rates:
             continue

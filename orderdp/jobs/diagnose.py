@@ -1,0 +1,90 @@
+"""Measurements of a run where its kept sets are recorded, made from the weights that it kept there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from orderdp.code_fingerprint import code_checksums
+from orderdp.files import write_arrays, write_rows
+from orderdp.jobs.base import Execution, Job, Resources, fingerprint
+from orderdp.jobs.train import Train, registered
+from orderdp.planning import costs
+from orderdp.spec import RunSpec, Strict
+
+ENTRY_POINTS = ("orderdp.training.diagnosis", "orderdp.training.process", "orderdp.datasets.load")
+COLUMNS = (
+    "epoch", "progress", "kept", "cosine", "norm_full", "norm_pruned", "norm_normalized", "loss_all", "loss_kept",
+    "loss_dropped", "accuracy_kept", "accuracy_dropped", "forgotten_kept", "forgotten_dropped", "label_tv",
+)  # fmt: skip
+"""Of `diagnostics.csv`."""
+
+
+class DiagnoseSpec(Strict):
+    """The run to measure."""
+
+    run: str
+    measured: RunSpec
+
+
+@dataclass(frozen=True)
+class Diagnose(Job):
+    """The measurements of one run. They are a job apart, so that they cost the run nothing."""
+
+    kind: ClassVar[str] = "diagnose"
+    Spec: ClassVar[type[DiagnoseSpec]] = DiagnoseSpec
+
+    spec: DiagnoseSpec
+
+    @classmethod
+    def of(cls, run: Train) -> Diagnose:
+        """The measurements of a run."""
+        spec = DiagnoseSpec(run=run.name, measured=run.spec)
+        sources = code_checksums(ENTRY_POINTS, registered(run.spec))
+        mark = fingerprint(cls.kind, spec, sources)
+        return cls(f"diagnosis-{run.name}-{mark}", mark, spec, sources)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (self.spec.run,)
+
+    @property
+    def dataset(self) -> str:
+        return self.spec.measured.dataset.name
+
+    def resources(self) -> Resources:
+        """A pass over all data, forward and backward, for each measurement."""
+        spec = self.spec.measured
+        estimate = costs.pass_seconds(spec, costs.gpu_calibration()) * (len(spec.checkpoints) + 1)
+        return Resources(seconds=estimate, memory_mb=costs.memory_mb(spec))
+
+    def compute(self, out: Path, execution: Execution) -> Mapping[str, Any]:
+        """Writes `diagnostics.csv`, a row for each measurement, and `profile.npz`.
+
+        Raises:
+            FileNotFoundError: the run, or its weights where kept sets are recorded, are not there.
+        """
+        import numpy as np
+        import torch
+
+        from orderdp.datasets import load
+        from orderdp.training.device import choose_device
+        from orderdp.training.diagnosis import Diagnosis
+        from orderdp.training.process import set_up
+        from orderdp.training.snapshot import saved
+
+        set_up(execution.threads)
+        data = load(self.dataset, execution.data / self.dataset)
+        measured = Diagnosis(self.spec.measured, data, choose_device(execution.device))
+        for snapshot in saved(execution.runs / self.spec.run):
+            measured.measure(snapshot)
+        write_rows(out / "diagnostics.csv", COLUMNS, measured.rows)
+        profile = {
+            "epochs": np.array([row["epoch"] for row in measured.rows], dtype=np.int32),
+            "kept_by_loss": torch.stack(measured.by_loss).numpy(),
+            "kept_by_label": torch.stack(measured.by_label).numpy(),
+        }
+        write_arrays(out / "profile.npz", profile)
+        return {}

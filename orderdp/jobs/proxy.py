@@ -1,0 +1,73 @@
+"""Proxies: networks that are trained before coresets are chosen, and what is recorded of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from orderdp.code_fingerprint import code_checksums
+from orderdp.files import write_arrays, write_rows
+from orderdp.jobs.base import Execution, Job, Resources, fingerprint
+from orderdp.planning import costs
+from orderdp.spec import ProxySpec
+
+ENTRY_POINTS = ("orderdp.training.proxy", "orderdp.training.process", "orderdp.datasets.load")
+OUTPUTS = "proxy_outputs.npz"
+
+
+@dataclass(frozen=True)
+class Proxy(Job):
+    """The proxy of one or several coreset methods."""
+
+    kind: ClassVar[str] = "proxy"
+    Spec: ClassVar[type[ProxySpec]] = ProxySpec
+    intermediate: ClassVar[bool] = True
+
+    spec: ProxySpec
+
+    @classmethod
+    def of(cls, spec: ProxySpec) -> Proxy:
+        """The proxy of a spec."""
+        sources = cls.code(spec)
+        mark = fingerprint(cls.kind, spec, sources)
+        return cls(f"proxy-{workload(spec)}-e{spec.recipe.epochs}-{mark}", mark, spec, sources)
+
+    @classmethod
+    def code(cls, spec: ProxySpec) -> dict[str, str]:
+        entries = (("datasets", "DATASETS", spec.dataset.name), ("models", "MODELS", spec.model.name))
+        return code_checksums(ENTRY_POINTS, entries)
+
+    @property
+    def dataset(self) -> str:
+        return self.spec.dataset.name
+
+    def resources(self) -> Resources:
+        """Three times the estimated training of all its networks: it also records their outputs. It does not resume, so
+        it should not be cut off."""
+        networks = self.spec.models + 1
+        estimate = costs.seconds(self.spec, costs.gpu_calibration())
+        return Resources(seconds=3 * networks * estimate, memory_mb=costs.memory_mb(self.spec))
+
+    def compute(self, out: Path, execution: Execution) -> Mapping[str, Any]:
+        """Trains the networks and writes `proxy_outputs.npz` and `networks.csv`."""
+        from orderdp.datasets import load
+        from orderdp.training.device import choose_device
+        from orderdp.training.engine import peak_memory_mb
+        from orderdp.training.process import set_up
+        from orderdp.training.proxy import gather_evidence
+
+        set_up(execution.threads)
+        device = choose_device(execution.device)
+        data = load(self.dataset, execution.data / self.dataset)
+        arrays, networks = gather_evidence(self.spec, data, device, execution.say)
+        write_arrays(out / OUTPUTS, arrays, compressed=False)
+        write_rows(out / "networks.csv", list(networks[0]), networks)
+        size = sum(array.nbytes for array in arrays.values()) / 1e6
+        return {"networks": networks, "outputs_mb": size, "peak_memory_mb": peak_memory_mb(device)}
+
+
+def workload(spec: ProxySpec) -> str:
+    """Data set and network in a name: `digits-resnet8w16`."""
+    return f"{spec.dataset.name}-{spec.model.label()}"

@@ -1,0 +1,1 @@
+"""Planning: what jobs cost, how they are bundled, what would run and why."""
