@@ -122,8 +122,9 @@ class MethodSpec(Sparse):
         ratio, explore, trim, rise = (self.options.get(key) for key in ("prune_ratio", "explore", "trim", "rise"))
         if ratio and explore and trim and 1 - float(ratio) > float(explore) * (1 - float(trim)) + 1e-9:
             raise ValueError(
-                f"'trim' = {trim:g} of 'explore' = {explore:g} leaves fewer candidates than the {1 - float(ratio):g} of the data that "
-                f"'prune_ratio' = {ratio:g} keeps. Lower 'trim' to at most {1 - (1 - float(ratio)) / float(explore):.4g}"
+                f"'trim' = {trim:g} of 'explore' = {explore:g} leaves fewer candidates than the {1 - float(ratio):g} of "
+                f"the data that 'prune_ratio' = {ratio:g} keeps. Lower 'trim' to at most "
+                f"{1 - (1 - float(ratio)) / float(explore):.4g}"
             )
         if ratio and rise and not abs(float(rise)) / 2 < min(float(ratio), 1 - float(ratio)):
             raise ValueError(f"'rise' = {rise:g} around 'prune_ratio' = {ratio:g} leaves (0, 1). Lower 'rise'")
@@ -408,7 +409,8 @@ class RunSpec(Sparse):
         mixed = self.recipe.mix is not None and max(self.recipe.mix.mixup, self.recipe.mix.cutmix) > 0
         if self.method.score not in (None, "loss") and (mixed or self.recipe.task != "classify"):
             raise ValueError(
-                f"'score' = {self.method.score} is of one label, which images that are mixed or reconstructed do not have: rank by the loss"
+                f"'score' = {self.method.score} is of one label, which images that are mixed or reconstructed do not "
+                "have: rank by the loss"
             )
         return self
 

@@ -79,3 +79,15 @@ def load(name: str, folder: Path) -> ImageData | FolderData:
     """
     dataset = get(name)
     return read_index(dataset, folder) if isinstance(dataset, Folders) else read_prepared(dataset, folder)
+
+
+def load_images(name: str, folder: Path) -> ImageData:
+    """:func:`load` for code that needs all images in memory.
+
+    Raises:
+        ValueError: also where the data set is a folder of photographs.
+    """
+    data = load(name, folder)
+    if isinstance(data, FolderData):
+        raise ValueError(f"{name!r} is a folder of photographs; this needs a data set that is held in memory")
+    return data

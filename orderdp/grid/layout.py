@@ -154,8 +154,9 @@ class Layout:
                 example = paper if paper in self.params.workloads else "NAME"
                 self.problems.add(
                     f"experiments.{name}.workloads",
-                    f"{paper!r} has no entry under {here}, nor at any other scale. Add `{paper}: {example}` there, with the "
-                    f"name of an entry of `workloads`, or correct it. Known there: {', '.join(self.scale.workloads)}",
+                    f"{paper!r} has no entry under {here}, nor at any other scale. Add `{paper}: {example}` there, "
+                    "with the name of an entry of `workloads`, or correct it. "
+                    f"Known there: {', '.join(self.scale.workloads)}",
                 )
         return found
 

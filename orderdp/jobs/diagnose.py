@@ -14,7 +14,7 @@ from orderdp.jobs.train import Train, registered
 from orderdp.planning import costs
 from orderdp.spec import RunSpec, Strict
 
-ENTRY_POINTS = ("orderdp.training.diagnosis", "orderdp.training.process", "orderdp.datasets.load")
+ENTRY_POINTS = ("orderdp.training.diagnosis", "orderdp.training.process", "orderdp.datasets.load_images")
 COLUMNS = (
     "epoch", "progress", "kept", "cosine", "norm_full", "norm_pruned", "norm_normalized", "loss_all", "loss_kept",
     "loss_dropped", "accuracy_kept", "accuracy_dropped", "forgotten_kept", "forgotten_dropped", "label_tv",
@@ -69,14 +69,14 @@ class Diagnose(Job):
         import numpy as np
         import torch
 
-        from orderdp.datasets import load
+        from orderdp.datasets import load_images
         from orderdp.training.device import choose_device
         from orderdp.training.diagnosis import Diagnosis
         from orderdp.training.process import set_up
         from orderdp.training.snapshot import saved
 
         set_up(execution.threads)
-        data = load(self.dataset, execution.data / self.dataset)
+        data = load_images(self.dataset, execution.data / self.dataset)
         measured = Diagnosis(self.spec.measured, data, choose_device(execution.device))
         for snapshot in saved(execution.runs / self.spec.run):
             measured.measure(snapshot)

@@ -28,7 +28,8 @@ class Progress:
             self.first_epoch = epoch - 1
         accuracy = row.get("test_accuracy")
         left = now / (epoch - self.first_epoch) * max(epochs - epoch, 0)
-        text = f"epoch {epoch}/{epochs}  test accuracy {'-' if accuracy is None else f'{accuracy:.2f} %'}  {left:.0f} s left"
+        shown = "-" if accuracy is None else f"{accuracy:.2f} %"
+        text = f"epoch {epoch}/{epochs}  test accuracy {shown}  {left:.0f} s left"
         if self.stream.isatty():
             filled = round(24 * min(1.0, row["progress"]))
             end = "\n" if row["progress"] >= 1 else ""

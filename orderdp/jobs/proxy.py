@@ -13,7 +13,7 @@ from orderdp.jobs.base import Execution, Job, Resources, fingerprint
 from orderdp.planning import costs
 from orderdp.spec import ProxySpec
 
-ENTRY_POINTS = ("orderdp.training.proxy", "orderdp.training.process", "orderdp.datasets.load")
+ENTRY_POINTS = ("orderdp.training.proxy", "orderdp.training.process", "orderdp.datasets.load_images")
 OUTPUTS = "proxy_outputs.npz"
 
 
@@ -52,7 +52,7 @@ class Proxy(Job):
 
     def compute(self, out: Path, execution: Execution) -> Mapping[str, Any]:
         """Trains the networks and writes `proxy_outputs.npz` and `networks.csv`."""
-        from orderdp.datasets import load
+        from orderdp.datasets import load_images
         from orderdp.training.device import choose_device
         from orderdp.training.engine import peak_memory_mb
         from orderdp.training.process import set_up
@@ -60,7 +60,7 @@ class Proxy(Job):
 
         set_up(execution.threads)
         device = choose_device(execution.device)
-        data = load(self.dataset, execution.data / self.dataset)
+        data = load_images(self.dataset, execution.data / self.dataset)
         arrays, networks = gather_evidence(self.spec, data, device, execution.say)
         write_arrays(out / OUTPUTS, arrays, compressed=False)
         write_rows(out / "networks.csv", list(networks[0]), networks)

@@ -17,7 +17,7 @@ from orderdp.spec import Count, Name, Seed, Strict
 if TYPE_CHECKING:
     from orderdp.datasets import ImageData
 
-ENTRY_POINTS = ("orderdp.jobs.study.checks", "orderdp.datasets.load")
+ENTRY_POINTS = ("orderdp.jobs.study.checks", "orderdp.datasets.load_images")
 
 
 class StudySpec(Strict):
@@ -77,9 +77,9 @@ class Study(Job):
 
     def compute(self, out: Path, execution: Execution) -> Mapping[str, Any]:
         """Writes a table for each theorem."""
-        from orderdp.datasets import load
+        from orderdp.datasets import load_images
 
-        tables, summary = checks(self.spec, load(self.dataset, execution.data / self.dataset))
+        tables, summary = checks(self.spec, load_images(self.dataset, execution.data / self.dataset))
         for name, rows in tables.items():
             write_rows(out / f"{name}.csv", list(rows[0]), rows)
         return summary

@@ -35,10 +35,10 @@ from orderdp.training.process import set_up
 from orderdp.training.snapshot import Snapshot, save
 
 COLUMNS = (
-    "epoch", "progress", "lr", "momentum", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "kept", "prune_ratio", "steps",
-    "grad_norm_mean", "grad_norm_std", "grad_norm_min", "grad_norm_max", "grad_norm_normalized_mean", "jaccard", "coverage",
-    "wrong_labels",
-    "selection_s", "training_s", "evaluation_s", "samples_per_s", "peak_memory_mb", "timestamp",
+    "epoch", "progress", "lr", "momentum", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "kept",
+    "prune_ratio", "steps", "grad_norm_mean", "grad_norm_std", "grad_norm_min", "grad_norm_max",
+    "grad_norm_normalized_mean", "jaccard", "coverage", "wrong_labels", "selection_s", "training_s", "evaluation_s",
+    "samples_per_s", "peak_memory_mb", "timestamp",
 )  # fmt: skip
 
 CHECKPOINT_EVERY_S = 10.0
@@ -77,6 +77,8 @@ def train(
             stack.enter_context(_sole_trainer(run.work, lambda: run.say(f"{job.name}: waiting for its other trainer")))
         ranks.wait()
         if is_finished(execution.runs, job.name):  # another process has just finished it
+            if ranks.first:
+                shutil.rmtree(run.work, ignore_errors=True)
             return dict(json.loads((run.out / SUMMARY).read_text()))
         data = load(job.dataset, execution.data / job.dataset)
         coreset = None if job.coreset is None else read_coreset(execution.runs, *job.coreset)
@@ -181,7 +183,8 @@ class _Run:
         path = self.out.parent / str(self.job.starts_from) / "model.pt"
         if not path.exists():
             raise FileNotFoundError(
-                f"{path} is missing: this run starts from those weights. Make them: python -m orderdp run {self.job.starts_from}"
+                f"{path} is missing: this run starts from those weights. "
+                f"Make them: python -m orderdp run {self.job.starts_from}"
             )
         return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -265,9 +268,11 @@ class _Run:
         write(path, lambda file: torch.save(weights, file))
 
     def summary(self, training: Training, data: Any, diverged: dict[str, int] | None) -> dict[str, Any]:
-        history, spec = training.history, self.job.spec
+        history: list[dict[str, Any]] = [dict(row) for row in training.history]
+        spec = self.job.spec
         accuracies = [row["test_accuracy"] for row in history if row.get("test_accuracy") is not None]
         samples = sum(row["kept"] for row in history)
+        wrong = sum((row["wrong_labels"] or 0) * row["kept"] for row in history) / samples
 
         def total(column: str) -> float:
             return sum(row.get(column) or 0.0 for row in history)
@@ -284,9 +289,7 @@ class _Run:
             "steps": sum(row["steps"] for row in history),
             "samples": samples,
             "prune_ratio": 1 - samples / (spec.recipe.epochs * training.n),
-            "wrong_labels": sum(row["wrong_labels"] * row["kept"] for row in history) / samples
-            if spec.dataset.label_noise > 0
-            else None,
+            "wrong_labels": wrong if spec.dataset.label_noise > 0 else None,
             "selection_s": total("selection_s"),
             "training_s": total("training_s"),
             "evaluation_s": total("evaluation_s"),

@@ -29,11 +29,15 @@ def explanation(status: int, job: str, log: str) -> str:
     name = f"{job} was ended by {ended_by.name} ({(signal.strsignal(ended_by) or '').lower()})"
     if ended_by in CRASHES:
         return (
-            f"{name}: compiled code of a library crashed. {see} The last lines there say what Python was doing. The same command tries "
-            "again; if it crashes again, report it with that log and the output of `python -m torch.utils.collect_env`."
+            f"{name}: compiled code of a library crashed. {see} The last lines there say what Python was doing. "
+            "The same command tries again; if it crashes again, report it with that log and the output of "
+            "`python -m torch.utils.collect_env`."
         )
     if ended_by == signal.SIGKILL:
-        return f"{name}, mostly because memory ran out. {see} Fewer jobs at once (--cores) need less memory. The same command goes on."
+        return (
+            f"{name}, mostly because memory ran out. {see} Fewer jobs at once (--cores) need less memory. "
+            "The same command goes on."
+        )
     return f"{name}. {see} The same command goes on."
 
 

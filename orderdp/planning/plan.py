@@ -145,12 +145,13 @@ def describe(grid: Grid, runs: Path, measured: Calibration | None = None) -> str
     for experiment in grid.experiments.values():
         todo = [run for run in experiment.runs if run in found.seconds]
         lines.append(
-            f"  {experiment.name:<14} {experiment.reproduces:<24} {len(experiment.runs):>4} runs, {len(todo):>4} to train"
-            + (f", {_hours(sum(found.seconds[run] for run in todo))}" if todo else "")
+            f"  {experiment.name:<14} {experiment.reproduces:<24} {len(experiment.runs):>4} runs, "
+            f"{len(todo):>4} to train" + (f", {_hours(sum(found.seconds[run] for run in todo))}" if todo else "")
         )
         if experiment.left_out:
             lines.append(
-                f"  {'':<14} without {', '.join(experiment.left_out)}, for which scales.{grid.scale}.workloads names nothing"
+                f"  {'':<14} without {', '.join(experiment.left_out)}, for which scales.{grid.scale}.workloads names "
+                "nothing"
             )
         if not experiment.shown:
             lines.append(f"  {'':<14} its runs are trained, but no table or figure is made of them: {UNSHOWN}")
@@ -183,9 +184,10 @@ def disk(grid: Grid) -> str:
     weights = sum(run_mb(run.spec, run.keep_models) for run in grid.runs.values())
     bare = sum(run_mb(run.spec, "none") for run in grid.runs.values())
     data = {name: data_mb(name) for name in grid.datasets}
+    sizes = ", ".join(f"{name} {size:,.0f}" for name, size in data.items())
     return (
         f"Disk: about {weights:,.0f} MB in runs/ ({weights - bare:,.0f} of them trained weights), "
-        f"{sum(data.values()):,.0f} MB of decoded images ({', '.join(f'{name} {size:,.0f}' for name, size in data.items())})."
+        f"{sum(data.values()):,.0f} MB of decoded images ({sizes})."
     )
 
 

@@ -50,7 +50,7 @@ class RunFiles:
 
 def rows_checksum(lines: list[str] | tuple[str, ...]) -> str:
     """Checksum of some rows of a history: tells whether a longer one goes on from them."""
-    return hashlib.sha256("\n".join(lines).encode()).hexchecksum()[:16]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def read_runs(names: Iterable[str], runs: Path, work: Path) -> Iterator[RunFiles]:

@@ -17,8 +17,10 @@ QUICK_TO_FAIL = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-SUMMARY_METRICS = ("test_accuracy", "best_test_accuracy", "test_loss", "train_loss", "prune_ratio", "selection_s", "training_s",
-                   "evaluation_s", "steps", "samples")  # fmt: skip
+SUMMARY_METRICS = (
+    "test_accuracy", "best_test_accuracy", "test_loss", "train_loss", "prune_ratio", "selection_s", "training_s",
+    "evaluation_s", "steps", "samples",
+)  # fmt: skip
 BATCH = 800
 """Metrics of one call. MLflow takes up to 1000 entries in all, parameters and tags among them."""
 
@@ -55,7 +57,7 @@ class Store:
         self.grid = grid
         self.labels = {
             row.run: row.label
-            for experiment in reversed(grid.experiments.values())
+            for experiment in reversed(list(grid.experiments.values()))
             for row in reversed(experiment.rows)
         }
         self.client = MlflowClient(uri)
@@ -76,7 +78,7 @@ class Store:
         return number
 
     def _index(self) -> dict[str, Known]:
-        """MLflow run of each training run. Of several of one, as an interrupted pass may leave, all but the newest are deleted."""
+        """MLflow run of each training run. Where an interrupted pass left several, all but the newest are deleted."""
         known: dict[str, Known] = {}
         for run in self._search():
             key = run.data.tags.get("run") or run.data.tags.get("kind", "")
@@ -123,8 +125,8 @@ class Store:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         job = self.grid.runs[files.run]
-        # It has its name from the first, because the next pass replaces a run that was cut off before the rest was written
-        # one.
+        # The tag is there from the start: by it the next pass finds, and replaces, a run that was cut off while it was
+        # being written.
         tags = {"run": job.name}
         run = self.client.create_run(
             self.experiment, start_time=int(1000 * files.started), run_name=job.name.rpartition("-")[0], tags=dict(tags)
@@ -133,7 +135,7 @@ class Store:
         checksum = job.sources.get(
             f"orderdp.datasets.{name}", next(v for k, v in job.sources.items() if ".datasets." in k)
         )
-        dataset = Dataset(name=name, checksum=checksum[:12], source_type="local", source=f'{{"path": "data/{name}"}}')
+        dataset = Dataset(name=name, digest=checksum[:12], source_type="local", source=f'{{"path": "data/{name}"}}')
         self.client.log_inputs(
             run.info.run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
         )
@@ -189,20 +191,19 @@ class Store:
     def _tags(self, files: RunFiles) -> dict[str, str]:
         """Tags by which the UI filters and groups."""
         job, grid = self.grid.runs[files.run], self.grid
-        spec = job.spec
+        spec, command = job.spec, f"python -m orderdp run --scale {grid.scale} {job.name}"
         tags = {
             "run": job.name,
             "scale": grid.scale,
             "method": spec.method.name,
-            "label": self.labels.get(
-                job.name, spec.method.name
-            ),  # no row of a table names a run that others only start from
+            # No row of a table names a run that others only start from.
+            "label": self.labels.get(job.name, spec.method.name),
             "dataset": spec.dataset.name,
             "model": spec.model.name,
             "seed": str(spec.seed),
             "status": files.summary.get("status", files.state.lower()),
-            "mlflow.source.name": f"python -m orderdp run --scale {grid.scale} {job.name}",
-            "mlflow.note.content": f"`python -m orderdp run --scale {grid.scale} {job.name}` repeats this run.\n\n{grid.note}",
+            "mlflow.source.name": command,
+            "mlflow.note.content": f"`{command}` repeats this run.\n\n{grid.note}",
         }
         if "prune_ratio" in spec.method.options:
             tags["prune_ratio"] = f"{spec.method.options['prune_ratio']:g}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from orderdp.grid import Grid
-from orderdp.tracking.files import REPORT, alive, file_states, rows_checksum, read_runs, state_checksum
+from orderdp.tracking.files import REPORT, alive, file_states, read_runs, rows_checksum, state_checksum
 from orderdp.tracking.store import Store, store_uri
 
 
@@ -101,20 +101,14 @@ def _pass(grid: Grid, runs: Path, work: Path, reports: Path) -> Result:
             _Cache.written[files.run] = states[files.run]
         if REPORT in stale:
             folder = reports / grid.scale
-            checksum = rows_checksum(
-                [
-                    rows_checksum([path.name, path.read_bytes().hex()])
-                    for path in sorted(folder.rglob("*"))
-                    if path.is_file()
-                ]
-            )
-            written += store.report(folder, checksum)
+            written_files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+            checksums = [rows_checksum([path.name, path.read_bytes().hex()]) for path in written_files]
+            written += store.report(folder, rows_checksum(checksums))
             _Cache.written[REPORT] = states[REPORT]
     except Exception as error:  # whatever a store may raise: it must not cost a training anything
         _Cache.store = None
-        return Result(
-            f"MLflow store {uri} failed: {_first_line(error)}", error=f"MLflow store {uri} failed: {_first_line(error)}"
-        )
+        text = f"MLflow store {uri} failed: {_first_line(error)}"
+        return Result(text, error=text)
     temporary = note.with_suffix(".tmp")
     temporary.write_text(json.dumps({"state": now}))
     os.replace(temporary, note)
@@ -150,6 +144,7 @@ def _sole_tracker(work: Path, wait: bool) -> Iterator[bool]:
     except Timeout:
         yield False
         return
-    with lock:
-        lock.release()
+    try:
         yield True
+    finally:
+        lock.release()
