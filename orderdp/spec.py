@@ -122,8 +122,8 @@ class MethodSpec(Sparse):
         ratio, explore, trim, rise = (self.options.get(key) for key in ("prune_ratio", "explore", "trim", "rise"))
         if ratio and explore and trim and 1 - float(ratio) > float(explore) * (1 - float(trim)) + 1e-9:
             raise ValueError(
-                f"'trim' = {trim:g} of 'explore' = {explore:g} leaves fewer candidates than the {1 - float(ratio):g} of "
-                f"the data that 'prune_ratio' = {ratio:g} keeps. Lower 'trim' to at most "
+                f"'trim' = {trim:g} of 'explore' = {explore:g} leaves fewer candidates than the {1 - float(ratio):g} "
+                f"of the data that 'prune_ratio' = {ratio:g} keeps. Lower 'trim' to at most "
                 f"{1 - (1 - float(ratio)) / float(explore):.4g}"
             )
         if ratio and rise and not abs(float(rise)) / 2 < min(float(ratio), 1 - float(ratio)):
