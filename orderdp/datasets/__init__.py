@@ -18,7 +18,10 @@ from orderdp.datasets.imagenet import IMAGENET, IMAGENET10, IMAGENET100
 from orderdp.datasets.indexing import read_index, write_index
 from orderdp.datasets.prepared import ImageData, read_prepared, write_prepared
 
-__all__ = ["DATASETS", "DatasetError", "FolderData", "Folders", "ImageData", "ImageDataset", "get", "load", "load_images", "prepare"]
+__all__ = [
+    "DATASETS", "DatasetError", "FolderData", "Folders", "ImageData", "ImageDataset", "get", "load", "load_images",
+    "prepare",
+]  # fmt: skip
 
 DATASETS: dict[str, ImageDataset | Folders] = {
     "digits": DIGITS,
