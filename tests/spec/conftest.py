@@ -8,22 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from orderdp import grid as grids
-from orderdp import sources
-from orderdp.sources import code, deciding, registered, text
+from orderdp.code_fingerprint import closure, code_checksums, pieces, registries, syntax
+from orderdp.jobs.train import ENTRY_POINTS
 
 ROOT = Path(__file__).parents[2]
-KEPT = (text._parsed, code._digest)
+KEPT = (syntax._parsed, pieces._checksum)
 """Caches that depend on nothing but the texts of files."""
 
 
 def forget():
-    """Nothing that was read of the package's files is remembered, nor a grid that came of it."""
-    for module in (text, code, registered, deciding):
+    """Empties the caches of what was read of the package's files."""
+    for module in (syntax, pieces, registries, closure):
         for value in vars(module).values():
             if isinstance(value, functools._lru_cache_wrapper) and value not in KEPT:
                 value.cache_clear()
-    grids._LOADED.clear()
 
 
 @pytest.fixture
@@ -37,7 +35,7 @@ def copy(tmp_path):
 @pytest.fixture
 def read_here(copy, monkeypatch):
     """The copy, from which fingerprints are taken in this process."""
-    monkeypatch.setattr(text, "PACKAGE", copy / "orderdp")
+    monkeypatch.setattr(syntax, "PACKAGE", copy / "orderdp")
     forget()
     yield copy
     monkeypatch.undo()
@@ -60,4 +58,4 @@ def add_pruner(folder: Path, content: str) -> set[str]:
         'from orderdp.pruning.mine import Mine\nPRUNERS = {\n    "mine": Mine,\n',
     )
     forget()
-    return set(sources.digests(("pruning", "PRUNERS", "mine")))
+    return set(code_checksums(ENTRY_POINTS, (("pruning", "PRUNERS", "mine"),)))

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from orderdp import grid as grids
-from orderdp import sources
+from orderdp.code_fingerprint import registry
+from orderdp.jobs.base import fingerprint
+from orderdp.jobs.train import Train
 from orderdp.spec import RunSpec, SpecError
 from tests.training.conftest import SPEC
 
@@ -64,18 +66,14 @@ def put(params, where, value):
         (
             "experiments/table2/grid",
             [],
-            r"experiments\.table2: needs exactly one of 'grid', 'settings' and 'study'\. Got none",
+            r"experiments\.table2: needs exactly one of 'grid', 'settings' and 'job'\. Got none",
         ),
         ("experiments/table2/settings", {"n": 1}, r"experiments\.table2: needs exactly one of .* Got grid, settings"),
+        ("experiments/theory/job/kept", 101, r"experiments\.theory\.job: 'kept' must be at most 'candidates' = 100"),
         (
-            "experiments/theory/study/kept",
-            101,
-            r"experiments\.theory\.study: 'kept' must be at most 'candidates' = 100",
-        ),
-        (
-            "experiments/theory/study/dataset",
+            "experiments/theory/job/dataset",
             "digit",
-            r"experiments\.theory\.study\.dataset: unknown name 'digit'\. Known: digits",
+            r"experiments\.theory\.job\.dataset: unknown name 'digit'\. Known: digits",
         ),
         ("experiments/table11/diagnostics", ["gradient"], r"experiments\.table11\.diagnostics\.0: .*'gradients'"),
         ("experiments/table2/grid/0/methods", ["fulll"], r"unknown name 'fulll'\. Known: full, full_same_steps"),
@@ -131,40 +129,35 @@ def test_every_scale_lays_out_every_experiment(params, tmp_path, scale):
     assert set(grid.experiments) == set(params["experiments"])
     for experiment in grid.experiments.values():
         left_out = bool(experiment.left_out) and not experiment.rows
-        assert bool(experiment.cells) + bool(experiment.settings) + (experiment.study is not None) + left_out == 1
-        assert set(experiment.cells) <= set(grid.cells)
-    for cell in grid.cells.values():
-        assert cell.experiments
+        assert bool(experiment.runs) + bool(experiment.settings) + (experiment.job is not None) + left_out == 1
+        assert set(experiment.jobs) <= set(grid.jobs)
+    assert all(grid.users.values())
 
 
 def test_tables_share_their_runs(params, tmp_path):
     grid = load(tmp_path, params)
     full = [
-        cell
-        for cell in grid.cells.values()
-        if cell.spec.method.name == "full" and cell.spec.recipe.match_steps_at is None
-    ]
-    full = [
-        cell
-        for cell in full
-        if cell.spec.dataset.label_noise == 0 and cell.name.startswith("digits-resnet8w") and "-full-e8-" in cell.name
+        run
+        for run in grid.runs.values()
+        if run.spec.method.name == "full" and run.spec.recipe.match_steps_at is None
+        if run.spec.dataset.label_noise == 0 and run.name.startswith("digits-resnet8w") and "-full-e8-" in run.name
     ]
     assert len(full) == len(params["scales"]["quick"]["experiments"]["table9"]["seeds"])  # which are the most
-    assert {"table2", "table9", "figure1", "figure3", "beyond"} <= set(full[0].experiments)
+    assert {"table2", "table9", "figure1", "figure3", "beyond"} <= set(grid.users[full[0].name])
 
 
 def test_labels_and_tables_do_not_move_a_fingerprint(params, tmp_path):
-    before = set(load(tmp_path, params).cells)
+    before = set(load(tmp_path, params).runs)
     changed = copy.deepcopy(params)
     changed["methods"]["ucb"]["label"] = "Upper confidence"
     changed["experiments"]["table2"]["title"] = "Another"
-    assert set(load(tmp_path, changed).cells) == before
+    assert set(load(tmp_path, changed).runs) == before
 
 
 def test_golden_fingerprint():
     """A changed value here means that every run in the world is renamed: say so in the changelog."""
     spec = RunSpec.model_validate(SPEC)
-    assert spec.fingerprint({"a": "1"}) == "7d89b99ed9b3"
+    assert fingerprint("train", spec, {"a": "1"}) == "a3b2c5122385"
     assert spec.stem() == "digits-resnet8w4-orderdp-p70-x50-e4-s0"
 
 
@@ -196,20 +189,17 @@ def test_scores_that_a_spec_may_name_are_those_there_are():
 
 
 def test_sources_are_those_that_decide():
-    found = sources.digests(
-        ("datasets", "DATASETS", "digits"), ("models", "MODELS", "resnet8"), ("pruning", "PRUNERS", "ucb")
+    found = set(
+        Train.code(RunSpec.model_validate({**SPEC, "method": {"name": "ucb", "options": {"prune_ratio": 0.5}}}))
     )
-    assert {"orderdp.training.engine", "orderdp.pruning.base", "orderdp.pruning.ucb", "orderdp.datasets.digits"} <= set(
-        found
-    )
-    assert not {
-        "orderdp.spec",
-        "orderdp.grid",
-        "orderdp.training.run",
-        "orderdp.pruning.infobatch",
-        "orderdp.datasets.cifar",
-    } & set(found)
-    assert not any(name.startswith(("orderdp.reporting", "orderdp.tracking")) for name in found)
+    assert {
+        "orderdp.training.engine",
+        "orderdp.pruning.base",
+        "orderdp.pruning.ucb",
+        "orderdp.datasets.digits",
+    } <= found
+    assert not {"orderdp.spec", "orderdp.grid", "orderdp.pruning.infobatch", "orderdp.datasets.cifar"} & found
+    assert not any(name.startswith(("orderdp.reporting", "orderdp.tracking", "orderdp.jobs")) for name in found)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +209,7 @@ def test_the_registry_read_from_text_is_the_one_that_is_imported(package, variab
     import importlib
 
     module = importlib.import_module(f"orderdp.{package}")
-    assert list(sources.registry(package, variable)) == list(getattr(module, variable))
+    assert list(registry(package, variable)) == list(getattr(module, variable))
 
 
 def test_schema_is_current():
@@ -227,9 +217,6 @@ def test_schema_is_current():
     assert json.loads(path.read_text()) == grids.Params.model_json_schema(), "run `make schema`"
 
 
-def test_a_grid_is_read_once_and_again_when_the_text_changes(tmp_path, params):
-    first = load(tmp_path, params)
-    assert grids.load(tmp_path / "params.yaml") is first
-    params["scales"]["quick"]["note"] = "another"
-    assert load(tmp_path, params).note == "another"
+def test_another_scale_is_laid_out_by_its_name(tmp_path, params):
+    load(tmp_path, params)
     assert grids.load(tmp_path / "params.yaml", "fashion").scale == "fashion"

@@ -9,7 +9,8 @@ import torch
 import yaml
 
 from orderdp import grid as grids
-from orderdp import sources
+from orderdp.code_fingerprint import options as options_of
+from orderdp.code_fingerprint import registry
 from orderdp.pruning import PRUNERS, Pruner
 from orderdp.spec import SpecError
 from orderdp.training.engine import build_pruner
@@ -71,13 +72,13 @@ def made(content: str) -> type[Pruner]:
 
 @pytest.mark.parametrize("name", list(PRUNERS))
 def test_options_read_from_text_are_those_of_the_signatures(name):
-    assert set(sources.options(*sources.registry("pruning", "PRUNERS")[name])) == accepted(PRUNERS[name])
+    assert set(options_of(*registry("pruning", "PRUNERS")[name])) == accepted(PRUNERS[name])
 
 
 @pytest.mark.parametrize("content", [RISING, PLANNED, INHERITS, OWN])
 def test_options_of_a_subclass_are_those_of_its_signatures(read_here, content):
     add_pruner(read_here, content)
-    assert set(sources.options(*sources.registry("pruning", "PRUNERS")["mine"])) == accepted(made(content))
+    assert set(options_of(*registry("pruning", "PRUNERS")["mine"])) == accepted(made(content))
 
 
 def grid_with(folder, options):
@@ -106,9 +107,9 @@ ORDERDP = {"initial_score": 3.0, "hardest": 1, "trim": 0, "smoothing": 1}
 )
 def test_a_subclass_works_in_the_parameters_as_in_python(read_here, monkeypatch, content, options, epochs):
     add_pruner(read_here, content)
-    cell = next(cell for cell in grid_with(read_here, options).cells.values() if cell.spec.method.name == "mine")
+    run = next(run for run in grid_with(read_here, options).runs.values() if run.spec.method.name == "mine")
     monkeypatch.setitem(PRUNERS, "mine", made(content))
-    spec = cell.spec.model_copy(update={"recipe": cell.spec.recipe.model_copy(update={"epochs": 10})})
+    spec = run.spec.model_copy(update={"recipe": run.spec.recipe.model_copy(update={"epochs": 10})})
     pruner = build_pruner(spec, 100)
     assert len(pruner.select(0).indices) == 30
     assert getattr(pruner, "epochs", None) == epochs

@@ -35,44 +35,42 @@ def grid(params, tmp_path_factory):
 
 
 def of(grid, experiment):
-    return [grid.cells[name] for name in grid.experiments[experiment].cells]
+    return [grid.runs[name] for name in grid.experiments[experiment].runs]
 
 
-def test_every_cell_is_complete(grid):
+def test_every_run_is_complete(grid):
     assert {"imagenet", "cifar10", "cifar100"} <= set(grid.datasets)
     assert len(of(grid, "table3")) == 6 * 3 and len(of(grid, "table4")) == 7 * 3
     assert len(of(grid, "table6")) == 6 * 15 * 3 and len(of(grid, "table7")) == 4 * 9 * 3
-    assert {cell.name for cell in of(grid, "table4")} & {
-        cell.name for cell in of(grid, "table3")
-    }  # shared, trained once
+    assert {run.name for run in of(grid, "table4")} & {run.name for run in of(grid, "table3")}  # shared, trained once
 
 
 def test_changing_the_optimizer_leaves_nothing_of_the_old_one(grid):
     names = [
-        cell.spec.recipe.optimizer.name
-        for cell in of(grid, "table7")
-        if cell.spec.method.name == "full" and cell.spec.seed == 0
+        run.spec.recipe.optimizer.name
+        for run in of(grid, "table7")
+        if run.spec.method.name == "full" and run.spec.seed == 0
     ]
     assert names == ["sgd", "adamw", "lars", "lamb"]
-    lars = next(cell for cell in of(grid, "table7") if cell.spec.recipe.optimizer.name == "lars")
+    lars = next(run for run in of(grid, "table7") if run.spec.recipe.optimizer.name == "lars")
     assert lars.spec.recipe.schedule.max_lr == 5.2 and lars.spec.recipe.schedule.base_momentum == 0.85
     assert "-lars-" in lars.name
 
 
 def test_the_method_prunes_the_pretraining_and_fine_tuning_is_whole(grid):
     assert len(of(grid, "table5")) == 3 * 2 * 3
-    cells = [cell for cell in of(grid, "table5") if cell.starts_from is not None]
-    assert len(cells) == 2 * 3
-    for cell in cells:
-        before = grid.cells[cell.starts_from]
-        assert cell.spec.method.name == "full" and cell.spec.pretraining == before.spec
+    runs = [run for run in of(grid, "table5") if run.starts_from is not None]
+    assert len(runs) == 2 * 3
+    for run in runs:
+        before = grid.runs[run.starts_from]
+        assert run.spec.method.name == "full" and run.spec.pretraining == before.spec
         assert before.spec.recipe.task == "reconstruct" and before.starts_from is None
-        assert before.experiments == ("table5",)
-        assert before.name not in grid.experiments["table5"].cells  # it is trained, and stands in no row
-        assert cell.spec.seed == before.spec.seed
-        assert "orderdp.models.mae" in cell.sources and "orderdp.models.timm_networks" in cell.sources
-    assert {grid.cells[cell.starts_from].spec.method.name for cell in cells} == {"full", "orderdp"}
-    assert any("-pre_orderdp_p30.8-" in cell.name for cell in cells)
+        assert grid.users[before.name] == ("table5",)
+        assert before.name not in grid.experiments["table5"].runs  # it is trained, and no row shows it
+        assert run.spec.seed == before.spec.seed
+        assert "orderdp.models.mae" in run.sources and "orderdp.models.timm_networks" in run.sources
+    assert {grid.runs[run.starts_from].spec.method.name for run in runs} == {"full", "orderdp"}
+    assert any("-pre_orderdp_p30.8-" in run.name for run in runs)
 
 
 def test_each_network_of_table5_has_its_own_ratio(grid):

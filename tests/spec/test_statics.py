@@ -1,4 +1,4 @@
-"""Static runs in the grid: what decides their names, which proxies and coresets they ask for, and what is refused."""
+"""Runs on coresets in the grid: what decides their names, which proxies and coresets they need, and what is refused."""
 
 from __future__ import annotations
 
@@ -16,37 +16,41 @@ from tests.spec.test_grid import load, params, put  # noqa: F401
 
 LIST = (
     "import json; from orderdp import grid; "
-    "print(json.dumps({c.name: c.spec.coreset and c.spec.coreset.method for c in grid.load().cells.values()}))"
+    "print(json.dumps({r.name: r.spec.coreset and r.spec.coreset.method for r in grid.load().runs.values()}))"
 )
 
 
-def static_cells(grid):
-    return {name for name, cell in grid.cells.items() if cell.spec.coreset is not None}
+def proxies(grid):
+    return {name: job for name, job in grid.jobs.items() if job.kind == "proxy"}
+
+
+def coreset_runs(grid):
+    return {name for name, run in grid.runs.items() if run.spec.coreset is not None}
 
 
 def test_one_proxy_serves_all_methods_ratios_and_seeds():
     grid = grids.load()
-    assert len(grid.proxies) == len(grid.coresets) == 1
+    assert len(proxies(grid)) == len(grid.coresets) == 1
     (coresets,) = grid.coresets.values()
     assert (
-        len(coresets.wanted)
-        == len(static_cells(grid))
+        len(coresets.spec.wanted)
+        == len(coreset_runs(grid))
         == (15 * 3 + 6) * len({row.seed for row in grid.experiments["table1"].rows})
     )
-    assert {grid.cells[name].coreset[0] for name in static_cells(grid)} == {coresets.name}
-    assert {grid.cells[name].coreset[1] for name in static_cells(grid)} == set(coresets.wanted)
+    assert {grid.runs[name].coreset[0] for name in coreset_runs(grid)} == {coresets.name}
+    assert {grid.runs[name].coreset[1] for name in coreset_runs(grid)} == set(coresets.spec.wanted)
     assert grid.experiments["table1"].coresets == (coresets.name,)
 
 
 def test_every_registered_method_is_in_the_table():
-    assert {cell.spec.coreset.method for cell in grids.load().cells.values() if cell.spec.coreset} == set(CORESETS)
+    assert {run.spec.coreset.method for run in grids.load().runs.values() if run.spec.coreset} == set(CORESETS)
 
 
 def test_proxies_repeat_no_run():
     grid = grids.load()
-    for proxy in grid.proxies.values():
+    for proxy in proxies(grid).values():
         seeds = range(proxy.spec.seed, proxy.spec.seed + proxy.spec.models + 1)
-        assert not {cell.spec.seed for cell in grid.cells.values()} & set(seeds)
+        assert not {run.spec.seed for run in grid.runs.values()} & set(seeds)
 
 
 @pytest.mark.parametrize(
@@ -63,9 +67,9 @@ def test_the_protocol_decides_every_static_run_and_no_other(tmp_path, params, wh
     before = load(tmp_path, params)
     put(params, where, value)
     after = load(tmp_path, params)
-    assert set(before.cells) - set(after.cells) == static_cells(before)
-    assert len(after.cells) == len(before.cells)
-    assert not set(before.proxies) & set(after.proxies)
+    assert set(before.runs) - set(after.runs) == coreset_runs(before)
+    assert len(after.runs) == len(before.runs)
+    assert not set(proxies(before)) & set(proxies(after))
 
 
 def test_balance_renames_runs_but_trains_no_new_proxy(tmp_path, params):  # noqa: F811
@@ -74,15 +78,15 @@ def test_balance_renames_runs_but_trains_no_new_proxy(tmp_path, params):  # noqa
     after = load(tmp_path, params)
     # The unbalanced random subset and the protocol's would now be one run, shared by both rows.
     seeds = len(params["scales"]["quick"]["seeds"])
-    assert len(set(before.cells) - set(after.cells)) == (15 * 3 + 5) * seeds
-    assert set(before.proxies) == set(after.proxies)
+    assert len(set(before.runs) - set(after.runs)) == (15 * 3 + 5) * seeds
+    assert set(proxies(before)) == set(proxies(after))
 
 
 def test_an_option_renames_its_method_only(tmp_path, params):  # noqa: F811
     before = load(tmp_path, params)
     put(params, "methods/glister/coreset/options/rounds", 3)
-    gone = set(before.cells) - set(load(tmp_path, params).cells)
-    assert {before.cells[name].spec.coreset.method for name in gone} == {"glister"}
+    gone = set(before.runs) - set(load(tmp_path, params).runs)
+    assert {before.runs[name].spec.coreset.method for name in gone} == {"glister"}
     assert len(gone) == 3 * len(params["scales"]["quick"]["seeds"])
 
 
@@ -92,20 +96,20 @@ def test_an_option_renames_its_method_only(tmp_path, params):  # noqa: F811
         ("coresets/glister.py", {"glister"}),
         ("coresets/quotas.py", set(CORESETS)),
         ("training/proxy.py", set(CORESETS)),
-        ("coreset_jobs.py", set()),
+        ("jobs/coresets.py", set()),
         ("coresets/command.py", set()),
     ],
 )
 def test_an_edit_renames_the_coresets_that_it_decides(copy, file, renamed):
-    def cells():
+    def runs():
         return json.loads(
             subprocess.run([sys.executable, "-c", LIST], cwd=copy, capture_output=True, text=True, check=True).stdout
         )
 
-    before = cells()
+    before = runs()
     path = copy / "orderdp" / file
     path.write_text(path.read_text() + "\nEDITED = True\n")
-    gone = set(before) - set(cells())
+    gone = set(before) - set(runs())
     assert {before[name] for name in gone} == renamed
 
 
@@ -148,8 +152,8 @@ def test_bad_input_is_one_error_that_names_it(tmp_path, params, where, value, me
 
 def test_families_are_those_of_the_methods():
     grid = grids.load()
-    found = {row.method: CORESETS[grid.cells[row.cell].spec.coreset.method].method.family for row in grid.experiments["table1"].rows
-             if grid.cells[row.cell].spec.coreset is not None}  # fmt: skip
+    found = {row.method: CORESETS[grid.runs[row.run].spec.coreset.method].method.family for row in grid.experiments["table1"].rows
+             if grid.runs[row.run].spec.coreset is not None}  # fmt: skip
     assert found == FAMILIES
     assert len({look(method) for method in FAMILIES}) == len(FAMILIES)
     assert {family: len(shades) for family, shades in SHADES.items()} == {

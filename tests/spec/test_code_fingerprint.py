@@ -1,4 +1,4 @@
-"""Which edits of the package rename which runs, proxies, coresets, diagnoses and studies."""
+"""Which edits of the package rename which jobs."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import pytest
 import yaml
 
 from orderdp import grid as grids
-from orderdp import sources
-from orderdp.sources import code, deciding, text
+from orderdp.code_fingerprint import closure, code_checksums, pieces, registry, syntax
+from orderdp.jobs import Job, coresets, diagnose, proxy, study, train
 from tests.spec.conftest import ROOT, add_pruner, edit, forget
 
 LIST = (
     "import json; from orderdp import grid; "
-    "print(json.dumps({c.name: (c.spec.pretraining or c.spec).method.name for c in grid.load().cells.values()}))"
+    "print(json.dumps({r.name: (r.spec.pretraining or r.spec).method.name for r in grid.load().runs.values()}))"
 )
 
 
-def cells(folder: Path) -> dict[str, str]:
-    """Name -> method of every cell of a folder's grid, by the sources that lie there; after a pre-training, its
+def runs(folder: Path) -> dict[str, str]:
+    """Name -> method of every run of a folder's grid, by the sources that lie there; after a pre-training, its
     method."""
     forget()
     grid = grids.load(folder / "params.yaml")
-    return {cell.name: (cell.spec.pretraining or cell.spec).method.name for cell in grid.cells.values()}
+    return {run.name: (run.spec.pretraining or run.spec).method.name for run in grid.runs.values()}
 
 
 def small_grid(folder: Path) -> grids.Grid:
@@ -67,21 +67,15 @@ def small_params() -> str:
     return yaml.safe_dump(params, allow_unicode=True, sort_keys=False)
 
 
-def jobs(grid: grids.Grid) -> list[grids.cells.Folder]:
+def jobs(grid: grids.Grid) -> list[Job]:
     """Every job of a grid, in an order that does not depend on its names."""
-    return [
-        *grid.cells.values(),
-        *grid.diagnoses.values(),
-        *grid.studies,
-        *grid.proxies.values(),
-        *grid.coresets.values(),
-    ]
+    return sorted(grid.jobs.values(), key=lambda job: job.kind)
 
 
-def decided_by(job: grids.cells.Folder) -> set[str]:
-    """The pieces of source that a job's record names, those of the run that it measures among them."""
-    found = set(job.record()["sources"]) | (set(job.cell.sources) if isinstance(job, grids.Diagnosis) else set())
-    return {piece for piece in found if "[" not in piece}
+def decided_by(job: Job, grid: grids.Grid) -> set[str]:
+    """The pieces of source that a job's record names, and those of the run that it measures."""
+    named = set(job.sources) | (set(grid.jobs[job.needs[0]].sources) if job.kind == "diagnose" else set())
+    return {piece for piece in named if "[" not in piece}
 
 
 def mutate(path: Path, module: str, piece: str) -> None:
@@ -90,7 +84,7 @@ def mutate(path: Path, module: str, piece: str) -> None:
     starts = [0]
     for line in content.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    tops = ast.parse(content).body if piece == module else text.bound(module)[piece.rpartition(".")[2]]
+    tops = ast.parse(content).body if piece == module else syntax.bound(module)[piece.rpartition(".")[2]]
     nodes = [
         node
         for top in tops
@@ -106,22 +100,23 @@ def mutate(path: Path, module: str, piece: str) -> None:
 
 def where(piece: str) -> str:
     """The module or package whose file holds a piece."""
-    return piece if text.source(piece) is not None else piece.rpartition(".")[0]
+    return piece if syntax.source(piece) is not None else piece.rpartition(".")[0]
 
 
 def test_a_line_of_any_source_renames_the_jobs_that_it_decides_and_no_other(read_here):
-    before = jobs(small_grid(read_here))
-    pieces = sorted(set().union(*map(decided_by, before)))
-    assert len(pieces) > 75
-    for piece in pieces:
+    grid = small_grid(read_here)
+    before, decided = jobs(grid), {name: decided_by(job, grid) for name, job in grid.jobs.items()}
+    every = sorted(set().union(*decided.values()))
+    assert len(every) > 75
+    for piece in every:
         module = where(piece)
-        path = text.source(module)
+        path = syntax.source(module)
         original = path.read_bytes()
         mutate(path, module, piece)
         after = jobs(small_grid(read_here))
         path.write_bytes(original)
         renamed = {old.name for old, new in zip(before, after, strict=True) if old.name != new.name}
-        assert renamed == {job.name for job in before if piece in decided_by(job)}, piece
+        assert renamed == {name for name, by in decided.items() if piece in by}, piece
         assert renamed, piece
 
 
@@ -165,16 +160,16 @@ def test_line_ends_rename_nothing(copy):
         ("datasets/search.py", set()),
         ("models/imagenet_resnet.py", set()),
         ("spec.py", set()),
-        ("training/run.py", set()),
+        ("jobs/trainer.py", set()),
         ("tracking/store.py", set()),
         ("reporting/tables.py", set()),
     ],
 )
-def test_an_edit_renames_the_cells_that_it_decides(read_here, file, renamed):
-    before = cells(read_here)
+def test_an_edit_renames_the_runs_that_it_decides(read_here, file, renamed):
+    before = runs(read_here)
     path = read_here / "orderdp" / file
     path.write_text(path.read_text() + "\nEDITED = True\n")
-    after = cells(read_here)
+    after = runs(read_here)
     assert len(after) == len(before)
     assert {before[name] for name in set(before) - set(after)} == renamed
     kept = {method for name, method in after.items() if name in before}
@@ -203,20 +198,20 @@ def test_an_edit_renames_the_cells_that_it_decides(read_here, file, renamed):
     ],
 )
 def test_what_every_run_passes_through_decides_every_run(read_here, file, old, new):
-    before = cells(read_here)
+    before = runs(read_here)
     edit(read_here / "orderdp" / file, old, new)
-    assert not set(cells(read_here)) & set(before)
+    assert not set(runs(read_here)) & set(before)
 
 
 def test_a_new_line_in_a_registry_renames_nothing(read_here):
-    before = cells(read_here)
+    before = runs(read_here)
     edit(read_here / "orderdp/pruning/__init__.py", '    "ucb": UCB,\n', '    "ucb": UCB,\n    "ucb_too": UCB,\n')
     edit(
         read_here / "orderdp/datasets/__init__.py",
         '    "digits": DIGITS,\n',
         '    "digits": DIGITS,\n    "digits_too": DIGITS,\n',
     )
-    assert cells(read_here) == before
+    assert runs(read_here) == before
 
 
 @pytest.mark.parametrize(
@@ -229,10 +224,10 @@ def test_a_new_line_in_a_registry_renames_nothing(read_here):
 )
 def test_another_entry_under_a_registered_name_renames_its_runs(read_here, file, entry, old, new):
     """Also where both lie in one module, whose text is the same."""
-    before = small_grid(read_here).cells
+    before = small_grid(read_here).runs
     edit(read_here / "orderdp" / file / "__init__.py", old, new)
-    renamed = set(before) - set(small_grid(read_here).cells)
-    assert renamed == {name for name, cell in before.items() if entry in cell.sources}
+    renamed = set(before) - set(small_grid(read_here).runs)
+    assert renamed == {name for name, run in before.items() if entry in run.sources}
     assert renamed
 
 
@@ -265,47 +260,39 @@ def test_a_package_imported_as_a_whole_brings_in_all_that_it_exports(read_here, 
 
 def test_negated_scores_rename_a_pruner_built_on_orderdp(read_here):
     add_pruner(read_here, "from orderdp.pruning import OrderDP\nclass Mine(OrderDP): pass\n")
-    before = sources.digests(("pruning", "PRUNERS", "mine"))
+    before = code_checksums(train.ENTRY_POINTS, (("pruning", "PRUNERS", "mine"),))
     edit(read_here / "orderdp/pruning/orderdp.py", "top(self._scores, self.kept", "top(-self._scores, self.kept")
     forget()
-    after = sources.digests(("pruning", "PRUNERS", "mine"))
+    after = code_checksums(train.ENTRY_POINTS, (("pruning", "PRUNERS", "mine"),))
     assert {piece for piece in before if before[piece] != after[piece]} == {"orderdp.pruning.orderdp"}
 
 
 OUTSIDE = {
-    "orderdp.coresets.command": "the command `select`, for users' own arrays",
+    "orderdp.coresets.command": "the command `coreset`, for users' own arrays",
     "orderdp.datasets.search": "see NOT_DECIDING",
     "orderdp.pruning.indexed": "for users' own loops; the engine yields indices itself",
     "orderdp.pruning.streaming": "for users' own streams; it is not registered",
     "orderdp.theory.command": "a command's text",
-    "orderdp.theory.coverage": "computed while a report is made, which has a digest of its own",
-    "orderdp.theory.picture": "likewise",
+    "orderdp.theory.coverage": "computed while a report is made, which has its own fingerprint",
+    "orderdp.theory.picture": "computed while a report is made",
     "orderdp.theory.screen": "a command's text",
     "orderdp.theory.toy": "computed while a report is made",
-    "orderdp.training.owner": "a lock on a run's folder",
-    "orderdp.training.run": "files of a run, see RUN; of it only `read_coreset` decides",
 }
 """Modules beside the jobs whose text is in no fingerprint -> why."""
 
 
 def test_every_module_is_in_a_fingerprint_or_has_a_reason_not_to_be():
-    every = {"dataset": sources.registry("datasets", "DATASETS"), "model": sources.registry("models", "MODELS")}
-    entries = [("datasets", "DATASETS", name) for name in every["dataset"]] + [
-        ("models", "MODELS", name) for name in every["model"]
-    ]
-    found = set(
-        sources.digests(*entries, *(("pruning", "PRUNERS", name) for name in sources.registry("pruning", "PRUNERS")))
-    )
-    found |= set(sources.proxy_digests()) | set(sources.diagnosis_digests()) | set(sources.study_digests(entries[0]))
-    for name in sources.registry("coresets", "CORESETS"):
-        found |= set(sources.coreset_digests(("coresets", "CORESETS", name)))
+    registries = (("datasets", "DATASETS"), ("models", "MODELS"), ("pruning", "PRUNERS"), ("coresets", "CORESETS"))
+    entries = tuple((*where, name) for where in registries for name in registry(*where))
+    starts = [start for kind in (train, proxy, coresets, diagnose, study) for start in kind.ENTRY_POINTS]
+    found = set(code_checksums(tuple(starts), entries))
     folders = ("coresets", "datasets", "diagnostics", "models", "pruning", "theory", "training")
     files = [
         path for folder in folders for path in (ROOT / "orderdp" / folder).glob("*.py") if path.name != "__init__.py"
     ]
     assert {f"orderdp.{path.parent.name}.{path.stem}" for path in files} - found == set(OUTSIDE)
-    assert not found & deciding.NOT_DECIDING
-    assert all(text.source(name) is not None for name in deciding.NOT_DECIDING)
+    assert not found & closure.NOT_DECIDING
+    assert all(syntax.source(name) is not None for name in closure.NOT_DECIDING)
 
 
 SAMPLE = '''
@@ -329,17 +316,17 @@ async def run(x):
 '''
 
 
-def digest_of(content: str) -> str:
-    return code._digest(tuple(ast.parse(content).body))
+def checksum_of(content: str) -> str:
+    return pieces._checksum(tuple(ast.parse(content).body))
 
 
-def test_golden_digest():
+def test_golden_checksum():
     """The same under every version of Python. A changed value here means that every run in the world is renamed: say so
     in the changelog."""
-    assert digest_of(SAMPLE) == "cf9ed7156daf8056"
+    assert checksum_of(SAMPLE) == "cf9ed7156daf8056"
 
 
-def test_what_newer_versions_of_python_parse_otherwise_changes_no_digest():
+def test_what_newer_versions_of_python_parse_otherwise_changes_no_checksum():
     """PEP 695 adds a field to functions and classes; PEP 701 may cut the constant parts of an f-string elsewhere."""
     tree = ast.parse(SAMPLE)
     for node in ast.walk(tree):
@@ -352,7 +339,7 @@ def test_what_newer_versions_of_python_parse_otherwise_changes_no_digest():
                 for part in node.values
             ]
             node.values = [ast.Constant(""), *itertools.chain(*letters), ast.Constant("")]
-    assert code._digest(tuple(tree.body)) == digest_of(SAMPLE)
+    assert pieces._checksum(tuple(tree.body)) == checksum_of(SAMPLE)
 
 
 @pytest.mark.parametrize(
@@ -367,8 +354,8 @@ def test_what_newer_versions_of_python_parse_otherwise_changes_no_digest():
         ("f(a, b)", "f(\n    a,\n    b,\n)"),
     ],
 )
-def test_the_same_code_has_one_digest(one, other):
-    assert digest_of(one) == digest_of(other)
+def test_the_same_code_has_one_checksum(one, other):
+    assert checksum_of(one) == checksum_of(other)
 
 
 @pytest.mark.parametrize(
@@ -392,5 +379,5 @@ def test_the_same_code_has_one_digest(one, other):
         ("a and (b or c)", "(a and b) or c"),
     ],
 )
-def test_other_code_has_another_digest(one, other):
-    assert digest_of(one) != digest_of(other)
+def test_other_code_has_another_checksum(one, other):
+    assert checksum_of(one) != checksum_of(other)
