@@ -12,10 +12,9 @@ from orderdp import __main__ as command_line
     [
         (["plan", "--params", "nowhere.yaml"], "orderdp plan: nowhere.yaml does not exist"),
         (["plan", "--scale", "huge"], "unknown scale 'huge'. Known: quick, fashion, cifar"),
-        (["train", "--cell", "digits-nothing"], "'digits-nothing' is not in the grid of scale 'quick'"),
+        (["run", "digits-nothing"], "'digits-nothing' is not in the grid of scale 'quick'"),
         (["report", "--only", "table99"], "no experiment 'table99'. Known: table1, table2,"),
         (["prepare", "--dataset", "mnist"], "Unknown data set 'mnist'. Known: digits,"),
-        (["study", "--study", "theory"], "'theory' is not in the grid of scale 'quick'. Known: theory-digits-"),
         (
             ["theory", "--n", "100", "--s", "101", "--q", "10"],
             "The 's' of OrderDP must be an integer in [1, n] = [1, 100]. Got 101.",
@@ -35,6 +34,25 @@ def test_a_mistake_is_one_message_and_exit_code_2(capsys, command, said):
 def test_every_command_takes_the_scale_as_snakemake_does(capsys, command):
     assert command_line.main(command) == 2
     assert "unknown scale 'huge'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("train", ["--cell", "x-0"]), ("train", ["--cell=x-0"]), ("proxy", ["--proxy", "x-0"]),
+        ("coresets", ["--coresets", "x-0"]), ("diagnose", ["--diagnosis", "x-0"]), ("study", ["--study", "x-0"]),
+    ],
+)  # fmt: skip
+def test_commands_of_version_0_1_run_jobs_and_name_the_new_form(capsys, command, words):
+    assert command_line.main([command, *words]) == 2
+    said = capsys.readouterr().err
+    assert f"orderdp {command} {words[0].split('=')[0]} NAME is now orderdp run NAME" in said
+    assert "'x-0' is not in the grid of scale 'quick'" in said
+
+
+def test_run_without_a_name_says_where_the_names_are(capsys):
+    assert command_line.main(["run"]) == 2
+    assert "`plan --jobs` lists" in capsys.readouterr().err
 
 
 def test_config_takes_only_the_scale(capsys):

@@ -25,25 +25,25 @@ HEADER = "epoch,progress,test_accuracy,grad_norm_mean,timestamp"
 
 
 class Files:
-    """Run files as a trainer leaves them, and a grid that asks for them."""
+    """Run files as a trainer leaves them, and a grid that holds them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "params.yaml").write_text(yaml.safe_dump(tiny_params(), allow_unicode=True))
         self.grid = grids.load(folder / "params.yaml")
-        self.cells = list(self.grid.cells)
+        self.names = list(self.grid.runs)
         self.places = {"runs": folder / "runs", "work": folder / ".work", "reports": folder / "reports"}
 
     def rows(self, epochs: int, shift: float = 0.0) -> str:
         lines = [f"{e},{e / 4},{80 + e + shift},{'nan' if e == 3 else 1.5},{1.7e9 + e}" for e in range(1, epochs + 1)]
         return "\n".join([HEADER, *lines]) + "\n"
 
-    def finish(self, cell: str, status: str = "finished", shift: float = 0.0) -> None:
-        out = self.places["runs"] / cell
+    def finish(self, name: str, status: str = "finished", shift: float = 0.0) -> None:
+        out = self.places["runs"] / name
         out.mkdir(parents=True, exist_ok=True)
         (out / "history.csv").write_text(self.rows(4, shift))
         summary = {
-            "cell": cell,
+            "job": name,
             "status": status,
             "test_accuracy": 84 + shift,
             "epochs": 4,
@@ -51,10 +51,10 @@ class Files:
             "ended": 1.7e9 + 9,
         }
         (out / "summary.json").write_text(json.dumps({**summary, "environment": {"git_commit": "abc123"}}))
-        shutil.rmtree(self.places["work"] / cell, ignore_errors=True)
+        shutil.rmtree(self.places["work"] / name, ignore_errors=True)
 
-    def train(self, cell: str, epochs: int, pid: int, shift: float = 0.0, state: str = "running") -> None:
-        work = self.places["work"] / cell
+    def train(self, name: str, epochs: int, pid: int, shift: float = 0.0, state: str = "running") -> None:
+        work = self.places["work"] / name
         work.mkdir(parents=True, exist_ok=True)
         (work / "history.csv").write_text(self.rows(epochs, shift))
         (work / "status.json").write_text(
@@ -97,19 +97,19 @@ def points(files: Files, run) -> list[tuple[int, float, int]]:
     return sorted((m.step, m.value, m.timestamp) for m in history)
 
 
-def test_as_many_runs_as_cells_and_a_second_pass_writes_nothing(files):
-    for cell in files.cells:
-        files.finish(cell)
-    assert files.track().written == len(files.cells)
+def test_as_many_runs_as_in_the_grid_and_a_second_pass_writes_nothing(files):
+    for name in files.names:
+        files.finish(name)
+    assert files.track().written == len(files.names)
     assert files.track().text == "MLflow is up to date."
     (files.places["work"] / "tracked-quick.json").unlink()
     _Cache.store = None
     assert files.track().written == 0
     runs = files.runs()
-    assert sorted(run.data.tags["cell"] for run in runs) == sorted(files.cells)
+    assert sorted(run.data.tags["run"] for run in runs) == sorted(files.names)
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert [run.data.tags["git_commit"] for run in runs] == ["abc123"] * len(runs)
-    assert len(files.runs("tags.table2 = 'yes'")) == len(files.grid.experiments["table2"].cells)
+    assert len(files.runs("tags.table2 = 'yes'")) == len(files.grid.experiments["table2"].runs)
     assert "tags.table2 = 'yes'" in files.experiment.tags["mlflow.note.content"]
     run = files.runs("tags.method = 'ucb'")[0]
     assert run.data.params["recipe.schedule.max_lr"] == "0.2"
@@ -122,15 +122,15 @@ def test_as_many_runs_as_cells_and_a_second_pass_writes_nothing(files):
 
 
 def test_a_growing_run_is_appended_to_then_finished(files):
-    cell = files.cells[0]
-    files.train(cell, 2, os.getpid())
+    name = files.names[0]
+    files.train(name, 2, os.getpid())
     files.track()
     first = files.runs()[0]
     assert first.info.status == "RUNNING"
     assert [step for step, _, _ in points(files, first)] == [1, 2]
-    files.train(cell, 3, os.getpid())
+    files.train(name, 3, os.getpid())
     files.track()
-    files.finish(cell)
+    files.finish(name)
     files.track()
     (run,) = files.runs()
     assert run.info.run_id == first.info.run_id
@@ -139,25 +139,25 @@ def test_a_growing_run_is_appended_to_then_finished(files):
 
 
 def test_a_killed_run_is_marked_and_a_resumed_one_has_no_double_points(files):
-    cell = files.cells[0]
+    name = files.names[0]
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    files.train(cell, 3, dead.pid)
+    files.train(name, 3, dead.pid)
     files.track()
     assert files.runs()[0].info.status == "KILLED"
-    files.train(cell, 2, os.getpid())  # resumed from the checkpoint of epoch 2
+    files.train(name, 2, os.getpid())  # resumed from the checkpoint of epoch 2
     files.track()
     assert files.runs()[0].info.status == "RUNNING"
-    files.finish(cell)
+    files.finish(name)
     files.track()
     (run,) = files.runs()
     assert [step for step, _, _ in points(files, run)] == [1, 2, 3, 4]
 
 
 def test_a_rewritten_run_replaces_the_old_one(files):
-    files.finish(files.cells[0])
+    files.finish(files.names[0])
     files.track()
-    files.finish(files.cells[0], shift=0.5)
+    files.finish(files.names[0], shift=0.5)
     files.track()
     (run,) = files.runs()
     assert run.data.metrics["final/test_accuracy"] == 84.5
@@ -165,23 +165,23 @@ def test_a_rewritten_run_replaces_the_old_one(files):
 
 
 def test_a_diverged_run_is_failed_and_says_why(files):
-    files.finish(files.cells[0], status="diverged")
+    files.finish(files.names[0], status="diverged")
     files.track()
     (run,) = files.runs()
     assert (run.info.status, run.data.tags["status"]) == ("FAILED", "diverged")
 
 
 def test_a_pass_reads_only_what_has_changed(files, monkeypatch):
-    for cell in files.cells:
-        files.finish(cell)
+    for name in files.names:
+        files.finish(name)
     files.track()
     read = []
     monkeypatch.setattr(
-        tracker, "read_runs", lambda cells, *places: (read.append(list(cells)), read_runs(read[-1], *places))[1]
+        tracker, "read_runs", lambda names, *places: (read.append(list(names)), read_runs(read[-1], *places))[1]
     )
-    files.finish(files.cells[1], shift=1)
+    files.finish(files.names[1], shift=1)
     assert files.track().written == 1
-    assert read == [[files.cells[1]]]
+    assert read == [[files.names[1]]]
 
 
 def test_a_run_that_others_start_from_is_tracked_too(files):
@@ -192,12 +192,12 @@ def test_a_run_that_others_start_from_is_tracked_too(files):
     params = {**tiny_params(), "experiments": {"table5": {**table5, "grid": [{"methods": ["full"]}]}}}
     (files.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
     files.grid = grids.load(files.folder / "params.yaml")
-    (last,) = {row.cell for row in files.grid.experiments["table5"].rows}
-    first = files.grid.cells[last].starts_from
-    for cell in (first, last):
-        files.finish(cell)
+    (last,) = {row.run for row in files.grid.experiments["table5"].rows}
+    first = files.grid.runs[last].starts_from
+    for name in (first, last):
+        files.finish(name)
     assert files.track().written == 2
-    labels = {run.data.tags["cell"]: run.data.tags["label"] for run in files.runs()}
+    labels = {run.data.tags["run"]: run.data.tags["label"] for run in files.runs()}
     assert labels == {first: "full", last: "Whole Dataset"}
 
 
@@ -212,7 +212,7 @@ def test_the_report_is_one_run_with_its_files(files):
 
 
 def test_a_store_that_is_away_costs_one_line_and_a_later_pass_catches_up(files, monkeypatch):
-    files.finish(files.cells[0])
+    files.finish(files.names[0])
     there = os.environ["MLFLOW_TRACKING_URI"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     started = time.monotonic()
@@ -225,8 +225,8 @@ def test_a_store_that_is_away_costs_one_line_and_a_later_pass_catches_up(files, 
 
 
 def test_watching_shows_curves_while_a_run_trains(files):
-    cell = files.cells[0]
-    files.train(cell, 1, os.getpid())
+    name = files.names[0]
+    files.train(name, 1, os.getpid())
     os_nice, os.nice = os.nice, lambda step: 0
     try:
         watcher = threading.Thread(
@@ -234,7 +234,7 @@ def test_watching_shows_curves_while_a_run_trains(files):
         )
         watcher.start()
         for epochs in (1, 2):
-            files.train(cell, epochs, os.getpid())
+            files.train(name, epochs, os.getpid())
             for _ in range(200):
                 time.sleep(0.1)
                 runs = files.runs() if (files.places["work"] / "tracked-quick.json").exists() else []
@@ -242,7 +242,7 @@ def test_watching_shows_curves_while_a_run_trains(files):
                     break
             else:
                 raise AssertionError(f"epoch {epochs} did not appear")
-        files.finish(cell)
+        files.finish(name)
         files.track()  # asks the watcher to end
         watcher.join(20)
         assert not watcher.is_alive()
@@ -253,8 +253,8 @@ def test_watching_shows_curves_while_a_run_trains(files):
 
 def test_eight_trackers_on_a_fresh_store(tmp_path):
     files = Files(tmp_path)
-    for cell in files.cells:
-        files.finish(cell)
+    for name in files.names:
+        files.finish(name)
     env = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "orderdp", "track"]
     started = [subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True) for _ in range(8)]
@@ -264,4 +264,4 @@ def test_eight_trackers_on_a_fresh_store(tmp_path):
 
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     number = client.get_experiment_by_name("orderdp-quick").experiment_id
-    assert len(client.search_runs([number])) == len(files.cells)
+    assert len(client.search_runs([number])) == len(files.names)

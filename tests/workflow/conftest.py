@@ -40,13 +40,13 @@ class Project:
         return self.run("snakemake", *arguments, "--cores", "2", **options)
 
     def planned(self, *targets: str) -> tuple[set[str], set[str]]:
-        """(cells and studies that would run, other rules that would)."""
+        """(jobs that would run, rules of Snakemake that would, beside those that run jobs)."""
         done = self.run("snakemake", *targets, "-n")
         output = done.stdout + done.stderr
-        cells = set(re.findall(r"output: runs/(\S+)/spec\.json", output))
-        rules = set(re.findall(r"^(?:local)?rule (\w+):", output, re.M)) - {"train", "study", "all"}
-        assert ("Nothing to be done" in output) == (not cells and not rules), output[-2000:]
-        return cells, rules
+        jobs = set(re.findall(r"^  (\S+-[0-9a-f]{12})$", output, re.M))
+        rules = set(re.findall(r"^(?:local)?rule (\w+):", output, re.M)) - {"bundle", "runs", "all"}
+        assert ("Nothing to be done" in output) == (not jobs and not rules), output[-2000:]
+        return jobs, rules
 
     def copy(self, folder: Path) -> Project:
         """The project with all that it has made, in a folder of its own, free to change."""
@@ -100,7 +100,7 @@ def copy_project(folder: Path) -> Project:
 
 
 def finished_in_mlflow(project: Project) -> int:
-    """Finished runs in the store that are not deleted: those of the cells and one for the report."""
+    """Finished runs in the store that are not deleted: one of each training and one of the report."""
     with sqlite3.connect(project.folder / "mlflow.db") as store:
         return store.execute(
             "select count(*) from runs where lifecycle_stage = 'active' and status = 'FINISHED'"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import shutil
 from pathlib import Path
 
 import pytest
 
 from orderdp import grid as grids
-from orderdp import resources
 from tests.workflow.conftest import Project, copy_project, finished_in_mlflow
 
 SLURM = Path(__file__).parent / "fakeslurm" / "slurm.py"
@@ -80,48 +80,45 @@ def test_short_runs_share_a_submission(cluster):
     lost = lose_runs(project)
     cluster.snakemake(ORDERDP_NO_TRACKING="0")
     (call,) = cluster.submitted()
-    cells = grids.load(project.folder / "params.yaml").cells
-    assert sorted(cells) == lost
-    # One after the other on one GPU: minutes add up, memory and processors do not.
+    jobs = grids.load(project.folder / "params.yaml").jobs
+    assert sorted(jobs) == lost
+    # One after the other on one GPU: seconds add up, memory and processors do not.
+    resources = [job.resources() for job in jobs.values()]
     assert option(call, "--gpus") == "1"
-    assert int(option(call, "-t")) == sum(resources.runtime(cell, 1) for cell in cells.values())
-    assert int(option(call, "--mem")) == max(resources.mem_mb(cell, 1) for cell in cells.values())
-    assert int(option(call, "--cpus-per-task")) == max(resources.cpus(cell) for cell in cells.values())
+    assert int(option(call, "-t")) == 5 + math.ceil(2 * sum(each.seconds for each in resources) / 60)
+    assert int(option(call, "--mem")) == 1000 * math.ceil(max(each.memory_mb for each in resources) / 1000)
+    assert int(option(call, "--cpus-per-task")) == max(each.cpus for each in resources)
     inside = option(call, "--wrap")
-    assert all(f"train:cell={cell}" in inside for cell in lost)
+    assert inside.count("bundle:bundle=train-") == 1
     assert "--no-hooks" in inside  # one tracker, beside the workflow; none in the jobs
     assert "--rerun-triggers mtime" in inside  # of profiles/default, which still holds
     assert project.planned() == (set(), set())
     assert finished_in_mlflow(project) == 5
 
 
-def test_a_failing_run_is_told_asks_for_more_and_the_same_command_goes_on(tmp_path):
+def test_a_failing_run_is_named_asks_for_more_and_the_same_command_goes_on(tmp_path):
     project = copy_project(tmp_path / "project")
     params = project.params()
     params["experiments"]["table2"]["grid"] = [{"methods": ["full"]}, {"methods": ["ucb"], "prune_ratios": [0.5]}]
     project.write_params(params)
     project.snakemake("data")
     cluster = Cluster(project, tmp_path)
-    lost = sorted(grids.load(project.folder / "params.yaml").cells)
-    (broken,) = (cell for cell in lost if "-ucb-" in cell)
+    (broken,) = (name for name in grids.load(project.folder / "params.yaml").jobs if "-ucb-" in name)
     checkpoint = project.folder / ".work" / broken / "checkpoint.pt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"not a checkpoint")
     done = cluster.snakemake("runs", check=False)
     assert done.returncode == 1
-    assert "Error in group brief" in done.stderr
-    assert f"logs/train/{broken}.log" in done.stderr, done.stderr[-8000:]
-    assert "Weights only load failed" in (project.folder / f"logs/train/{broken}.log").read_text()
+    assert f"failed {broken}: " in done.stderr and f"logs/jobs/{broken}.log" in done.stderr, done.stderr[-8000:]
+    assert "Weights only load failed" in (project.folder / f"logs/jobs/{broken}.log").read_text()
     first, second = cluster.submitted()
-    for option_of, words in ((option(first, "--wrap"), first), (option(second, "--wrap"), second)):
-        assert all(f"train:cell={cell}" in option_of for cell in lost), words
     assert int(option(second, "-t")) == 2 * int(option(first, "-t"))
     assert int(option(second, "--mem")) > int(option(first, "--mem"))
-    # Whether the other run came before the broken one, which ends the job, is Snakemake's choice; if it did, it stays.
-    left = [cell for cell in lost if (project.folder / "runs" / cell / "summary.json").exists()]
-    assert broken not in left
+    (finished,) = project.folder.glob("runs/*/summary.json")  # the other run of the bundle
+    assert "-full-" in finished.parent.name
     checkpoint.unlink()
+    before = finished.stat().st_mtime_ns
     cluster.snakemake("runs")
-    (third,) = cluster.submitted()[2:]
-    assert [f"train:cell={cell}" in option(third, "--wrap") for cell in lost] == [cell not in left for cell in lost]
+    assert len(cluster.submitted()) == 3
+    assert finished.stat().st_mtime_ns == before
     assert project.planned("runs") == (set(), set())

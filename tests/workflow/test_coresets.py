@@ -52,7 +52,7 @@ def test_runs_train_on_what_was_chosen(table1):
         assert usage.sum() == 2 * len(coresets[name]) == 2 * round(0.5 * len(usage))
         assert (usage[coresets[name]] == 2).all()
     assert sum(key.endswith(".weights") for key in coresets) == 1  # CRAIG's
-    held_out = np.load(folder(table1, "proxy") / "evidence.npz")["split_held_out"]
+    held_out = np.load(folder(table1, "proxy") / "proxy_outputs.npz")["split_held_out"]
     glister = next(key for key in coresets if key.startswith("glister"))
     assert not np.isin(coresets[glister], held_out).any()
 
@@ -69,28 +69,30 @@ def test_another_method_chooses_again_and_trains_that_method_only(project):
     params = project.params()
     params["experiments"]["table1"]["grid"][1]["methods"].append("margin")
     project.write_params(params)
-    cells, rules = project.planned()
-    assert [cell.split("-static-")[1][:6] for cell in cells if "static" in cell] == ["margin"]
-    assert rules == {"choose", "artifact_table1", "page"}
+    jobs, rules = project.planned()
+    assert [job.split("-static-")[1][:6] for job in jobs if "static" in job] == ["margin"]
+    assert {job.split("-")[0] for job in jobs} == {"coresets", "digits"}
+    assert rules == {"artifact_table1", "page"}
 
 
 def test_a_changed_protocol_trains_proxy_and_static_runs(project):
     params = project.params()
     params["coresets"]["proxy"]["validation"] = 0.2
     project.write_params(params)
-    cells, rules = project.planned()
-    assert len([cell for cell in cells if "-static-" in cell]) == 3
-    assert not any("-full-" in cell or "-orderdp-" in cell for cell in cells)
-    assert rules == {"proxy", "choose", "artifact_table1", "page"}
+    jobs, rules = project.planned()
+    assert len([job for job in jobs if "-static-" in job]) == 3
+    assert {job.split("-")[0] for job in jobs} == {"proxy", "coresets", "digits"}
+    assert not any("-full-" in job or "-orderdp-" in job for job in jobs)
+    assert rules == {"artifact_table1", "page"}
 
 
-def test_lost_evidence_is_not_missed_until_something_is_to_be_chosen(project):
+def test_lost_outputs_of_a_proxy_are_not_missed_until_something_is_to_be_chosen(project):
     shutil.rmtree(folder(project, "proxy"))
     assert project.planned() == (set(), set())
     shutil.rmtree(folder(project, "coresets"))
-    cells, rules = project.planned()
-    assert rules == {"proxy", "choose", "artifact_table1", "page"}
-    assert not [cell for cell in cells if cell.startswith("digits")]
+    jobs, rules = project.planned()
+    assert {job.split("-")[0] for job in jobs} == {"proxy", "coresets"}
+    assert rules == {"artifact_table1", "page"}
 
 
 def test_verify_notices_other_coresets(project):
@@ -101,11 +103,15 @@ def test_verify_notices_other_coresets(project):
     assert "costs.csv of the run coresets-digits" in done.stdout
 
 
-def test_the_command_line_names_what_it_does_not_know(table1):
-    for command, flag in (("proxy", "--proxy"), ("coresets", "--coresets")):
-        done = table1.run("python", "-m", "orderdp", command, flag, "other", check=False)
-        assert done.returncode == 2
-        assert f"{flag}: 'other' is not in the grid of scale 'quick'. Known: {command}-digits-resnet8w8" in done.stderr
+def test_every_job_is_listed_with_its_state_and_its_reason(project):
+    lost = folder(project, "coresets")
+    shutil.rmtree(lost)
+    listed = dict(
+        line.split("  ", 1) for line in project.run("python", "-m", "orderdp", "plan", "--jobs").stdout.splitlines()
+    )
+    assert {name.split("-")[0] for name in listed} == {"proxy", "coresets", "digits"}
+    assert listed.pop(lost.name) != "finished"
+    assert set(listed.values()) == {"finished"}
 
 
 def test_a_runs_usage_becomes_a_coreset(table1, tmp_path):

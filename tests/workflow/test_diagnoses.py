@@ -52,15 +52,15 @@ def test_another_way_to_measure_trains_nothing(project):
     folders, rules = project.planned()
     assert len(folders) == 2 and all(folder.startswith("diagnosis-digits") for folder in folders)
     assert not folders & diagnoses(project)
-    assert rules == {"diagnose", "artifact_table11", "page"}
+    assert rules == {"artifact_table11", "page"}
 
 
 def test_a_lost_diagnosis_is_made_again_from_the_kept_weights(project):
     lost = min(diagnoses(project))
     before = (project.folder / "runs" / lost / "diagnostics.csv").read_text()
     shutil.rmtree(project.folder / "runs" / lost)
-    assert project.planned() == ({lost}, {"diagnose", "artifact_table11", "page"})
-    project.snakemake("diagnoses")
+    assert project.planned() == ({lost}, {"artifact_table11", "page"})
+    project.snakemake("runs")
     assert (project.folder / "runs" / lost / "diagnostics.csv").read_text() == before
 
 
@@ -70,9 +70,3 @@ def test_verify_notices_other_measurements(project):
     done = project.run("python", "-m", "orderdp", "verify", check=False)
     assert done.returncode == 1
     assert "diagnostics.csv of the run diagnosis-digits" in done.stdout
-
-
-def test_an_unknown_name_is_one_clear_error(table11):
-    done = table11.run("python", "-m", "orderdp", "diagnose", "--diagnosis", "other", check=False)
-    assert done.returncode == 2
-    assert "--diagnosis: 'other' is not in the grid of scale 'quick'. Known: diagnosis-digits-resnet8w8" in done.stderr

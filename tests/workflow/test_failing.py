@@ -10,20 +10,22 @@ def test_a_run_that_crashes_is_named_with_its_signal_and_log(project):
     (ucb,) = project.folder.glob("runs/*-ucb-*")
     shutil.rmtree(ucb)
     shutil.rmtree(project.folder / "reports")
-    module = project.folder / "orderdp/training/run.py"
+    module = project.folder / "orderdp/jobs/trainer.py"
     sound = module.read_text()
     broken = sound.replace(
-        "    set_up(threads)\n", "    set_up(threads)\n    import ctypes\n    ctypes.string_at(0)\n", 1
+        "    set_up(execution.threads)\n",
+        "    set_up(execution.threads)\n    import ctypes\n    ctypes.string_at(0)\n",
+        1,
     )
     assert broken != sound
     module.write_text(broken)
     done = project.snakemake(check=False)
     assert done.returncode == 1
-    assert f"orderdp: {ucb.name} was ended by SIGSEGV (segmentation fault)" in done.stderr
-    log = project.folder / "logs/train" / f"{ucb.name}.log"
-    assert f"logs/train/{log.name}" in done.stderr
+    assert f"failed {ucb.name}: {ucb.name} was ended by SIGSEGV (segmentation fault)" in done.stderr
+    log = project.folder / "logs/jobs" / f"{ucb.name}.log"
+    assert f"logs/jobs/{log.name}" in done.stderr
     assert "Fatal Python error: Segmentation fault" in log.read_text()
-    assert 'training/run.py", line' in log.read_text()
+    assert 'jobs/trainer.py", line' in log.read_text()
     page = project.folder / "reports/quick/index.html"
     assert "This report is not complete: jobs of the workflow failed, and 1 result is missing." in page.read_text()
     assert "made from the others" in page.read_text() and ucb.name in page.read_text()

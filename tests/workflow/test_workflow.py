@@ -39,9 +39,9 @@ def test_a_new_seed_trains_that_seed_only(project):
     params = project.params()
     params["scales"]["quick"]["seeds"] = [0, 1]
     project.write_params(params)
-    cells, rules = project.planned()
-    assert len(cells) == 4
-    assert all("-s1-" in cell for cell in cells)
+    jobs, rules = project.planned()
+    assert len(jobs) == 4
+    assert all("-s1-" in job for job in jobs)
     assert rules == {"artifact_table2", "page"}
     params["scales"]["quick"]["seeds"] = [0]
     project.write_params(params)
@@ -52,17 +52,17 @@ def test_a_new_ratio_trains_its_runs_only(project):
     params = project.params()
     params["experiments"]["table2"]["grid"][1]["prune_ratios"] = [0.5, 0.7, 0.9]
     project.write_params(params)
-    cells, _ = project.planned()
-    assert [cell.split("-p")[1][:2] for cell in cells] == ["90"]
+    jobs, _ = project.planned()
+    assert [job.split("-p")[1][:2] for job in jobs] == ["90"]
 
 
 def test_a_hyper_parameter_of_one_method_retrains_that_method(project):
     params = project.params()
     params["methods"]["ucb"]["options"]["variance_weight"] = 2.0
     project.write_params(params)
-    cells, rules = project.planned()
-    assert len(cells) == 1
-    assert "-ucb-" in cells.pop()
+    jobs, rules = project.planned()
+    assert len(jobs) == 1
+    assert "-ucb-" in jobs.pop()
     assert rules == {"artifact_table2", "page"}
     why = project.run("python", "-m", "orderdp", "plan").stdout
     assert "method.options.variance_weight 1.0 -> 2.0" in why
@@ -74,15 +74,15 @@ def test_a_hyper_parameter_of_one_method_retrains_that_method(project):
         ("pruning/ucb.py", {"ucb"}),
         ("training/schedule.py", {"full", "orderdp", "ucb"}),
         ("models/resnet.py", set()),
-        ("plan.py", set()),
+        ("planning/plan.py", set()),
     ],
 )
 def test_editing_a_source_retrains_what_it_decides(project, file, methods):
     path = project.folder / "orderdp" / file
     before = path.read_bytes()
     path.write_bytes(before + b"\nEDITED = True\n")
-    cells, _ = project.planned()
-    assert {cell.split("-")[2] for cell in cells} == methods
+    jobs, _ = project.planned()
+    assert {job.split("-")[2] for job in jobs} == methods
     path.write_bytes(before)
     assert project.planned() == (set(), set())
 
@@ -90,8 +90,8 @@ def test_editing_a_source_retrains_what_it_decides(project, file, methods):
 def test_editing_reports_retrains_nothing(project):
     path = project.folder / "orderdp/reporting/tables.py"
     path.write_text(path.read_text() + "\n# edited\n")
-    cells, rules = project.planned()
-    assert cells == set()
+    jobs, rules = project.planned()
+    assert jobs == set()
     assert rules == {"artifact_table2", "artifact_table10", "page"}
 
 
@@ -107,14 +107,14 @@ def test_an_experiment_of_ones_own_trains_without_a_table(project):
     assert project.planned() == (set(), set())
     assert "no table or figure is made of them" in project.run("python", "-m", "orderdp", "plan").stdout
     assert "Reports and runs agree" in project.run("python", "-m", "orderdp", "verify").stdout
-    assert len([cell for cell in names(project) if "-random-" in cell]) == 1
+    assert len([job for job in names(project) if "-random-" in job]) == 1
 
 
 def test_lost_runs_are_trained_again_and_their_tables_remade(project):
     """Though the tables are there, as they are in a fresh clone: they were made from other runs."""
     shutil.rmtree(project.folder / "runs" / names(project)[0])
-    cells, rules = project.planned()
-    assert len(cells) == 1
+    jobs, rules = project.planned()
+    assert len(jobs) == 1
     assert rules == {"artifact_table2", "page"}
 
 
@@ -200,8 +200,8 @@ def test_a_damaged_data_file_is_refused_by_name(project):
     assert "train_images.npy is damaged" in done.stdout + done.stderr
 
 
-def test_trainer_refuses_a_cell_that_is_not_in_the_grid(finished):
-    done = finished.run("python", "-m", "orderdp", "train", "--cell", "digits-nothing-000", check=False)
+def test_a_job_that_is_not_in_the_grid_is_refused(finished):
+    done = finished.run("python", "-m", "orderdp", "run", "digits-nothing-000", check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "is not in the grid" in done.stderr
@@ -247,15 +247,15 @@ def test_runs_without_their_data_stay_when_a_seed_is_added(project):
     params = project.params()
     params["scales"]["quick"]["seeds"] = [0, 1]
     project.write_params(params)
-    cells, rules = project.planned()
-    assert all("-s1-" in cell for cell in cells)
+    jobs, rules = project.planned()
+    assert all("-s1-" in job for job in jobs)
     assert rules == {"prepare", "artifact_table2", "page"}
 
 
 def test_a_study_runs_once_and_again_when_its_numbers_change(project):
     params = project.params()
     params["experiments"]["theory"] = yaml.safe_load((ROOT / "params.yaml").read_text())["experiments"]["theory"]
-    params["experiments"]["theory"]["study"] |= {"draws": 100, "warm_steps": 10, "steps": [10, 20], "seeds": [0, 1, 2]}
+    params["experiments"]["theory"]["job"] |= {"draws": 100, "warm_steps": 10, "steps": [10, 20], "seeds": [0, 1, 2]}
     project.write_params(params)
     project.snakemake()
     (study,) = project.folder.glob("runs/theory-digits-*")
@@ -263,10 +263,10 @@ def test_a_study_runs_once_and_again_when_its_numbers_change(project):
         "spec.json", "summary.json", "unbiasedness.csv", "convergence.csv", "generalization.csv",
     }  # fmt: skip
     assert project.planned() == (set(), set())
-    params["experiments"]["theory"]["study"]["draws"] = 200
+    params["experiments"]["theory"]["job"]["draws"] = 200
     project.write_params(params)
-    cells, rules = project.planned()
-    assert len(cells) == 1 and all(cell.startswith("theory-digits-") for cell in cells)
+    jobs, rules = project.planned()
+    assert len(jobs) == 1 and all(job.startswith("theory-digits-") for job in jobs)
     assert rules == {"artifact_theory", "page"}
     assert study.name in project.run("python", "-m", "orderdp", "gc").stdout
 
@@ -288,11 +288,9 @@ def test_claims_open_the_page_and_are_a_metric(finished):
     assert "reports/${scale}/claims.json" in (finished.folder / "dvc.yaml").read_text()
 
 
-def test_jobs_come_from_the_warm_server(project):
-    """Without a variable that would make server and jobs alike by chance."""
-    params = project.params()
-    params["scales"]["quick"]["seeds"] = [1]
-    project.write_params(params)
-    done = project.snakemake("runs", PYTHONPATH="")
-    assert "start cold" not in done.stderr and "starting again without it" not in done.stderr
-    assert not list(project.folder.glob(".work/warm-*.sock"))
+def test_short_runs_share_a_process_and_each_has_its_log(finished):
+    (bundle,) = finished.folder.glob("logs/bundles/train-*.log")
+    lines = bundle.read_text().splitlines()
+    assert sorted(line.removeprefix("finished ") for line in lines) == names(finished)
+    assert {path.stem for path in finished.folder.glob("logs/jobs/*.log")} == set(names(finished))
+    assert not list(finished.folder.glob(".work/bundles/*.done"))

@@ -10,15 +10,16 @@ import pytest
 import yaml
 
 from orderdp import __main__ as command_line
-from orderdp import costs, resources
 from orderdp import grid as grids
-from orderdp.plan import describe
+from orderdp.planning import costs
+from orderdp.planning.bundles import Bundle
+from orderdp.planning.plan import describe
 from orderdp.reporting.artifacts import report
 from orderdp.spec import SpecError
 from tests.spec.conftest import copy, forget, read_here  # noqa: F401
-from tests.spec.test_sources import small_grid
+from tests.spec.test_code_fingerprint import small_grid
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCALES = ("quick", "fashion", "cifar", "paper")
 
 
@@ -53,10 +54,10 @@ def add_mine(params, scales=("quick",)):
 def test_a_grid_that_the_scale_replaces_is_said(params, tmp_path):
     """Editing `experiments.beyond.grid` changes nothing at `quick`, which has a list of its own."""
     params["scales"]["quick"]["experiments"] = {"beyond": {"grid": [{"methods": ["full"]}]}, "table2": {"seeds": [0]}}
-    before = set(grids.load(written(params, tmp_path), "quick").cells)
+    before = set(grids.load(written(params, tmp_path), "quick").runs)
     params["experiments"]["beyond"]["grid"] = [{"methods": ["ucb"], "prune_ratios": [0.5]}]
     path = written(params, tmp_path)
-    assert set(grids.load(path, "quick").cells) == before
+    assert set(grids.load(path, "quick").runs) == before
     said = "Not used at this scale, as scales.quick.experiments states other values: experiments.beyond.grid."
     assert said in plan(path, "quick", tmp_path)
     del params["scales"]["quick"]["experiments"]["beyond"]
@@ -85,13 +86,13 @@ def test_everything_that_a_scale_replaces_is_listed(params, tmp_path):
 
 
 def test_a_workload_of_ones_own_at_one_scale_leaves_the_others_as_they_are(params, tmp_path):
-    before = {scale: set(grids.load(written(params, tmp_path), scale).cells) for scale in SCALES}
+    before = {scale: set(grids.load(written(params, tmp_path), scale).runs) for scale in SCALES}
     add_mine(params)
     path = written(params, tmp_path)
     for scale in SCALES:
         grid = grids.load(path, scale)
         mine = grid.experiments["mine"]
-        assert set(grid.cells) - set(mine.cells) <= before[scale]
+        assert set(grid.runs) - set(mine.runs) <= before[scale]
         said = f"without mine-resnet8, for which scales.{scale}.workloads names nothing"
         assert (said in describe(grid, tmp_path / "runs")) == (scale != "quick") == (not mine.rows)
         assert mine.left_out == (() if scale == "quick" else ("mine-resnet8",))
@@ -138,7 +139,7 @@ def test_an_experiment_without_a_table_is_said_and_reported_all_the_same(params,
     assert "mine" in lines[lines.index(line) - 1]
     made = report(grid, tmp_path / "runs", tmp_path / "reports")
     record = json.loads(made[0].read_text())
-    assert set(record["cells"]) == set(grid.experiments["mine"].cells) and record["files"] == {}
+    assert set(record["runs"]) == set(grid.experiments["mine"].runs) and record["files"] == {}
     assert "No table or figure is made of these runs." in (tmp_path / "reports/quick/index.html").read_text()
 
 
@@ -150,16 +151,16 @@ def test_photographs_in_any_number_are_planned(read_here, monkeypatch):  # noqa:
     monkeypatch.chdir(read_here)
     costs._counted.cache_clear()
     grid = small_grid(read_here)
-    cells = [cell for cell in grid.cells.values() if cell.spec.dataset.name == "imagenet"]
-    unknown = [costs.seconds(cell.spec, None) for cell in cells]
+    runs = [run for run in grid.runs.values() if run.spec.dataset.name == "imagenet"]
+    unknown = [costs.seconds(run.spec, None) for run in runs]
     assert "GPU hours" in describe(grid, read_here / "runs")
-    assert all(resources.runtime(cell, 1) > 5 and resources.mem_mb(cell, 1) > 0 for cell in cells)
+    assert all(Bundle("train-0", (run,)).minutes(1) > 5 and run.resources().memory_mb > 0 for run in runs)
     Path("data/imagenet").mkdir(parents=True)
     Path("data/imagenet/manifest.json").write_text(json.dumps({"samples": {"train": 1000, "test": 200}}))
     costs._counted.cache_clear()
     forget()
     assert costs.facts("imagenet")["n_train"] == 1000 and costs.facts("imagenet")["n_test"] == 200
-    assert all(costs.seconds(cell.spec, None) < before / 100 for cell, before in zip(cells, unknown, strict=True))
+    assert all(costs.seconds(run.spec, None) < before / 100 for run, before in zip(runs, unknown, strict=True))
     costs._counted.cache_clear()
 
 

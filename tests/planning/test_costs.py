@@ -11,19 +11,21 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orderdp import costs, plan, resources
 from orderdp import grid as grids
 from orderdp.datasets import DATASETS
+from orderdp.jobs.train import Train
 from orderdp.models import MODELS
+from orderdp.planning import costs, plan
+from orderdp.planning.bundles import Bundle
 from orderdp.spec import SpecError
 from tests.training.conftest import spec
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GRID = grids.load(ROOT / "params.yaml", "cifar")
 
 
-def cell_of(stem: str) -> grids.Cell:
-    return next(cell for name, cell in GRID.cells.items() if name.startswith(stem))
+def run_of(stem: str) -> Train:
+    return next(run for name, run in GRID.runs.items() if name.startswith(stem))
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
@@ -36,7 +38,7 @@ def test_facts_read_from_text_are_those_of_the_object(name):
 
 @pytest.mark.parametrize("name", sorted(set(costs.SIZES) & set(MODELS)))
 def test_sizes_are_those_of_the_networks(name):
-    from orderdp.calibrate import size_of
+    from orderdp.planning.calibrate import size_of
 
     size = costs.SIZES[name]
     options = {} if size.width is None else {"width": size.width}
@@ -70,16 +72,16 @@ def test_costs_of_imagenet_are_plausible():
     for evaluation."""
     grid = grids.load(ROOT / "params.yaml", "paper")
     full, pruned = (
-        next(cell for name, cell in grid.cells.items() if name.startswith(f"imagenet-imagenet_resnet50w64-{kind}"))
+        next(run for name, run in grid.runs.items() if name.startswith(f"imagenet-imagenet_resnet50w64-{kind}"))
         for kind in ("full", "orderdp-x75-p40")
     )
     hours = costs.seconds(full.spec, None) / 3600
     assert 196 < hours < 210
     assert costs.seconds(pruned.spec, None) / 3600 == pytest.approx(0.6 * hours, rel=0.03)
     assert all(
-        costs.memory_mb(cell.spec) < 16_000 for cell in grid.cells.values() if cell.spec.dataset.name == "imagenet"
+        costs.memory_mb(run.spec) < 16_000 for run in grid.runs.values() if run.spec.dataset.name == "imagenet"
     )  # a GPU's share of a node
-    assert costs.UNKNOWN not in {costs.size(cell.spec) for cell in grid.cells.values()}
+    assert costs.UNKNOWN not in {costs.size(run.spec) for run in grid.runs.values()}
     assert set(costs.SIZES) == set(MODELS)
 
 
@@ -120,30 +122,23 @@ def test_the_newest_calibration_of_a_kind_of_device_counts(tmp_path):
 
 
 def test_resources_grow_with_the_work_and_with_the_attempt():
-    small, large = cell_of("cifar10-resnet18w64-orderdp-x30-p90"), cell_of("cifar10-resnet50w64-full")
-    assert resources.runtime(small, 1) < resources.runtime(large, 1)
-    assert resources.mem_mb(small, 1) < resources.mem_mb(large, 1)
-    for cell in (small, large):
-        asked = [(resources.runtime(cell, attempt), resources.mem_mb(cell, attempt)) for attempt in (1, 2, 3)]
-        assert all(a[0] < b[0] and a[1] < b[1] for a, b in itertools.pairwise(asked))
-        assert 60 * asked[0][0] > costs.seconds(cell.spec, None)  # with room
-        assert asked[0][1] > costs.memory_mb(cell.spec) - 1
+    small, large = run_of("cifar10-resnet18w64-orderdp-x30-p90"), run_of("cifar10-resnet50w64-full")
+    assert small.resources().seconds < large.resources().seconds
+    assert small.resources().memory_mb < large.resources().memory_mb
+    for run in (small, large):
+        bundle = Bundle("train-0", (run,))
+        wanted = [(bundle.minutes(attempt), bundle.memory_mb(attempt)) for attempt in (1, 2, 3)]
+        assert all(a[0] < b[0] and a[1] < b[1] for a, b in itertools.pairwise(wanted))
+        assert 60 * wanted[0][0] > costs.seconds(run.spec, None)  # with room
+        assert wanted[0][1] > costs.memory_mb(run.spec) - 1
 
 
 def test_several_gpus_ask_for_as_much_more():
-    one = cell_of("cifar10-resnet50w64-full")
+    one = run_of("cifar10-resnet50w64-full")
     four = replace(one, gpus=4)
-    assert resources.cpus(four) == 4 * resources.cpus(one)
-    assert resources.mem_mb(four, 1) > 3 * resources.mem_mb(one, 1)
-    assert resources.runtime(four, 1) < resources.runtime(one, 1)
-    assert resources.group(four) is None
-
-
-def test_only_short_runs_share_a_job(monkeypatch):
-    cell = cell_of("cifar10-resnet18w64-full")
-    for seconds, group in ((299, "brief"), (301, "short"), (1799, "short"), (1801, None)):
-        monkeypatch.setattr(resources, "seconds", lambda spec, measured, seconds=seconds: seconds)
-        assert resources.group(cell) == group
+    assert four.resources().cpus == 4 * one.resources().cpus
+    assert four.resources().memory_mb > 3 * one.resources().memory_mb
+    assert four.resources().seconds < one.resources().seconds
 
 
 def test_the_number_of_gpus_is_no_part_of_a_runs_name(tmp_path):
@@ -153,8 +148,8 @@ def test_the_number_of_gpus_is_no_part_of_a_runs_name(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(params, allow_unicode=True, sort_keys=False))
     changed = grids.load(path, "cifar")
-    assert set(changed.cells) == set(GRID.cells)
-    assert {cell.gpus for cell in changed.cells.values()} == {2}
+    assert set(changed.runs) == set(GRID.runs)
+    assert {run.gpus for run in changed.runs.values()} == {2}
     params["workloads"]["digits-resnet8"]["gpus"] = 0
     path.write_text(yaml.safe_dump(params, allow_unicode=True, sort_keys=False))
     with pytest.raises(SpecError, match=r"workloads\.digits-resnet8\.gpus: .*greater than or equal to 1\. Got 0"):
@@ -163,16 +158,14 @@ def test_the_number_of_gpus_is_no_part_of_a_runs_name(tmp_path):
 
 def test_the_report_fills_up_by_fewest_missing_hours():
     """Against the obvious loop."""
-    seconds = {name: costs.seconds(cell.spec, None) for name, cell in GRID.cells.items()}
+    seconds = {name: costs.seconds(run.spec, None) for name, run in GRID.runs.items()}
     done, clock, expected = set(), 0.0, []
     left = list(GRID.experiments)
     while left:
-        lacking = [
-            math.fsum(seconds[cell] for cell in GRID.experiments[name].cells if cell not in done) for name in left
-        ]
+        lacking = [math.fsum(seconds[run] for run in GRID.experiments[name].runs if run not in done) for name in left]
         name = left.pop(lacking.index(min(lacking)))
         clock += min(lacking)
-        done |= set(GRID.experiments[name].cells)
+        done |= set(GRID.experiments[name].runs)
         expected.append((name, clock))
     found = plan.filling(GRID, seconds)
     assert [name for name, _ in found] == [name for name, _ in expected]
@@ -182,12 +175,12 @@ def test_the_report_fills_up_by_fewest_missing_hours():
 
 def test_the_plan_tells_hours_disk_and_order(tmp_path):
     text = plan.describe(GRID, tmp_path)
-    total = sum(costs.seconds(cell.spec, None) for cell in GRID.cells.values()) / 3600
+    total = sum(costs.seconds(run.spec, None) for run in GRID.runs.values()) / 3600
     assert f"Estimated: {total:,.1f} GPU hours, one run after another. Based on an assumed GPU" in text
     assert "369 MB of decoded images" in text  # 2 x 60,000 x 3 x 32 x 32 bytes, and digits
     assert text.index("figures5_8     complete after") < text.index("table2         complete after")
     measured = costs.Calibration(
-        "cpu", "x", 0.0, {costs.key(cell_of("cifar10-resnet18").spec): {"sample_s": 1.0, "test_sample_s": 0.0}}
+        "cpu", "x", 0.0, {costs.key(run_of("cifar10-resnet18").spec): {"sample_s": 1.0, "test_sample_s": 0.0}}
     )
     assert "CPU hours" in plan.describe(GRID, tmp_path, measured)
     assert "runs from an assumed GPU" in plan.describe(GRID, tmp_path, measured)  # ResNet-50 was not measured
@@ -195,9 +188,9 @@ def test_the_plan_tells_hours_disk_and_order(tmp_path):
 
 def test_finished_runs_are_a_measurement(tmp_path):
     grid = grids.load(ROOT / "params.yaml", "quick")
-    first, second, *_ = grid.cells.values()
-    for cell, ended, rate in ((first, 10.0, 0.5), (second, 20.0, 0.25)):
-        folder = tmp_path / cell.name
+    first, second, *_ = grid.runs.values()
+    for run, ended, rate in ((first, 10.0, 0.5), (second, 20.0, 0.25)):
+        folder = tmp_path / run.name
         folder.mkdir()
         summary = {
             "environment": {"device": "cpu", "device_name": f"device of {ended:g}"}, "ended": ended, "selection_s": 0.0,
@@ -213,31 +206,30 @@ def test_finished_runs_are_a_measurement(tmp_path):
 
 
 def test_a_calibration_measures_every_kind_once(tmp_path):
-    from orderdp.calibrate import calibrate
+    from orderdp.planning.calibrate import calibrate
 
     grid = grids.load(ROOT / "params.yaml", "quick")
-    path, said = tmp_path / "calibration.json", []
-    calibrate(grid.cells.values(), path, "cpu", said.append)
-    kinds = {costs.key(cell.spec) for cell in grid.cells.values()}
+    path, said, specs = tmp_path / "calibration.json", [], [run.spec for run in grid.runs.values()]
+    calibrate(specs, path, "cpu", said.append)
+    kinds = {costs.key(run.spec) for run in grid.runs.values()}
     assert len(said) == len(kinds) == 9  # some 500 runs
     found = costs.calibration(path)
     assert set(found.rates) == kinds
-    rate = found.rates[costs.key(next(iter(grid.cells.values())).spec)]
+    rate = found.rates[costs.key(next(iter(grid.runs.values())).spec)]
     assert 0 < rate["test_sample_s"] < rate["sample_s"] < 0.1
-    calibrate(grid.cells.values(), path, "cpu", said.append)
+    calibrate(specs, path, "cpu", said.append)
     assert len(said) == 9
     with pytest.raises(ValueError, match="The device 'abacus' is not available here"):
-        calibrate(grid.cells.values(), path, "abacus")
+        calibrate(specs, path, "abacus")
 
 
 def test_a_kind_that_cannot_be_measured_is_told_and_hides_no_other(tmp_path, monkeypatch):
-    from orderdp import calibrate
+    from orderdp.planning import calibrate
 
-    broken = replace(cell_of("cifar10-resnet18w64-full"), spec=spec(batch_size=64))
-    good = replace(broken, spec=spec())
+    broken, good = spec(batch_size=64), spec()
     measure = calibrate.measure
-    monkeypatch.setattr(calibrate, "measure", lambda run, device: measure(run, device) if run == good.spec else 1 / 0)
+    monkeypatch.setattr(calibrate, "measure", lambda spec, device: measure(spec, device) if spec == good else 1 / 0)
     said: list[str] = []
     calibrate.calibrate([broken, good], tmp_path / "c.json", "cpu", said.append)
     assert "not measured, ZeroDivisionError" in said[0]
-    assert set(costs.calibration(tmp_path / "c.json").rates) == {costs.key(good.spec)}
+    assert set(costs.calibration(tmp_path / "c.json").rates) == {costs.key(good)}
