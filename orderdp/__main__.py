@@ -39,7 +39,7 @@ def prepare(args: argparse.Namespace) -> int:
     """Find, check and convert a data set."""
     from orderdp.datasets import prepare as prepare_dataset
 
-    places = grids.load(args.params, args.scale).data_places.get(args.dataset, ())
+    places = grids.load(args.params, args.scale).data_dirs.get(args.dataset, ())
     prepare_dataset(args.dataset, args.out or DATA / args.dataset, places=[Path(p) for p in places])
     return 0
 

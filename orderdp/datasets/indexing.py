@@ -137,7 +137,7 @@ def _root(dataset: Folders, places: Sequence[Path]) -> Path:
         f"The data set '{dataset.name}' was not found"
         + (f". Tried:\n{tried}" if places else ", and no folder is named for it. ")
         + "It is not downloaded, because its licence must be accepted by you. Name the folder that holds its `train` and `val` under "
-        f"'data_places: {dataset.name}:' in params.yaml."
+        f"'data_dirs: {dataset.name}:' in params.yaml."
     )
 
 

@@ -49,7 +49,7 @@ def find(dataset: ImageDataset, places: Sequence[Path], scratch: Path) -> tuple[
         f"The data set '{dataset.name}' was not found. Tried:\n"
         + "".join(f"  - {line}\n" for line in tried)
         + f"Put the files ({dataset.wanted}) into a folder and name it under "
-        + f"'data_places: {dataset.name}:' in params.yaml."
+        + f"'data_dirs: {dataset.name}:' in params.yaml."
     )
 
 

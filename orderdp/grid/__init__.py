@@ -11,7 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from orderdp.grid.experiments import Experiment, Grid, Row
-from orderdp.grid.layout import Layout, report
+from orderdp.grid.inheritance import Inheritance
+from orderdp.grid.layout import Layout
 from orderdp.grid.params import Params
 from orderdp.spec import SpecError, explain
 
@@ -43,8 +44,21 @@ def _load(path: Path, text: str, scale: str | None) -> Grid:
         raise SpecError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise SpecError(f"{path} must hold a mapping at its top level")
+    written = Inheritance(raw)
+    problems = list(written.problems)
     try:
-        params = Params.model_validate(raw)
+        params = Params.model_validate(written.filled)
     except ValidationError as error:
-        raise SpecError(report(path, explain(error))) from None
-    return Layout(path, params, scale or params.scale).grid()
+        problems += explain(error)
+    if not problems:
+        scale = scale or params.scale
+        if scale in params.scales:
+            layout = Layout(params, scale)
+            if (grid := layout.grid()) is not None:
+                return grid
+            problems = list(layout.problems)
+        else:
+            problems = [f"scale: unknown scale {scale!r}. Known: {', '.join(params.scales)}"]
+    problems = written.own(problems)
+    count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
+    raise SpecError(f"{count} in {path}:\n" + "\n".join(f"  {line}" for line in problems))

@@ -1,12 +1,12 @@
-"""Names and options in `params.yaml`: what is unknown or missing, and what a scale puts out of use."""
+"""Names and options in `params.yaml`: what is unknown or missing, and what a scale changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from orderdp import code_fingerprint as code
-from orderdp.grid.params import Params
+from orderdp.grid.params import ExperimentAtScale, ExperimentEntry, Only, Params
 
 REGISTRIES = {
     "dataset": ("datasets", "DATASETS"),
@@ -47,9 +47,9 @@ def check_names(params: Params, problems: Problems) -> None:
             problems.add(f"workloads.{key}.pretraining", f"{before!r} must not have a pre-training itself")
     for key, method in params.methods.items():
         if problems.known(f"methods.{key}.name", method.name, registered["method"]):
-            given = {**method.options, **{k: None for split in method.at for k in split.options}}
-            ratio = {"prune_ratio": None} if method.ratio_sets == "prune_ratio" else {}
-            check_options(problems, f"methods.{key}.options", registered["method"][method.name], {**given, **ratio})
+            given = set(method.options).union(*method.options_by_ratio.values())
+            given |= {"prune_ratio"} if method.prune_ratio_sets == "prune_ratio" else set()
+            check_options(problems, f"methods.{key}.options", registered["method"][method.name], given)
         if method.coreset is not None and problems.known(
             f"methods.{key}.coreset.name", method.coreset.name, registered["coreset"]
         ):
@@ -60,9 +60,9 @@ def check_names(params: Params, problems: Problems) -> None:
                 method.coreset.options,
             )
     for scale, entry in params.scales.items():
-        for paper, ours in entry.workloads.items():
-            if ours is not None:
-                problems.known(f"scales.{scale}.workloads.{paper}", ours, params.workloads)
+        for paper, substitute in entry.substitutes.items():
+            if substitute is not None:
+                problems.known(f"scales.{scale}.substitutes.{paper}", substitute, params.workloads)
         for name, options in entry.methods.items():
             if problems.known(f"scales.{scale}.methods", name, params.methods):
                 pruner = params.methods[name].name
@@ -72,14 +72,15 @@ def check_names(params: Params, problems: Problems) -> None:
                     )
         for name in entry.early_epochs:
             problems.known(f"scales.{scale}.early_epochs", name, params.methods)
-        for name in entry.experiments:
-            problems.known(f"scales.{scale}.experiments", name, params.experiments)
-    for name in params.data_places:
-        problems.known("data_places", name, registered["dataset"])
+        for name, changes in entry.experiments.items():
+            if problems.known(f"scales.{scale}.experiments", name, params.experiments):
+                check_limits(problems, f"scales.{scale}.experiments.{name}", name, params.experiments[name], changes)
+    for name in params.data_dirs:
+        problems.known("data_dirs", name, registered["dataset"])
 
 
 def check_options(
-    problems: Problems, key: str, entry: tuple[str, str], given: Mapping[str, Any], partial: bool = False
+    problems: Problems, key: str, entry: tuple[str, str], given: Collection[str], partial: bool = False
 ) -> None:
     """Notes unknown options of a registered class or function, and those that are missing unless `partial`."""
     accepted = {name: default for name, default in code.options(*entry).items() if name not in GIVEN_BY_ENGINE}
@@ -94,29 +95,72 @@ def check_options(
             problems.add(f"{key}.{name}", f"missing: {entry[1]} takes this option, and params.yaml states every value")
 
 
-def replaced(params: Params, name: str) -> dict[str, tuple[str, ...]]:
-    """Section of the scale -> the keys outside of it that it puts out of use."""
-    scale, here = params.scales[name], f"scales.{name}"
-    found = {
-        f"{here}.experiments": [
-            f"experiments.{name}.{key}"
-            for name, changes in scale.experiments.items()
-            for key, value in changes.items()
-            if key in params.experiments[name].model_fields_set and not isinstance(value, Mapping)
-        ],
-        f"{here}.methods": [
-            f"methods.{name}.options.{key}"
-            for name, options in scale.methods.items()
-            for key in options
-            if key in params.methods[name].options
-        ],
-        f"{here}.coresets": [".".join(["coresets", *keys]) for keys in _leaves(scale.coresets)],
-        f"{here}.early_epochs": [f"methods.{name}.coreset.epoch" for name in scale.early_epochs],
-    }
-    return {section: tuple(keys) for section, keys in found.items() if keys}
+def check_limits(
+    problems: Problems, key: str, name: str, experiment: ExperimentEntry, changes: ExperimentAtScale
+) -> None:
+    """Notes limits of a scale that name what an experiment's grid does not hold."""
+    for index, rule in enumerate(changes.only):
+        for field in Only.model_fields:
+            present = {value for part in experiment.grid for value in getattr(part, field) or ()}
+            for value in getattr(rule, field) or ():
+                if value not in present:
+                    known = ", ".join(map(_text, sorted(present)))
+                    message = f"{_text(value)} is not in experiments.{name}.grid. Known: {known or 'none'}"
+                    problems.add(f"{key}.only.{index}.{field}", message)
 
 
-def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """The keys down to each value that is no mapping."""
+def differences(params: Params, name: str) -> tuple[str, ...]:
+    """What a scale changes of the methods, coresets and experiments, a line each.
+
+    Example: `methods.ucb.options.period: 2 instead of 10`.
+    """
+    scale = params.scales[name]
+    lines = []
+    for method, options in scale.methods.items():
+        key, before = f"methods.{method}.options", params.methods[method].options
+        lines += [f"{key}.{name}: {_instead(value, before.get(name))}" for name, value in options.items()]
+    for keys, value in _leaves(scale.coresets):
+        lines.append(f"{'.'.join(('coresets', *keys))}: {_instead(value, _at(params.coresets.model_dump(), keys))}")
+    for method, epoch in scale.early_epochs.items():
+        coreset = params.methods[method].coreset
+        lines.append(f"methods.{method}.coreset.epoch: {_instead(epoch, coreset.epoch if coreset else None)}")
+    for experiment, changes in scale.experiments.items():
+        key = f"experiments.{experiment}"
+        if changes.seeds is not None:
+            before_seeds = params.experiments[experiment].seeds or scale.seeds
+            lines.append(f"{key}.seeds: {_instead(changes.seeds, before_seeds)}")
+        for rule in changes.only:
+            limits = rule.model_dump(exclude={"methods"}, exclude_none=True)
+            text = " and ".join(f"{field} {_text(values)}" for field, values in limits.items())
+            lines.append(f"{key}.grid: only {text}" + (f" of {_text(rule.methods)}" if rule.methods else ""))
+        lines += [f"{key}.grid: {epochs} epochs at prune ratio {ratio:g}" for ratio, epochs in changes.epochs.items()]
+    return tuple(lines)
+
+
+def _instead(value: Any, before: Any) -> str:
+    return f"{_text(value)} instead of {_text(before)}"
+
+
+def _text(value: Any) -> str:
+    return (
+        ", ".join(map(_text, value))
+        if isinstance(value, list | tuple)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def _at(tree: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _leaves(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(the keys down to it, a value that is no mapping)."""
     for key, value in tree.items():
-        yield from ((key, *rest) for rest in _leaves(value)) if isinstance(value, Mapping) else ((key,),)
+        if isinstance(value, Mapping):
+            yield from (((key, *rest), leaf) for rest, leaf in _leaves(value))
+        else:
+            yield (key,), value

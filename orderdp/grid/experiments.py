@@ -86,10 +86,10 @@ class Grid:
     jobs: Jobs
     """Name -> job, each before those that need it."""
     experiments: Mapping[str, Experiment]
-    data_places: Mapping[str, tuple[str, ...]]
-    replaced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Section of the scale, for example `scales.quick.experiments` -> the keys outside of it that are not used, because
-    it states other values."""
+    data_dirs: Mapping[str, tuple[str, ...]]
+    """Data set -> folders that are searched for its files first."""
+    differences: tuple[str, ...] = ()
+    """What the scale changes of the methods, coresets and experiments, a line each."""
 
     @cached_property
     def runs(self) -> dict[str, Train]:

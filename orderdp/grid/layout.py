@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from orderdp import code_fingerprint as code
-from orderdp.grid.checks import REGISTRIES, Problems, check_names, replaced
+from orderdp.grid.checks import REGISTRIES, Problems, check_names, differences
 from orderdp.grid.experiments import Experiment, Grid, Jobs, Row
-from orderdp.grid.params import ExperimentEntry, GridEntry, Params, Protocol
-from orderdp.grid.recipes import Recipes, merge
+from orderdp.grid.inheritance import merge
+from orderdp.grid.params import CoresetEntry, ExperimentAtScale, ExperimentEntry, GridEntry, Params, Protocol
+from orderdp.grid.recipes import Recipes
 from orderdp.jobs import KINDS, Job
 from orderdp.jobs.coresets import gathered
 from orderdp.jobs.diagnose import Diagnose
 from orderdp.jobs.train import Train, registered
-from orderdp.spec import CoresetSpec, Diagnostic, ProxySpec, RecipeSpec, RunSpec, SpecError, explain
+from orderdp.spec import CoresetSpec, Diagnostic, ProxySpec, RecipeSpec, RunSpec, explain
 
 
-def report(path: Path, problems: Sequence[str]) -> str:
-    """All problems of a parameter file as one message."""
-    count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
-    return f"{count} in {path}:\n" + "\n".join(f"  {line}" for line in problems)
+class Point(NamedTuple):
+    """The coordinates of one run in an experiment's grid."""
+
+    workload: str
+    method: str
+    prune_ratio: float | None
+    explore: float | None
+    label_noise: float
+    seed: int
+    epochs: int | None
+    options: Mapping[str, Any]
 
 
 class Layout:
     """Expands one scale, gathering problems on the way instead of stopping at the first."""
 
-    def __init__(self, path: Path, params: Params, scale: str) -> None:
-        self.path, self.params = path, params
+    def __init__(self, params: Params, scale: str) -> None:
+        self.params = params
         self.problems = Problems()
-        if scale not in params.scales:
-            raise SpecError(report(path, [f"scale: unknown scale {scale!r}. Known: {', '.join(params.scales)}"]))
         self.scale_name, self.scale = scale, params.scales[scale]
         # Runs under a key that leaves their diagnostics open: those are known only when every experiment has said what
         # it wants.
@@ -48,13 +53,14 @@ class Layout:
         self.named_jobs: list[Job] = []
         self.recipes = Recipes(params)
 
-    def grid(self) -> Grid:
+    def grid(self) -> Grid | None:
+        """The grid; None if there are `problems`."""
         check_names(self.params, self.problems)
         self.problems |= dict.fromkeys(self.recipes.problems)
         self.protocol = self.merged_protocol()
         experiments = {name: self.experiment(name, entry) for name, entry in self.params.experiments.items()}
         if self.problems:
-            raise SpecError(report(self.path, list(self.problems)))
+            return None
         runs = self.runs()
         placed = {run.name: run for run in runs.values()}
         on_coresets = [run for run in placed.values() if run.spec.coreset is not None]
@@ -77,8 +83,8 @@ class Layout:
             note=self.scale.note,
             jobs=Jobs(self.scale_name, jobs),
             experiments=experiments,
-            data_places=self.params.data_places,
-            replaced=replaced(self.params, self.scale_name),
+            data_dirs=self.params.data_dirs,
+            differences=differences(self.params, self.scale_name),
         )
 
     def runs(self) -> dict[str, Train]:
@@ -101,15 +107,8 @@ class Layout:
             return self.params.coresets
 
     def experiment(self, name: str, entry: ExperimentEntry) -> Experiment:
-        changes = self.scale.experiments.get(name, {})
-        try:
-            entry = ExperimentEntry.model_validate(merge(entry.model_dump(exclude_unset=True), changes))
-        except ValidationError as error:
-            for line in explain(error, f"scales.{self.scale_name}.experiments.{name}"):
-                self.problems[line] = None
-            return Experiment(name, entry.title, entry.reproduces, ())
         rows = tuple(self.rows(name, entry))
-        left_out = tuple(paper for paper in entry.workloads if self.scale.workloads.get(paper) is None)
+        left_out = tuple(paper for paper in entry.workloads if self.scale.substitute(paper) is None)
         if entry.grid and not rows and len(left_out) < len(entry.workloads) and not self.problems:
             self.problems.add(f"experiments.{name}.grid", "empty: no method, workload or seed is left at this scale")
         if entry.diagnostics:
@@ -141,32 +140,36 @@ class Layout:
         self.named_jobs.append(job)
         return job.name
 
-    def stand_ins(self, name: str, entry: ExperimentEntry) -> dict[str, tuple[str, ...]]:
-        """Our workload -> the experiment's workloads that it stands for. Those that only other scales have are left
-        out."""
-        found: dict[str, tuple[str, ...]] = {}
+    def substituted(self, name: str, entry: ExperimentEntry) -> dict[str, tuple[str, ...]]:
+        """Workload that is trained -> the experiment's workloads that it is trained for. Those that only other scales
+        have are left out."""
+        papers_of: dict[str, tuple[str, ...]] = {}
         for paper in entry.workloads:
-            ours = self.scale.workloads.get(paper)
-            if ours is not None:
-                found[ours] = (*found.get(ours, ()), paper)
-            elif not any(paper in scale.workloads for scale in self.params.scales.values()):
-                here = f"scales.{self.scale_name}.workloads"
+            trained = self.scale.substitute(paper)
+            if trained is not None and (paper in self.scale.substitutes or trained in self.params.workloads):
+                papers_of[trained] = (*papers_of.get(trained, ()), paper)
+            elif not any(paper in scale.substitutes for scale in self.params.scales.values()) and not (
+                paper in self.params.workloads
+                and any(scale.unlisted == "trained" for scale in self.params.scales.values())
+            ):
+                where = f"scales.{self.scale_name}.substitutes"
                 example = paper if paper in self.params.workloads else "NAME"
                 self.problems.add(
                     f"experiments.{name}.workloads",
-                    f"{paper!r} has no entry under {here}, nor at any other scale. Add `{paper}: {example}` there, "
+                    f"{paper!r} has no entry under {where}, nor at any other scale. Add `{paper}: {example}` there, "
                     "with the name of an entry of `workloads`, or correct it. "
-                    f"Known there: {', '.join(self.scale.workloads)}",
+                    f"Known there: {', '.join(self.scale.substitutes)}",
                 )
-        return found
+        return papers_of
 
     def rows(self, name: str, entry: ExperimentEntry) -> Iterator[Row]:
-        seeds = self.scale.seeds if entry.seeds is None else entry.seeds
+        changes = self.scale.experiments.get(name, ExperimentAtScale())
+        seeds = next(seeds for seeds in (changes.seeds, entry.seeds, self.scale.seeds) if seeds is not None)
         for index, part in enumerate(entry.grid):
             for paper in part.workloads or ():
                 self.problems.known(f"experiments.{name}.grid.{index}.workloads", paper, dict.fromkeys(entry.workloads))
-        for ours, papers in self.stand_ins(name, entry).items():
-            if ours not in self.params.workloads:
+        for workload, papers in self.substituted(name, entry).items():
+            if workload not in self.params.workloads:
                 continue
             for index, part in enumerate(entry.grid):
                 key = f"experiments.{name}.grid.{index}"
@@ -176,94 +179,87 @@ class Layout:
                 for method in part.methods:
                     if not self.problems.known(f"{key}.methods", method, self.params.methods):
                         continue
-                    for ratio, explore, noise in self.points(key, part, method):
+                    label = self.params.methods[method].label
+                    for ratio, explore, noise in self.points(key, part, method, changes):
+                        epochs = changes.epochs.get(ratio or 0, part.epochs)
                         for seed in seeds:
-                            run, explored = self.run(key, ours, method, part, ratio, explore, seed, noise)
+                            point = Point(workload, method, ratio, explore, noise, seed, epochs, part.options)
+                            run, explored = self.run(key, point)
                             if run is None:
                                 continue
                             self.wanted[run].update(entry.diagnostics)
-                            label = self.params.methods[method].label
                             yield Row(
-                                name, run, ours, stands_for, method, label, ratio, explored, part.panel, seed, noise
+                                name, run, workload, stands_for, method, label, ratio, explored, part.panel, seed, noise
                             )
 
-    def points(self, key: str, part: GridEntry, method: str) -> Iterator[tuple[float | None, float | None, float]]:
-        takes_ratio = self.params.methods[method].ratio_sets is not None
+    def points(
+        self, key: str, part: GridEntry, method: str, changes: ExperimentAtScale
+    ) -> Iterator[tuple[float | None, float | None, float]]:
+        takes_ratio = self.params.methods[method].prune_ratio_sets is not None
         if takes_ratio and not part.prune_ratios:
             self.problems.add(f"{key}.prune_ratios", f"empty: the method {method!r} needs at least one, in (0, 1)")
+        rules = [rule for rule in changes.only if rule.methods is None or method in rule.methods]
         for ratio in (part.prune_ratios or ()) if takes_ratio else (None,):
             for explore in part.explore or (None,):
                 for noise in part.label_noise:
-                    yield ratio, explore, noise
+                    if all(
+                        (rule.prune_ratios is None or ratio is None or ratio in rule.prune_ratios)
+                        and (rule.explore is None or explore is None or explore in rule.explore)
+                        and (rule.label_noise is None or noise in rule.label_noise)
+                        for rule in rules
+                    ):
+                        yield ratio, explore, noise
 
-    def run(
-        self,
-        key: str,
-        ours: str,
-        method: str,
-        part: GridEntry,
-        ratio: float | None,
-        explore: float | None,
-        seed: int,
-        noise: float,
-    ) -> tuple[str | None, float | None]:
+    def run(self, key: str, point: Point) -> tuple[str | None, float | None]:
         """Registers the run of one grid point; returns its key and its explore ratio."""
-        entry, workload = self.params.methods[method], self.params.workloads[ours]
-        options = {**entry.options, **self.scale.methods.get(method, {})}
-        for split in entry.at:
-            if ratio is not None and abs(split.prune_ratio - ratio) < 1e-9:
-                options |= split.options
-        if entry.ratio_sets == "prune_ratio" and entry.coreset is None:
-            options["prune_ratio"] = ratio
-        options |= part.options | ({} if explore is None else {"explore": explore})
-        for split in entry.at:
-            for needed in split.options:
-                if needed not in options:
-                    self.problems.add(
-                        f"methods.{method}.at", f"no {needed!r} for prune ratio {ratio:g}: add an entry for it"
-                    )
-                    return None, None
+        entry, workload = self.params.methods[point.method], self.params.workloads[point.workload]
+        options: dict[str, Any] = {
+            **entry.options,
+            **self.scale.methods.get(point.method, {}),
+            **entry.options_at(point.prune_ratio),
+        }
+        if entry.prune_ratio_sets == "prune_ratio" and entry.coreset is None:
+            options["prune_ratio"] = point.prune_ratio
+        options |= point.options
+        if point.explore is not None:
+            options["explore"] = point.explore
+        for needed in dict.fromkeys(name for each in entry.options_by_ratio.values() for name in each):
+            if needed not in options:
+                self.problems.add(
+                    f"methods.{point.method}.options_by_ratio",
+                    f"no {needed!r} for prune ratio {point.prune_ratio:g}: add an entry for it, or a 'split'",
+                )
+                return None, None
         trained_by, before = {"name": entry.name, "options": options, "score": entry.score}, None
         if workload.pretraining is not None:
             if self.params.workloads[workload.pretraining].pretraining is not None:
                 return None, None
-            before, _ = self.run(key, workload.pretraining, method, part, ratio, explore, seed, noise)
+            before, _ = self.run(key, point._replace(workload=workload.pretraining))
             if before is None:
                 return None, None
             trained_by = {"name": "full", "options": {}}
         try:
-            recipe = self.recipes.of(ours, ratio if entry.ratio_sets == "match_steps_at" else None, part.epochs)
+            matched = point.prune_ratio if entry.prune_ratio_sets == "match_steps_at" else None
+            recipe = self.recipes.of(point.workload, matched, point.epochs)
             if recipe is None:
                 self.problems |= dict.fromkeys(self.recipes.problems)
                 return None, None
-            coreset = (
-                None
-                if entry.coreset is None or before is not None
-                else self.coreset(method, ours, recipe, ratio, noise)
-            )
+            chosen = None if entry.coreset is None or before is not None else self.coreset(point, entry.coreset, recipe)
             spec = RunSpec.model_validate(
                 {
-                    "dataset": {"name": workload.dataset, "label_noise": noise},
+                    "dataset": {"name": workload.dataset, "label_noise": point.label_noise},
                     "model": {"name": workload.model, "options": workload.model_options},
                     "method": trained_by,
-                    "coreset": coreset,
+                    "coreset": chosen,
                     "recipe": recipe,
                     "pretraining": None if before is None else self.specs[before],
-                    "checkpoints": self.scale.checkpoints,
+                    "checkpoints": self.scale.record_at,
                     "diagnostics": (),
-                    "seed": seed,
+                    "seed": point.seed,
                 }
             )
         except ValidationError as error:
-            where = {"RunSpec": key, "ProxySpec": "coresets.proxy", "CoresetSpec": f"methods.{method}.coreset"}[
-                error.title
-            ]
-            lines = explain(error, where)
-            if (
-                error.title == "ProxySpec"
-            ):  # its recipe is the workload's, which is in order, with the protocol's changes
-                lines = [line.replace(f"{where}.recipe.", f"{where}.overrides.") for line in lines]
-            self.problems |= dict.fromkeys(lines)
+            self.problems |= dict.fromkeys(self.explained(error, key, point.method))
             return None, None
         if any(name not in code.registry(*where) for *where, name in registered(spec)):
             return None, None
@@ -273,18 +269,24 @@ class Layout:
         if before is not None:
             self.before[key] = before
         self.gpus[key] = max(self.gpus.get(key, 1), workload.gpus)
-        self.method_of.setdefault(key, method)
-        return key, options.get("explore")  # type: ignore[return-value]
+        self.method_of.setdefault(key, point.method)
+        return key, options.get("explore")
 
-    def coreset(self, method: str, ours: str, recipe: RecipeSpec, ratio: float | None, noise: float) -> CoresetSpec:
-        """What a static run of this row trains on."""
-        entry, workload = self.params.methods[method].coreset, self.params.workloads[ours]
-        assert entry is not None
+    def explained(self, error: ValidationError, key: str, method: str) -> list[str]:
+        """What is wrong with a run's spec, by the keys of params.yaml."""
+        if error.title == "ProxySpec":  # its recipe is the workload's, which is right, with the protocol's changes
+            where = "coresets.proxy"
+            return [line.replace(f"{where}.recipe.", f"{where}.overrides.") for line in explain(error, where)]
+        return explain(error, key if error.title == "RunSpec" else f"methods.{method}.coreset")
+
+    def coreset(self, point: Point, entry: CoresetEntry, recipe: RecipeSpec) -> CoresetSpec:
+        """The coreset that the run of a grid point trains on."""
+        workload = self.params.workloads[point.workload]
         proxy = ProxySpec.model_validate(
             {
                 **self.protocol.proxy.model_dump(exclude={"overrides"}),
                 # The proxy sees the wrong labels of the run, too.
-                "dataset": {"name": workload.dataset, "label_noise": noise},
+                "dataset": {"name": workload.dataset, "label_noise": point.label_noise},
                 "model": {"name": workload.model, "options": workload.model_options},
                 "recipe": merge(recipe.model_dump(), self.protocol.proxy.overrides),
             }
@@ -294,9 +296,9 @@ class Layout:
                 "method": entry.name,
                 "options": entry.options,
                 "models": entry.models,
-                "epoch": self.scale.early_epochs.get(method, entry.epoch),
+                "epoch": self.scale.early_epochs.get(point.method, entry.epoch),
                 "balance": self.protocol.balance if entry.balance is None else entry.balance,
-                "prune_ratio": ratio,
+                "prune_ratio": point.prune_ratio,
                 "proxy": proxy,
             }
         )

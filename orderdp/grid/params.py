@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import model_validator
@@ -28,11 +29,11 @@ class Workload(Strict):
     """A name in `orderdp.datasets.DATASETS`."""
     model: Name
     """A name in `orderdp.models.MODELS`."""
-    model_options: dict[Name, Scalar]
+    model_options: dict[Name, Scalar] = {}
     """Keyword arguments of the model's builder."""
     recipe: str
     """A name under `recipes`."""
-    overrides: dict[str, Any]
+    overrides: dict[str, Any] = {}
     """What differs from that recipe."""
     pretraining: str | None = None
     """A name under `workloads`: every run starts from the final weights of a run of that one, which takes the method
@@ -42,27 +43,18 @@ class Workload(Strict):
     name."""
 
 
-class SplitAt(Strict):
-    """The options that a method takes at one prune ratio."""
-
-    prune_ratio: PruneRatio
-    """The ratio that these options belong to."""
-    options: dict[Name, Scalar]
-    """For example `explore` of OrderDP."""
-
-
 class CoresetEntry(Strict):
     """How a row's samples are chosen before training."""
 
     name: Name
     """A name in `orderdp.coresets.CORESETS`."""
-    options: dict[Name, Scalar]
+    options: dict[Name, Scalar] = {}
     """Keyword arguments of the method."""
-    models: Count
-    """How many of the proxy's networks it looks at."""
-    epoch: Count | None
+    models: Count = 1
+    """How many of the proxy's networks it looks at, the last ones."""
+    epoch: Count | None = None
     """The early epoch that it looks at; none for methods that look at the trained proxy."""
-    balance: Balance | None
+    balance: Balance | None = None
     """Instead of the protocol's."""
 
 
@@ -71,26 +63,58 @@ class Method(Strict):
 
     label: str
     """Name in tables and legends."""
-    name: Name
-    """A name in `orderdp.pruning.PRUNERS`."""
-    options: dict[Name, Scalar]
+    based_on: str | None = None
+    """Another method, from which this one takes what it does not state itself."""
+    name: Name = ""
+    """A name in `orderdp.pruning.PRUNERS`; `static` if there is a `coreset`."""
+    options: dict[Name, Scalar] = {}
     """Keyword arguments of the pruner."""
-    ratio_sets: Literal["prune_ratio", "match_steps_at"] | None
+    prune_ratio_sets: Literal["prune_ratio", "match_steps_at"] | None = "prune_ratio"
     """What a table's prune ratio sets: the pruner's own ratio, the recipe's number of steps, or nothing."""
     score: Score | None = None
     """What the pruner ranks by instead of the loss."""
-    at: tuple[SplitAt, ...] = ()
-    """Options that depend on the prune ratio."""
+    options_by_ratio: dict[PruneRatio, dict[Name, Scalar]] = {}
+    """Prune ratio -> the options that belong to it."""
+    split: Literal["even"] | None = None
+    """even: at prune ratios that `options_by_ratio` does not name, `explore` is the square root of the share that is
+    kept, to the nearest 0.05, so that exploring and exploiting each leave out about as much."""
     coreset: CoresetEntry | None = None
-    """Of the pruner `static`: how its samples are chosen."""
+    """How the samples of the pruner `static` are chosen."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _coresets_are_static(cls, value: Any) -> Any:
+        return {"name": "static", **value} if isinstance(value, dict) and value.get("coreset") else value
 
     @model_validator(mode="after")
-    def _static_has_samples(self) -> Method:
+    def _is_whole(self) -> Method:
+        if not self.name:
+            raise ValueError("needs a 'name', a 'coreset' or 'based_on'")
         if (self.name == "static") != (self.coreset is not None):
             raise ValueError("needs 'coreset' if, and only if, its 'name' is static")
-        if self.coreset is not None and self.ratio_sets != "prune_ratio":
-            raise ValueError("with a 'coreset', 'ratio_sets' must be prune_ratio")
+        if self.coreset is not None and self.prune_ratio_sets != "prune_ratio":
+            raise ValueError("with a 'coreset', 'prune_ratio_sets' must be prune_ratio")
         return self
+
+    def options_at(self, ratio: float | None) -> dict[str, Any]:
+        """The options that belong to a prune ratio."""
+        if ratio is None:
+            return {}
+        for named, options in self.options_by_ratio.items():
+            if abs(named - ratio) < 1e-9:
+                return dict(options)
+        return {} if self.split is None else {"explore": even_split(ratio)}
+
+
+def even_split(prune_ratio: float) -> float:
+    """s/n of OrderDP that is about as large as q/s: sqrt(1 - prune_ratio) to the nearest 0.05, or exactly where that is
+    less than 0.05 or leaves too few candidates.
+
+    Example: `even_split(0.5)` is 0.7.
+    """
+    kept = 1 - prune_ratio
+    rounded = round(20 * math.sqrt(kept)) / 20
+    return rounded if rounded >= max(kept, 0.05) else math.sqrt(kept)
 
 
 class ProxyEntry(Strict):
@@ -135,7 +159,7 @@ class GridEntry(Strict):
     epochs: Count | None = None
     """Epochs instead of the workload's."""
     panel: str = ""
-    """Which part of a figure these cells are for."""
+    """Which part of a figure these runs are for."""
 
 
 class ExperimentEntry(Strict):
@@ -147,7 +171,7 @@ class ExperimentEntry(Strict):
     reproduces: str
     """Where in the paper."""
     workloads: tuple[str, ...] = ()
-    """The paper's workloads; a scale names what stands in for each."""
+    """The paper's workloads; a scale names a substitute for each."""
     seeds: tuple[Seed, ...] | None = None
     """Instead of the scale's seeds."""
     grid: tuple[GridEntry, ...] = ()
@@ -167,27 +191,58 @@ class ExperimentEntry(Strict):
         return self
 
 
+class Only(Strict):
+    """Limits the points of an experiment's grid at a scale: those of its methods, by the lists that it states."""
+
+    methods: tuple[str, ...] | None = None
+    """The methods that it limits; every method when none."""
+    prune_ratios: tuple[PruneRatio, ...] | None = None
+    """The prune ratios that remain of the grid."""
+    explore: tuple[PruneRatio | Literal[1], ...] | None = None
+    """The explore ratios that remain where the grid states some."""
+    label_noise: tuple[LabelNoise, ...] | None = None
+    """The shares of wrong labels that remain."""
+
+
+class ExperimentAtScale(Strict):
+    """What differs of an experiment at a scale."""
+
+    seeds: tuple[Seed, ...] | None = None
+    """Instead of the scale's seeds, or the experiment's."""
+    only: tuple[Only, ...] = ()
+    """What remains of the grid: the points that every rule lets pass."""
+    epochs: dict[PruneRatio, Count] = {}
+    """Prune ratio -> epochs instead of the workload's."""
+
+
 class Scale(Strict):
     """How far the paper's experiments are scaled down."""
 
     note: str
-    """Shown wherever numbers of this scale stand."""
-    workloads: dict[str, str | None]
-    """The paper's workload -> the name under `workloads` that stands in for it; none: it is left out at this scale."""
+    """Shown beside all numbers of this scale."""
+    substitutes: dict[str, str | None] = {}
+    """The paper's workload -> the name under `workloads` that is trained instead; none: it is left out at this
+    scale."""
+    unlisted: Literal["left out", "trained"] = "left out"
+    """What happens to workloads that `substitutes` does not list: they are left out, or trained as they are."""
     seeds: tuple[Seed, ...]
     """Seeds of every experiment that states none."""
-    checkpoints: tuple[float, ...]
+    record_at: tuple[float, ...]
     """Positions in training, as fractions, at which kept sets are recorded."""
     keep_models: Literal["none", "last", "all"]
-    """Which trained weights stay in `runs/`: none, those at the end, or those at every checkpoint too."""
+    """Which trained weights stay in `runs/`: none, those at the end, or also those where kept sets are recorded."""
     methods: dict[str, dict[Name, Scalar]] = {}
     """Options of methods that differ at this scale."""
     coresets: dict[str, Any] = {}
-    """Of the protocol of coresets, what differs at this scale."""
+    """What differs of the protocol of coresets."""
     early_epochs: dict[str, Count] = {}
     """Methods whose coreset looks at another early epoch at this scale."""
-    experiments: dict[str, dict[str, Any]] = {}
-    """Fields of experiments that differ at this scale."""
+    experiments: dict[str, ExperimentAtScale] = {}
+    """What differs of experiments."""
+
+    def substitute(self, workload: str) -> str | None:
+        """The workload that is trained instead of one of the paper's; None if it is left out."""
+        return self.substitutes.get(workload, workload if self.unlisted == "trained" else None)
 
 
 class Params(Strict):
@@ -195,10 +250,13 @@ class Params(Strict):
 
     scale: str
     """The scale that runs unless the command line names another."""
-    data_places: dict[Name, tuple[str, ...]]
+    data_dirs: dict[Name, tuple[str, ...]] = {}
     """Data set -> folders that are searched for its files before any other place."""
+    optimizers: dict[str, dict[str, Any]]
+    """Named optimizers, which recipes and overrides refer to: `optimizer: NAME`, or
+    `optimizer: {based_on: NAME, ...}` with differences."""
     recipes: dict[str, dict[str, Any]]
-    """Named, complete training recipes."""
+    """Named training recipes. One may be `based_on` another and state its differences."""
     workloads: dict[str, Workload]
     coresets: Protocol
     methods: dict[str, Method]

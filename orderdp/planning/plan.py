@@ -150,13 +150,13 @@ def describe(grid: Grid, runs: Path, measured: Calibration | None = None) -> str
         )
         if experiment.left_out:
             lines.append(
-                f"  {'':<14} without {', '.join(experiment.left_out)}, for which scales.{grid.scale}.workloads names "
+                f"  {'':<14} without {', '.join(experiment.left_out)}, for which scales.{grid.scale}.substitutes names "
                 "nothing"
             )
         if not experiment.shown:
             lines.append(f"  {'':<14} its runs are trained, but no table or figure is made of them: {UNSHOWN}")
-    for section, keys in grid.replaced.items():
-        lines.append(f"Not used at this scale, as {section} states other values: {', '.join(keys)}.")
+    if grid.differences:
+        lines += [f"Different at this scale, by scales.{grid.scale}:", *(f"  {line}" for line in grid.differences)]
     for why, count in Counter(earlier.reason(run) for run in missing).most_common():
         lines.append(f"Because of {why}: {count}")
     if missing:
