@@ -142,13 +142,9 @@ def _instead(value: Any, before: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    return (
-        ", ".join(map(_text, value))
-        if isinstance(value, list | tuple)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _at(tree: Any, keys: tuple[str, ...]) -> Any:

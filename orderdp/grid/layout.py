@@ -213,11 +213,8 @@ class Layout:
     def run(self, key: str, point: Point) -> tuple[str | None, float | None]:
         """Registers the run of one grid point; returns its key and its explore ratio."""
         entry, workload = self.params.methods[point.method], self.params.workloads[point.workload]
-        options: dict[str, Any] = {
-            **entry.options,
-            **self.scale.methods.get(point.method, {}),
-            **entry.options_at(point.prune_ratio),
-        }
+        options: dict[str, Any] = entry.options | self.scale.methods.get(point.method, {})
+        options |= entry.options_at(point.prune_ratio)
         if entry.prune_ratio_sets == "prune_ratio" and entry.coreset is None:
             options["prune_ratio"] = point.prune_ratio
         options |= point.options

@@ -13,6 +13,7 @@ from orderdp.spec import OptimizerSpec, RecipeSpec, problems
 
 NOTHING: dict[str, Any] = {"match_steps_at": None}
 """What a recipe of `params.yaml` leaves to the experiments."""
+Problem = tuple[tuple[int | str, ...], str]
 OPTIMIZER: TypeAdapter[Any] = TypeAdapter(OptimizerSpec)
 
 
@@ -25,23 +26,24 @@ class Recipes:
         self.problems: dict[str, None] = {}
         self.broken: set[str] = set()
         self.made: dict[tuple[str, float | None, int | None], RecipeSpec | None] = {}
-        wrong = [optimizer for name, optimizer in params.optimizers.items() if self._check_optimizer(name, optimizer)]
+        # Problems of the section `optimizers`, as they come again in the recipes that use it.
+        self.of_optimizers: set[Problem] = set()
+        for name, optimizer in params.optimizers.items():
+            try:
+                OPTIMIZER.validate_python(optimizer)
+            except ValidationError as error:
+                for path, text in problems(error, optimizer):
+                    self.problems[f"{_dotted('optimizers', name, *path)}: {text}"] = None
+                    self.of_optimizers.add((("optimizer", *path), text))
         for name, recipe in params.recipes.items():
             if (error := _error(recipe)) is not None:
                 self.broken.add(name)
-                for path, text in problems(error, recipe):
-                    if path[:1] != ("optimizer",) or recipe["optimizer"] not in wrong:
-                        self.problems[f"{_dotted('recipes', name, *path)}: {text}"] = None
+                for path, text in self._new(problems(error, recipe)):
+                    self.problems[f"{_dotted('recipes', name, *path)}: {text}"] = None
 
-    def _check_optimizer(self, name: str, optimizer: Mapping[str, Any]) -> bool:
-        """Whether an optimizer is wrong; notes its problems."""
-        try:
-            OPTIMIZER.validate_python(optimizer)
-        except ValidationError as error:
-            for path, text in problems(error, optimizer):
-                self.problems[f"{_dotted('optimizers', name, *path)}: {text}"] = None
-            return True
-        return False
+    def _new(self, found: Iterable[Problem]) -> list[Problem]:
+        """Problems that the section `optimizers` does not have itself."""
+        return [problem for problem in found if problem not in self.of_optimizers]
 
     def of(self, name: str, match_steps_at: float | None, epochs: int | None) -> RecipeSpec | None:
         """A workload's recipe; made once, since thousands of runs share a few. None where it is wrong, and then it has
@@ -57,7 +59,7 @@ class Recipes:
             return None
         merged = merge(self.params.recipes[workload.recipe], workload.overrides)
         if (error := _error(merged)) is not None:
-            for path, text in problems(error, merged):
+            for path, text in self._new(problems(error, merged)):
                 if _is_in(merged, path) and not _is_in(workload.overrides, path):
                     self.problems[self._misfit(name, path, text)] = None
                 else:

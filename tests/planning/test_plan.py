@@ -48,44 +48,51 @@ def add_mine(params, scales=("quick",)):
         "grid": [{"methods": ["full"]}],
     }
     for scale in scales:
-        params["scales"][scale]["workloads"]["mine-resnet8"] = "mine-resnet8"
+        params["scales"][scale]["substitutes"]["mine-resnet8"] = "mine-resnet8"
 
 
-def test_a_grid_that_the_scale_replaces_is_said(params, tmp_path):
-    """Editing `experiments.beyond.grid` changes nothing at `quick`, which has a list of its own."""
-    params["scales"]["quick"]["experiments"] = {"beyond": {"grid": [{"methods": ["full"]}]}, "table2": {"seeds": [0]}}
-    before = set(grids.load(written(params, tmp_path), "quick").runs)
-    params["experiments"]["beyond"]["grid"] = [{"methods": ["ucb"], "prune_ratios": [0.5]}]
-    path = written(params, tmp_path)
-    assert set(grids.load(path, "quick").runs) == before
-    said = "Not used at this scale, as scales.quick.experiments states other values: experiments.beyond.grid."
-    assert said in plan(path, "quick", tmp_path)
-    del params["scales"]["quick"]["experiments"]["beyond"]
-    assert not any("scales.quick.experiments" in line for line in plan(written(params, tmp_path), "quick", tmp_path))
-
-
-def test_everything_that_a_scale_replaces_is_listed(params, tmp_path):
+def test_everything_that_a_scale_changes_is_listed(params, tmp_path):
     params["scales"]["quick"] |= {
         "methods": {"ucb": {"period": 2}},
         "coresets": {"balance": False, "proxy": {"overrides": {"epochs": 10}, "early_epochs": [1, 2, 10]}},
-        "early_epochs": {"grand_4": 2, "el2n_2": 1, "el2n_20": 10},
-        "experiments": {"table9": {"seeds": [0, 1]}, "figure1": {"seeds": [0]}},
+        "early_epochs": {"grand_4": 2},
+        "experiments": {
+            "table9": {"seeds": [0, 1]},
+            "figure1": {
+                "seeds": [0],
+                "only": [{"methods": ["infobatch"], "prune_ratios": [0.7], "label_noise": [0.0]}],
+            },
+            "figures9_11": {"epochs": {0.99: 200}},
+        },
     }
-    assert "seeds" in params["experiments"]["table9"] and "seeds" not in params["experiments"]["figure1"]
-    assert grids.load(written(params, tmp_path), "quick").replaced == {
-        "scales.quick.experiments": ("experiments.table9.seeds",),
-        "scales.quick.methods": ("methods.ucb.options.period",),
-        "scales.quick.coresets": ("coresets.balance", "coresets.proxy.overrides.epochs", "coresets.proxy.early_epochs"),
-        "scales.quick.early_epochs": (
-            "methods.grand_4.coreset.epoch",
-            "methods.el2n_2.coreset.epoch",
-            "methods.el2n_20.coreset.epoch",
-        ),
-    }
-    assert grids.load(written(params, tmp_path), "paper").replaced == {}
+    lines = plan(written(params, tmp_path), "quick", tmp_path)
+    first = lines.index("Different at this scale, by scales.quick:")
+    assert lines[first + 1 : first + 10] == [
+        "  methods.ucb.options.period: 2 instead of 10",
+        "  coresets.balance: False instead of True",
+        "  coresets.proxy.overrides.epochs: 10 instead of 20",
+        "  coresets.proxy.early_epochs: 1, 2, 10 instead of 2, 4, 20",
+        "  methods.grand_4.coreset.epoch: 2 instead of 4",
+        "  experiments.table9.seeds: 0, 1 instead of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9",
+        "  experiments.figure1.seeds: 0 instead of 0, 1, 2, 3, 4",
+        "  experiments.figure1.grid: only prune_ratios 0.7 and label_noise 0 of infobatch",
+        "  experiments.figures9_11.grid: 200 epochs at prune ratio 0.99",
+    ]
+    assert not any("Different at this scale" in line for line in plan(written(params, tmp_path), "paper", tmp_path))
 
 
-def test_a_workload_of_ones_own_at_one_scale_leaves_the_others_as_they_are(params, tmp_path):
+def test_a_method_that_is_added_to_a_grid_is_trained_at_every_scale(params, tmp_path):
+    """No scale states a grid again, from which it would be missing."""
+    before = {scale: len(grids.load(written(params, tmp_path), scale).runs) for scale in SCALES}
+    params["methods"]["mine"] = {"label": "Mine", "based_on": "orderdp", "options": {"initial_score": 5.0}}
+    params["experiments"]["variants"]["grid"][1]["methods"].append("mine")
+    path = written(params, tmp_path)
+    for scale in SCALES:
+        assert len(grids.load(path, scale).runs) > before[scale]
+
+
+def test_a_workload_of_ones_own_leaves_the_other_runs_as_they_are(params, tmp_path):
+    """Where a scale does not list it, it is left out, or trained as it is, as the scale says."""
     before = {scale: set(grids.load(written(params, tmp_path), scale).runs) for scale in SCALES}
     add_mine(params)
     path = written(params, tmp_path)
@@ -93,9 +100,9 @@ def test_a_workload_of_ones_own_at_one_scale_leaves_the_others_as_they_are(param
         grid = grids.load(path, scale)
         mine = grid.experiments["mine"]
         assert set(grid.runs) - set(mine.runs) <= before[scale]
-        said = f"without mine-resnet8, for which scales.{scale}.workloads names nothing"
-        assert (said in describe(grid, tmp_path / "runs")) == (scale != "quick") == (not mine.rows)
-        assert mine.left_out == (() if scale == "quick" else ("mine-resnet8",))
+        said = f"without mine-resnet8, for which scales.{scale}.substitutes names nothing"
+        assert (said in describe(grid, tmp_path / "runs")) == (scale == "fashion") == (not mine.rows)
+        assert mine.left_out == (("mine-resnet8",) if scale == "fashion" else ())
 
 
 def test_garbage_is_collected_with_a_workload_of_one_scale(params, tmp_path, monkeypatch, capsys):
@@ -111,7 +118,7 @@ def test_garbage_is_collected_with_a_workload_of_one_scale(params, tmp_path, mon
     [
         (
             "mine-resnet8",
-            r"experiments\.mine\.workloads: 'mine-resnet8' has no entry under scales\.cifar\.workloads, nor at any other scale\. "
+            r"experiments\.mine\.workloads: 'mine-resnet8' has no entry under scales\.fashion\.substitutes, nor at any other scale\. "
             r"Add `mine-resnet8: mine-resnet8` there",
         ),
         (
@@ -124,7 +131,7 @@ def test_a_workload_that_no_scale_has_is_a_mistake(params, tmp_path, name, messa
     add_mine(params, scales=())
     params["experiments"]["mine"]["workloads"] = [name]
     with pytest.raises(SpecError, match=message) as caught:
-        grids.load(written(params, tmp_path), "cifar")
+        grids.load(written(params, tmp_path), "fashion")
     assert str(caught.value).startswith("1 problem")
 
 

@@ -46,7 +46,7 @@ def small_params() -> str:
     scale = params["scales"]["quick"]
     scale |= {"seeds": [0], "experiments": {}}
     params["scales"] = {"quick": scale}
-    scale["workloads"] |= {
+    scale["substitutes"] |= {
         name: name
         for name in (
             "cifar10-resnet50",
@@ -56,8 +56,8 @@ def small_params() -> str:
             "imagenet-vit-mae",
         )
     }
-    scale["workloads"] |= {"cifar100-resnet18": "fashion-resnet8", "imagenet-resnet18": "imagenet-resnet18"}
-    kept = ("table1", "table2", "table3", "table5", "table11", "theory", "beyond")
+    scale["substitutes"] |= {"cifar100-resnet18": "fashion-resnet8", "imagenet-resnet18": "imagenet-resnet18"}
+    kept = ("table1", "table2", "table3", "table5", "table11", "theory", "variants")
     params["experiments"] = {name: entry for name, entry in params["experiments"].items() if name in kept}
     for entry in params["experiments"].values():
         entry.pop("seeds", None)

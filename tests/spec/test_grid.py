@@ -12,6 +12,8 @@ import yaml
 
 from orderdp import grid as grids
 from orderdp.code_fingerprint import registry
+from orderdp.grid.inheritance import Inheritance
+from orderdp.grid.params import even_split
 from orderdp.jobs.base import fingerprint
 from orderdp.jobs.train import Train
 from orderdp.spec import RunSpec, SpecError
@@ -81,11 +83,36 @@ def put(params, where, value):
         ("scales/quick/seeds", [0, 1.5], r"scales\.quick\.seeds\.1: .*valid integer"),
         ("scales/quick/seeds", [0, True], r"scales\.quick\.seeds\.1: .*valid integer"),
         ("scales/quick/seeds", [], r"experiments\.table1\.grid: empty"),
-        ("methods/orderdp/at", [], r"explore"),
+        ("methods/ucb_warmup/based_on", "ubc", r"methods\.ucb_warmup\.based_on: unknown name 'ubc'\. Known: full, "),
+        ("methods/orderdp/based_on", "orderdp_bottom", r"based_on: 'orderdp' is based on 'orderdp_bottom' itself"),
         (
-            "experiments/beyond/grid/0/label_noise",
+            "recipes/digits/based_on",
+            "papers",
+            r"recipes\.digits\.based_on: unknown name 'papers'\. Known: paper, digits",
+        ),
+        ("recipes/paper/optimizer", "sdg", r"recipes\.paper\.optimizer: unknown name 'sdg'\. Known: sgd, adamw, lars"),
+        ("optimizers/adamw/beta2", 1, r"^1 problem in .*\n  optimizers\.adamw\.beta2: .*less than 1\. Got 1"),
+        (
+            "methods/orderdp/options/hardset",
+            1,
+            r"^1 problem in .*\n  methods\.orderdp\.options\.hardset: unknown option",
+        ),
+        ("methods/orderdp/split", "odd", r"methods\.orderdp\.split: Input should be 'even'"),
+        (
+            "scales/quick/experiments/table6/only/0/prune_ratios",
+            [0.2, 0.33],
+            r"scales\.quick\.experiments\.table6\.only\.0\.prune_ratios: 0\.33 is not in experiments\.table6\.grid\. Known: 0\.2",
+        ),
+        ("scales/quick/experiments/table6/only/0/ratios", [0.2], r"table6\.only\.0\.ratios: Unknown key"),
+        (
+            "scales/quick/substitutes/cifar10-resnet18",
+            "x",
+            r"scales\.quick\.substitutes\.cifar10-resnet18: unknown name 'x'",
+        ),
+        (
+            "experiments/variants/grid/0/label_noise",
             [1],
-            r"experiments\.beyond\.grid\.0\.label_noise\.0: Input should be less than 1\. Got 1",
+            r"experiments\.variants\.grid\.0\.label_noise\.0: Input should be less than 1\. Got 1",
         ),
         (
             "methods/orderdp_margin/score",
@@ -107,16 +134,13 @@ def put(params, where, value):
     ],
 )
 def test_bad_input_is_one_error_that_names_it(tmp_path, params, where, value, message):
-    if where == "methods/orderdp/at":
-        params["methods"]["orderdp"]["at"] = params["methods"]["orderdp"]["at"][:1]
-    else:
-        put(params, where, value)
+    put(params, where, value)
     with pytest.raises(SpecError, match=message) as caught:
         load(tmp_path, params)
     assert "params.yaml" in str(caught.value)
 
 
-def test_all_problems_are_told_at_once(tmp_path, params):
+def test_all_problems_are_said_at_once(tmp_path, params):
     params["methods"]["ucb"]["name"] = "ubc"
     params["workloads"]["digits-resnet8"]["model"] = "resnet9"
     with pytest.raises(SpecError, match="2 problems"):
@@ -142,8 +166,8 @@ def test_tables_share_their_runs(params, tmp_path):
         if run.spec.method.name == "full" and run.spec.recipe.match_steps_at is None
         if run.spec.dataset.label_noise == 0 and run.name.startswith("digits-resnet8w") and "-full-e8-" in run.name
     ]
-    assert len(full) == len(params["scales"]["quick"]["experiments"]["table9"]["seeds"])  # which are the most
-    assert {"table2", "table9", "figure1", "figure3", "beyond"} <= set(grid.users[full[0].name])
+    assert len(full) == len(params["experiments"]["table9"]["seeds"])  # which are the most
+    assert {"table2", "table9", "figure1", "figure3", "variants"} <= set(grid.users[full[0].name])
 
 
 def test_labels_and_tables_do_not_move_a_fingerprint(params, tmp_path):
@@ -220,3 +244,81 @@ def test_schema_is_current():
 def test_another_scale_is_laid_out_by_its_name(tmp_path, params):
     load(tmp_path, params)
     assert grids.load(tmp_path / "params.yaml", "fashion").scale == "fashion"
+
+
+def test_a_prune_ratio_that_is_named_nowhere_is_split_evenly(tmp_path, params):
+    """A new ratio is one edit."""
+    params["experiments"]["table2"]["grid"][1]["prune_ratios"] = [0.55, 0.7]
+    rows = [row for row in load(tmp_path, params).experiments["table2"].rows if row.method == "orderdp"]
+    assert {row.prune_ratio: row.explore for row in rows} == {0.55: 0.65, 0.7: 0.5}  # 0.65 is near sqrt(0.45) = 0.671
+    del params["methods"]["orderdp"]["split"]
+    message = (
+        r"methods\.orderdp\.options_by_ratio: no 'explore' for prune ratio 0\.55: add an entry for it, or a 'split'"
+    )
+    with pytest.raises(SpecError, match=message):
+        load(tmp_path, params)
+
+
+@pytest.mark.parametrize("ratio", [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 0.99999])
+def test_an_even_split_is_possible_and_even(ratio):
+    explore = even_split(ratio)
+    kept = 1 - ratio
+    assert kept <= explore <= 1  # so that q/s = kept / explore is in (0, 1], too
+    assert abs(explore - kept**0.5) <= 0.025 + 1e-12
+
+
+def test_entries_based_on_another_take_what_they_do_not_state(params, tmp_path):
+    params["optimizers"]["mine"] = {"based_on": "lamb_timm", "weight_decay": 0.5}  # which is based on lamb
+    params["recipes"]["mine"] = {"based_on": "digits", "epochs": 3, "optimizer": "mine", "schedule": {"max_lr": 0.5}}
+    params["workloads"]["digits-resnet8"] |= {"recipe": "mine", "overrides": {"optimizer": {"eps": 0.25}}}
+    params["methods"]["mine"] = {"label": "Mine", "based_on": "ucb_warmup", "options": {"period": 7}}
+    params["experiments"]["table2"]["grid"] = [{"methods": ["mine"], "prune_ratios": [0.5]}]
+    grid = load(tmp_path, params)
+    (recipe,) = {grid.runs[run].spec.recipe for run in grid.experiments["table2"].runs}
+    assert (recipe.epochs, recipe.batch_size, recipe.label_smoothing) == (3, 64, 0.1)
+    assert (recipe.schedule.max_lr, recipe.schedule.pct_start) == (0.5, 0.3)
+    optimizer = recipe.optimizer
+    assert (optimizer.name, optimizer.weight_decay, optimizer.beta2, optimizer.eps) == ("lamb", 0.5, 0.999, 0.25)
+    assert (optimizer.bias_correction, optimizer.adapt, optimizer.clip_norm) == (True, "decayed", 1.0)
+    options = grid.runs[grid.experiments["table2"].runs[0]].spec.method.options
+    assert options == {"variance_weight": 1.0, "smoothing": 0.8, "period": 7, "warmup_epochs": 1, "prune_ratio": 0.5}
+
+
+def test_a_recipe_that_names_an_optimizer_takes_nothing_of_its_bases(params):
+    """The recipe of MAE is based on Swin's, which clips its gradients, as MAE does not."""
+    filled = Inheritance(params).filled["recipes"]
+    assert filled["swin"]["optimizer"]["clip_norm"] == 5.0
+    assert filled["mae"]["optimizer"] == {**filled["vit_mae"]["optimizer"], "beta2": 0.95, "layer_decay": None}
+    assert filled["mae"]["optimizer"]["clip_norm"] is None
+
+
+def test_a_scale_trains_the_points_of_the_grid_that_all_its_rules_let_pass(params, tmp_path):
+    """Against the obvious filter."""
+    scale = params["scales"]["quick"]
+    scale["experiments"] = {}
+    everything = load(tmp_path, params).experiments
+    scale["experiments"] = {
+        "figure3": {
+            "seeds": [3],
+            "only": [{"prune_ratios": [0.1, 0.3, 0.9]}, {"methods": ["infobatch_annealed"], "prune_ratios": [0.3]}],
+        },
+        "figure4": {"only": [{"explore": [0.4, 1]}]},
+        "variants": {"only": [{"methods": ["full", "orderdp_ema"], "label_noise": [0, 0.2]}]},
+        "figures9_11": {"epochs": {0.99: 200}},
+    }
+    grid = load(tmp_path, params)
+
+    def points(rows):
+        return [(row.method, row.prune_ratio, row.explore, row.label_noise) for row in rows]
+
+    for name, passes in {
+        "figure3": lambda m, p, x, noise: p is None or p in ((0.3,) if m == "infobatch_annealed" else (0.1, 0.3, 0.9)),
+        "variants": lambda m, p, x, noise: noise in (0, 0.2) or m not in ("full", "orderdp_ema"),
+    }.items():
+        expected = [point for point in points(everything[name].rows) if passes(*point)]
+        assert list(dict.fromkeys(points(grid.experiments[name].rows))) == list(dict.fromkeys(expected))
+    assert {row.seed for row in grid.experiments["figure3"].rows} == {3}
+    panels = {(row.panel, row.explore) for row in grid.experiments["figure4"].rows if row.panel == "fixed ratio"}
+    assert panels == {("fixed ratio", 0.4), ("fixed ratio", 1)}
+    epochs = {row.prune_ratio: grid.runs[row.run].spec.recipe.epochs for row in grid.experiments["figures9_11"].rows}
+    assert epochs == {0.3: 8, 0.5: 8, 0.99: 200}

@@ -84,7 +84,7 @@ def test_options_of_a_subclass_are_those_of_its_signatures(read_here, content):
 def grid_with(folder, options):
     """The grid of a copy whose Table 2 has the pruner `mine` at 70 %."""
     params = yaml.safe_load((folder / "params.yaml").read_text())
-    params["methods"]["mine"] = {"label": "Mine", "name": "mine", "options": options, "ratio_sets": "prune_ratio"}
+    params["methods"]["mine"] = {"label": "Mine", "name": "mine", "options": options}
     params["experiments"]["table2"]["grid"] = [{"methods": ["mine"], "prune_ratios": [0.7]}]
     params["scales"]["quick"]["experiments"].pop("table2", None)
     path = folder / "mine.yaml"

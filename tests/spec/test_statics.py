@@ -141,7 +141,12 @@ def test_an_edit_renames_the_coresets_that_it_decides(copy, file, renamed):
         ("scales/quick/coresets/proxy/modles", 3, r"scales\.quick\.coresets\.proxy\.modles: Unknown key"),
         ("coresets/proxy/validation", 0.5, r"coresets\.proxy\.validation: Input should be less than 0\.5\. Got 0\.5"),
         ("coresets/balance", "even", r"coresets\.balance"),
-        ("methods/herding/coreset", None, r"methods\.herding: needs 'coreset' if, and only if, its 'name' is static"),
+        ("methods/herding/coreset", None, r"methods\.herding: needs a 'name', a 'coreset' or 'based_on'"),
+        (
+            "methods/ucb/coreset",
+            {"name": "random"},
+            r"methods\.ucb: needs 'coreset' if, and only if, its 'name' is static",
+        ),
     ],
 )
 def test_bad_input_is_one_error_that_names_it(tmp_path, params, where, value, message):  # noqa: F811

@@ -21,7 +21,7 @@ def table11(tmp_path_factory) -> Project:
             "diagnostics": ["gradients"], "grid": [{"methods": ["infobatch", "orderdp"], "prune_ratios": [0.7]}],
         }
     }  # fmt: skip
-    params["scales"]["quick"]["checkpoints"] = [0.5, 1.0]
+    params["scales"]["quick"]["record_at"] = [0.5, 1.0]
     project.write_params(params)
     project.snakemake()
     return project

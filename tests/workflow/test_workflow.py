@@ -99,7 +99,7 @@ def test_an_experiment_of_ones_own_trains_without_a_table(project):
     """On a workload that this scale alone has, with no entry in the report's registry and no caption."""
     params = project.params()
     params["workloads"]["mine"] = params["workloads"]["digits-resnet8"]
-    params["scales"]["quick"]["workloads"]["mine"] = "mine"
+    params["scales"]["quick"]["substitutes"]["mine"] = "mine"
     grid = [{"methods": ["random"], "prune_ratios": [0.5]}]
     params["experiments"]["mine"] = {"title": "Mine", "reproduces": "Mine", "workloads": ["mine"], "grid": grid}
     project.write_params(params)
