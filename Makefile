@@ -26,6 +26,7 @@ lint: .venv/installed  ## Style, types, workflow style
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 	snakefmt --check Snakefile workflow
 	ORDERDP_NO_TRACKING=1 snakemake --lint
 

@@ -19,7 +19,7 @@ DATA, RUNS, WORK, REPORTS, LOGS = map(Path, ("data", "runs", ".work", "reports",
 def plan(args: argparse.Namespace) -> int:
     """What would run, and why; nothing is changed."""
     from orderdp.jobs import is_finished
-    from orderdp.planning.costs import calibration
+    from orderdp.jobs.costs import calibration
     from orderdp.planning.plan import describe, listed
 
     grid = grids.load(args.params, args.scale)

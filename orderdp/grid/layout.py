@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from orderdp import code_fingerprint as code
 from orderdp.grid.checks import REGISTRIES, Problems, check_names, differences
+from orderdp.grid.coresets import gathered
 from orderdp.grid.experiments import Experiment, Grid, Jobs, Row
 from orderdp.grid.inheritance import merge
 from orderdp.grid.params import CoresetEntry, ExperimentAtScale, ExperimentEntry, GridEntry, Params, Protocol
 from orderdp.grid.recipes import Recipes
 from orderdp.jobs import KINDS, Job
-from orderdp.jobs.coresets import gathered
 from orderdp.jobs.diagnose import Diagnose
 from orderdp.jobs.train import Train, registered
 from orderdp.spec import CoresetSpec, Diagnostic, ProxySpec, RecipeSpec, RunSpec, explain

@@ -31,8 +31,8 @@ class Recipes:
         for name, optimizer in params.optimizers.items():
             try:
                 OPTIMIZER.validate_python(optimizer)
-            except ValidationError as error:
-                for path, text in problems(error, optimizer):
+            except ValidationError as wrong:
+                for path, text in problems(wrong, optimizer):
                     self.problems[f"{_dotted('optimizers', name, *path)}: {text}"] = None
                     self.of_optimizers.add((("optimizer", *path), text))
         for name, recipe in params.recipes.items():

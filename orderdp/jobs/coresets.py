@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from orderdp.code_fingerprint import code_checksums
 from orderdp.files import write_arrays, write_rows
 from orderdp.jobs.base import Execution, Job, Resources, fingerprint
 from orderdp.jobs.proxy import OUTPUTS, Proxy, workload
 from orderdp.spec import CoresetChoice, CoresetSpec, ProxySpec, Seed, Strict, percent
-
-if TYPE_CHECKING:
-    from orderdp.jobs.train import Train
 
 ENTRY_POINTS = ("orderdp.coresets.batch", "orderdp.jobs.trainer.read_coreset")
 COSTS = ("method", "function", "family", "seed", "select_s", "proxy_s")
@@ -100,30 +97,3 @@ def entry_name(spec: CoresetSpec, seed: int) -> str:
     """`herding-p70-s0-2f0a...`: the same for all runs that train on these samples."""
     mark = fingerprint("coreset", spec, choice_code(spec))
     return f"{spec.method}-p{percent(spec.prune_ratio)}-s{seed}-{mark}"
-
-
-def gathered(
-    runs: Iterable[Train], labels: Mapping[str, str]
-) -> tuple[dict[str, Proxy], dict[str, Coresets], list[Train]]:
-    """The proxies and coresets that runs need together, and the runs that know the places of theirs.
-
-    Args:
-        runs: those that train on coresets.
-        labels: run -> the method of params.yaml that it is for.
-    """
-    by_proxy: dict[str, list[tuple[Train, CoresetSpec]]] = {}
-    for run in runs:
-        if run.spec.coreset is not None:
-            by_proxy.setdefault(run.spec.coreset.proxy.canonical(), []).append((run, run.spec.coreset))
-    proxies, coresets, placed = {}, {}, []
-    for users in by_proxy.values():
-        proxy = Proxy.of(users[0][1].proxy)
-        entries, wanted = {}, {}
-        for run, spec in users:
-            entries[run.name] = entry = entry_name(spec, run.spec.seed)
-            choice = CoresetChoice(**spec.model_dump(exclude={"proxy"}))
-            wanted[entry] = Wanted(label=labels[run.name], choice=choice, seed=run.spec.seed)
-        job = Coresets.of(proxy, wanted)
-        proxies[proxy.name], coresets[job.name] = proxy, job
-        placed += [replace(run, coreset=(job.name, entries[run.name])) for run, _ in users]
-    return proxies, coresets, placed

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from orderdp.code_fingerprint import code_checksums
 from orderdp.files import write_arrays, write_rows
+from orderdp.jobs import costs
 from orderdp.jobs.base import Execution, Job, Resources, fingerprint
 from orderdp.jobs.train import Train, registered
-from orderdp.planning import costs
 from orderdp.spec import RunSpec, Strict
 
 ENTRY_POINTS = ("orderdp.training.diagnosis", "orderdp.training.process", "orderdp.datasets.load_images")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from orderdp.code_fingerprint import code_checksums
+from orderdp.jobs import costs
 from orderdp.jobs.base import Execution, Job, Resources, fingerprint
 from orderdp.jobs.coresets import choice_code
-from orderdp.planning import costs
 from orderdp.spec import RunSpec
 
 ENTRY_POINTS = ("orderdp.training.engine", "orderdp.training.process", "orderdp.datasets.load")
@@ -57,7 +57,7 @@ class Train(Job):
         return self.spec.dataset.name
 
     def resources(self) -> Resources:
-        """From the estimates of `orderdp.planning.costs`. A run in loaders' batches takes eight processors for each GPU
+        """From the estimates of `orderdp.jobs.costs`. A run in loaders' batches takes eight processors for each GPU
         that they feed; another takes one, and one that prepares the next batch."""
         return Resources(
             seconds=costs.seconds(self.spec, costs.gpu_calibration()) / self.gpus,

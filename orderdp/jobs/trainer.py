@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,12 +27,14 @@ from orderdp.datasets import load
 from orderdp.files import write, write_arrays, write_json, write_rows
 from orderdp.jobs.base import SUMMARY, Execution, Interrupted, is_finished
 from orderdp.jobs.progress import Progress
-from orderdp.jobs.train import Train
 from orderdp.training.device import allow_tf32, choose_device, memory_named
 from orderdp.training.distributed import Ranks, joined, local_device
 from orderdp.training.engine import Coreset, Diverged, Training, checkpoint_epochs
 from orderdp.training.process import set_up
 from orderdp.training.snapshot import Snapshot, save
+
+if TYPE_CHECKING:
+    from orderdp.jobs.train import Train
 
 COLUMNS = (
     "epoch", "progress", "lr", "momentum", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "kept",

@@ -1,7 +1,7 @@
 """Measures what a step costs on this device: a few real steps of each kind of run, on made-up images of the right
 shape.
 
-`python -m orderdp plan --calibrate` calls it; `orderdp.planning.costs` reads the result.
+`python -m orderdp plan --calibrate` calls it; `orderdp.jobs.costs` reads the result.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import nn
 
 from orderdp.datasets import ImageData
 from orderdp.files import write_json
+from orderdp.jobs import costs
 from orderdp.models import MODELS
-from orderdp.planning import costs
 from orderdp.spec import RunSpec
 from orderdp.training.device import choose_device
 from orderdp.training.engine import Training
@@ -40,7 +40,7 @@ def calibrate(
 
     Args:
         specs: runs of a grid.
-        path: the file, see :func:`orderdp.planning.costs.calibration`.
+        path: the file, see :func:`orderdp.jobs.costs.calibration`.
         device: "cuda", "mps", "cpu" or None for the best present.
         say: receives a line per kind, and for a kind that cannot be measured here the reason.
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from orderdp.grid import Grid
 from orderdp.jobs import Job, is_finished
+from orderdp.jobs.costs import Calibration, data_mb, facts, key, run_mb, seconds
 from orderdp.jobs.train import Train
-from orderdp.planning.costs import Calibration, data_mb, facts, key, run_mb, seconds
 
 UNSHOWN = "orderdp/reporting/registry.py has no entry for it"
 

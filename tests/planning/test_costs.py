@@ -13,9 +13,10 @@ import yaml
 
 from orderdp import grid as grids
 from orderdp.datasets import DATASETS
+from orderdp.jobs import costs
 from orderdp.jobs.train import Train
 from orderdp.models import MODELS
-from orderdp.planning import costs, plan
+from orderdp.planning import plan
 from orderdp.planning.bundles import Bundle
 from orderdp.spec import SpecError
 from tests.training.conftest import spec

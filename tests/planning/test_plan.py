@@ -11,7 +11,7 @@ import yaml
 
 from orderdp import __main__ as command_line
 from orderdp import grid as grids
-from orderdp.planning import costs
+from orderdp.jobs import costs
 from orderdp.planning.bundles import Bundle
 from orderdp.planning.plan import describe
 from orderdp.reporting.artifacts import report
