@@ -138,7 +138,7 @@ def test_an_experiment_without_a_table_is_said_and_reported_all_the_same(params,
     assert "mine" in lines[lines.index(line) - 1]
     made = report(grid, tmp_path / "runs", tmp_path / "reports")
     record = json.loads(made[0].read_text())
-    assert set(record["cells"]) == set(grid.experiments["mine"].cells) and record["files"] == {}
+    assert set(record["runs"]) == set(grid.experiments["mine"].cells) and record["files"] == {}
     assert "No table or figure is made of these runs." in (tmp_path / "reports/quick/index.html").read_text()
 
 

@@ -105,7 +105,7 @@ def reporting_digest() -> str:
         p
         for folder in folders
         for p in sorted(folder.rglob("*"))
-        if p.suffix in {".py", ".csv", ".css", ".html", ".js"}
+        if p.suffix in {".py", ".csv", ".css", ".j2"}
     ]
     content = b"\0".join(p.read_bytes().replace(b"\r\n", b"\n") for p in files)
     return hashlib.sha256(content).hexdigest()[:16]

@@ -20,11 +20,11 @@ from orderdp.reporting.claims import (
     load_claims,
     stability,
 )
-from orderdp.reporting.evidence import CONTRADICTED, INCONCLUSIVE, NOT_RUN, STATISTICS, SUPPORTED
-from orderdp.reporting.files import write_csv
+from orderdp.reporting.claims.statistics import CONTRADICTED, INCONCLUSIVE, NOT_RUN, STATISTICS, SUPPORTED
+from orderdp.reporting.html import TEMPLATES
 from orderdp.reporting.paper import ITEMS
-from orderdp.reporting.scorecard import CSS, claim_metrics, scorecard_html, scorecard_sheets, stability_text, tally
-from orderdp.reporting.sheets import latex, markdown
+from orderdp.reporting.scorecard import claim_metrics, scorecard_html, scorecard_sheets, stability_text, tally
+from orderdp.reporting.sheets import latex, markdown, write_csv
 from tests.reporting.worlds import world
 
 ROOT = Path(__file__).parents[2]
@@ -291,7 +291,7 @@ def test_metrics_are_plain_numbers(good):
 
 
 def test_classes_of_the_page_have_their_rules(table):
-    css, text = CSS.read_text(encoding="utf-8"), scorecard_html(table)
+    css, text = (TEMPLATES / "claims.css").read_text(encoding="utf-8"), scorecard_html(table)
     used = {name for names in re.findall(r'class="([^"]+)"', text) for name in names.split()}
     assert {name for name in used if f".{name}" not in css} <= {"notes", "verdict"}
 

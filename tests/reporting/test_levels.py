@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orderdp.reporting.evidence import CONTRADICTED, STATISTICS, SUPPORTED
+from orderdp.reporting.claims.statistics import CONTRADICTED, STATISTICS, SUPPORTED
 from tests.reporting.test_lossless_level import allowed
 
 SAMPLES, EPOCHS, RIVALS, NAN = 600, 20, ["random", "epsilon_greedy", "ucb", "infobatch"], float("nan")
@@ -51,7 +51,7 @@ NULLS = {
     "lead_grows": Null({"rival": "infobatch"}, ratios=(0.3, 0.5, 0.7), slope=2.0),
     "slower_than_time": Null({"ratio": 0.4}, ("orderdp", "full")),
     "loss_steepens": Null({"knee": 0.7, "end": 0.9}, ("orderdp", "full"), (0.7, 0.9), slope=2.0),
-    "falls_short": Null({"ours": "infobatch", "ratio": 0.4, "margin": 1.0}, ("infobatch",), short=0.01),
+    "falls_short": Null({"method": "infobatch", "ratio": 0.4, "margin": 1.0}, ("infobatch",), short=0.01),
     "same_across_splits": Null(
         {"what": "accuracy", "margin": 0.5, "panel": "p"}, ONLY, explores=(0.3, 0.6), split={0.6: (0.5, 1.0)}
     ),
@@ -71,15 +71,15 @@ NULLS = {
     "selection_cost": Null({"most": 0.05}, ONLY),
     "time_to_accuracy": Null({"rivals": ["random", "infobatch"], "ratio": 0.4}, ("orderdp", "random", "infobatch")),
     "norm_accuracy": Null({"threshold": -0.7}, ("full",)),
-    "norm_accuracy_weaker": Null({"ours": "infobatch"}),
-    "norm_ratio": Null({"ours": "infobatch", "than": "full", "norm": "raw"}),
-    "norm_shift_larger": Null({"ours": "infobatch", "than": "orderdp", "norm": "normalised"}),
-    "rolling_ratio": Null({"ours": "infobatch", "than": "full", "norm": "raw"}),
-    "jitter_ratio": Null({"ours": "infobatch", "than": "full"}),
-    "oscillation_ratio": Null({"ours": "orderdp", "than": "infobatch", "start": 0.5, "end": 0.7, "relative": True}),
-    "spread_smaller": Null({"ours": "orderdp", "than": "infobatch"}, ("orderdp", "infobatch")),
-    "spread_smaller phases": Null({"ours": "orderdp", "than": "infobatch", "phases": True}, ("orderdp", "infobatch")),
-    "jitter_ratio less": Null({"ours": "orderdp", "than": "infobatch", "above": False}, ("orderdp", "infobatch")),
+    "norm_accuracy_weaker": Null({"method": "infobatch"}),
+    "norm_ratio": Null({"method": "infobatch", "than": "full", "norm": "raw"}),
+    "norm_shift_larger": Null({"method": "infobatch", "than": "orderdp", "norm": "normalised"}),
+    "rolling_ratio": Null({"method": "infobatch", "than": "full", "norm": "raw"}),
+    "jitter_ratio": Null({"method": "infobatch", "than": "full"}),
+    "oscillation_ratio": Null({"method": "orderdp", "than": "infobatch", "start": 0.5, "end": 0.7, "relative": True}),
+    "spread_smaller": Null({"method": "orderdp", "than": "infobatch"}, ("orderdp", "infobatch")),
+    "spread_smaller phases": Null({"method": "orderdp", "than": "infobatch", "phases": True}, ("orderdp", "infobatch")),
+    "jitter_ratio less": Null({"method": "orderdp", "than": "infobatch", "above": False}, ("orderdp", "infobatch")),
     # One run that diverges proves that some do, so only the verdict from none that did can be wrong.
     "fails": Null(
         {"of": ["orderdp", "infobatch"], "never": True}, ratios=(0.3, 0.4, 0.5, 0.7), diverging=0.1, wrong=(SUPPORTED,)

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from orderdp.reporting.evidence import deciding, intervals, lossless, resolution
-from orderdp.reporting.evidence.ratios import Sweep, exclusions
+from orderdp.reporting.claims.statistics import deciding, intervals, lossless, resolution
+from orderdp.reporting.claims.statistics.lossless_sweep import Sweep, exclusions
 
 RATIOS = [0.0, 0.2, 0.3, 0.4]
 STEP = 100 / 600
@@ -41,7 +41,7 @@ def test_two_equal_methods_are_not_told_apart(losses, seeds, deviation):
     for _ in range(WORLDS):
         accuracies = [counted(rng, deviation, losses, seeds) for _ in range(2)]
         mine, theirs = (swept(rng, accuracies[0][0], one[1:]) for one in accuracies)
-        finding = deciding.beyond(
+        finding = deciding.decide_one_sided(
             [lossless._over_all_pairs(mine, theirs, "")], deciding.Context(""), threshold=1.0, side=-1
         )
         decided += finding.verdict != deciding.INCONCLUSIVE
@@ -67,7 +67,10 @@ def test_a_clear_advantage_is_found():
         full, *accuracies = counted(rng, 0.3, (-1.0, -1.0, -1.0), 5)
         lossy = counted(rng, 0.3, (5.0, 5.0, 5.0), 5)[1:]
         pair = lossless._over_all_pairs(swept(rng, full, accuracies), swept(rng, full, lossy), "")
-        found += deciding.beyond([pair], deciding.Context(""), threshold=1.0, side=-1).verdict == deciding.SUPPORTED
+        found += (
+            deciding.decide_one_sided([pair], deciding.Context(""), threshold=1.0, side=-1).verdict
+            == deciding.SUPPORTED
+        )
     assert found >= 80
 
 

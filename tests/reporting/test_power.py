@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from orderdp.reporting.evidence import intervals, power
+from orderdp.reporting.claims.statistics import intervals, power
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -44,7 +44,7 @@ def test_the_deviation_is_pooled_from_the_intervals():
     by_hand = math.sqrt((2 * np.var(samples[0], ddof=1) + 4 * np.var(samples[1], ddof=1)) / 6)
     assert power.pooled_deviation([intervals.mean(values) for values in samples]) == pytest.approx(by_hand)
     assert math.isnan(power.pooled_deviation([intervals.mean([1.0])])) and math.isnan(
-        power.smallest_found([intervals.mean([1.0])])
+        power.smallest_detectable([intervals.mean([1.0])])
     )
 
 
@@ -52,5 +52,5 @@ def test_the_sentence_names_seeds_and_points():
     values = [0.3, 0.9, -0.2, 0.5, 0.7]
     sentence = "with 5 seeds, one comparison finds a difference of 0.71 points from −0.1 with 80 % probability"
     assert f"{power.detectable(float(np.std(values, ddof=1)), 5):.2f}" == "0.71"
-    assert power.power_text(power.smallest_found([intervals.mean(values)]), 5, "−0.1") == sentence
+    assert power.power_text(power.smallest_detectable([intervals.mean(values)]), 5, "−0.1") == sentence
     assert power.power_text(float("nan"), 1, "0") == ""

@@ -70,8 +70,8 @@ def test_record_says_what_was_read_and_written(made):
     record = json.loads(path.read_text())
     assert record["command"] == "python -m orderdp report --scale tiny --only table9"
     assert record["functions"] == {"table9": "orderdp.reporting.tables.table9"}
-    assert set(record["cells"]) == set(made.grid.experiments["table9"].cells)
-    for cell, files in record["cells"].items():
+    assert set(record["runs"]) == set(made.grid.experiments["table9"].cells)
+    for cell, files in record["runs"].items():
         diverged = json.loads((made.runs / cell / "summary.json").read_text())["status"] == "diverged"
         assert set(files) == {"summary.json", "history.csv"} or diverged
         for name, digest in files.items():

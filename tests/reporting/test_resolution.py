@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orderdp.reporting.evidence import accuracy, intervals, resolution
-from orderdp.reporting.evidence.deciding import INCONCLUSIVE
+from orderdp.reporting.claims.statistics import accuracy, intervals, resolution
+from orderdp.reporting.claims.statistics.deciding import INCONCLUSIVE
 
 
 @pytest.mark.parametrize("samples", [360, 600, 10_000, 50_000])
