@@ -90,8 +90,8 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, fingerprint: st
         fingerprint: ends the record's name, from `orderdp.stamps.artifact_stamp`.
 
     Returns:
-        The record, `provenance/<experiment>-<fingerprint>.json`. Older records of the experiment are deleted before anything
-        is written.
+        The record, `provenance/<experiment>-<fingerprint>.json`. Older records of the experiment are deleted before
+        anything is written.
     """
     made = artifacts_of(experiment)
     reader = Runs(runs)

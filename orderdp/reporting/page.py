@@ -69,6 +69,5 @@ def write_page(grid: Grid, runs: Runs | Path, reports: Path, fingerprint: str) -
 
 def decide_claims(grid: Grid, runs: Runs) -> pd.DataFrame:
     """The paper's claims with their verdicts on the runs that there are, from `claims.evaluate`."""
-    readers = {"results": collect, "histories": histories, "diagnostics": diagnostics, "study": study}
-    frames = {name: read(grid, runs) for name, read in readers.items()}
-    return evaluate(frames | {"results": with_pretraining(frames["results"], pretrainings(grid, runs))})
+    frames = {"histories": histories(grid, runs), "diagnostics": diagnostics(grid, runs), "study": study(grid, runs)}
+    return evaluate({"results": with_pretraining(collect(grid, runs), pretrainings(grid, runs))} | frames)

@@ -4,6 +4,7 @@ metrics`."""
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -16,18 +17,19 @@ from orderdp.reporting.html import render
 from orderdp.reporting.sheets import Block, Entry, Sheet
 
 MARKS = {SUPPORTED: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?", NOT_RUN: "–"}
-"""So that no verdict is told by its colour alone."""
+"""So that no verdict is shown by its colour alone."""
 
 SCOPE = (
-    "Each claim of the paper, put in our words, is decided by a rule of its own, which stands with it. A scaled-down run never claims to "
-    "confirm a number measured on CIFAR or ImageNet: a verdict is about direction and size at this scale, with this data and this network. "
-    "Inconclusive means that these seeds cannot tell, not that there is nothing."
+    "Each claim of the paper, put in our words, is decided by its rule, which is shown with it. A scaled-down run "
+    "never claims to confirm a number measured on CIFAR or ImageNet: a verdict is about direction and size at "
+    "this scale, with this data and this network. Inconclusive means that these seeds cannot tell, not that there "
+    "is nothing."
 )
 METHOD = (
-    "In brackets: 95 % intervals over seeds, of differences or ratios paired by seed. Nothing is decided by fewer than three seeds, nor while "
-    "runs are missing. Where a claim makes several comparisons, the least favourable is shown, and a contradiction holds after Holm's "
-    "correction within the claim. Across claims nothing is corrected: where there is nothing to find, about one in twenty is decided all the "
-    "same."
+    "In brackets: 95 % intervals over seeds, of differences or ratios paired by seed. Nothing is decided by fewer "
+    "than three seeds, nor while runs are missing. Where a claim makes several comparisons, the least favourable "
+    "is shown, and a contradiction holds after Holm's correction within the claim. Across claims nothing is "
+    "corrected: where there is nothing to find, about one in twenty is decided all the same."
 )
 
 
@@ -41,8 +43,9 @@ def power_text(table: pd.DataFrame) -> str:
     if points.empty:
         return ""
     return (
-        f"Power: with these seeds, a comparison of two accuracies finds a true difference of {points.median():.1f} points with 80 % probability "
-        f"(median of the claims; from {points.min():.1f} to {points.max():.1f}, as each of them notes). Smaller ones stay inconclusive."
+        f"Power: with these seeds, a comparison of two accuracies finds a true difference of {points.median():.1f} "
+        f"points with 80 % probability (median of the claims; from {points.min():.1f} to {points.max():.1f}, as each "
+        "of them notes). Smaller ones stay inconclusive."
     )
 
 
@@ -57,8 +60,9 @@ def stability_text(table: pd.DataFrame) -> str:
         return ""
     moved = sum(text != STABLE for text in checked)
     return (
-        f"How far a verdict is stable: {moved} of the {len(checked)} verdicts that more than three seeds decide change when one of the seeds is "
-        "left out, and another processor or version of a library can change as many. Each such claim says so."
+        f"How far a verdict is stable: {moved} of the {len(checked)} verdicts that more than three seeds decide change "
+        "when one of the seeds is left out, and another processor or version of a library can change as many. Each "
+        "such claim says so."
     )
 
 
@@ -149,7 +153,7 @@ def _computed(table: pd.DataFrame) -> str:
     return f"{share} need no runs but arithmetic, and are the same at every scale: {counts}."
 
 
-def _number(row: dict[str, Any]) -> str:
+def _number(row: Mapping[Hashable, Any]) -> str:
     return interval_text(row["value"], row["low"], row["high"], _text(row["unit"]))
 
 

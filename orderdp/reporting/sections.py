@@ -33,8 +33,8 @@ def caption(experiment: str) -> str:
 def experiment_section(grid: Grid, experiment: Experiment, runs: Path, out: Path) -> dict[str, Any]:
     """Heading, caption, tables and figures of an experiment, how they were made, and which runs are missing."""
     name, artifacts, records = experiment.name, artifacts_of(experiment.name), find_records(out, experiment.name)
-    record = json.loads(records[-1].read_text(encoding="utf-8")) if records else None
-    partial = bool(record) and record["fingerprint"] == PARTIAL
+    record: dict[str, Any] = json.loads(records[-1].read_text(encoding="utf-8")) if records else {}
+    partial = record.get("fingerprint") == PARTIAL
     return {
         "name": name,
         "reproduces": experiment.reproduces,
@@ -53,12 +53,9 @@ def experiment_section(grid: Grid, experiment: Experiment, runs: Path, out: Path
 def _artifact(artifact: Table | Figure, out: Path) -> dict[str, Any]:
     files = {kind: out / path for kind, path in paths(artifact).items()}
     made = all(path.is_file() for path in files.values())
-    is_table = isinstance(artifact, Table)
-    return {
-        "title": artifact.title,
-        "sheets": artifact.layout(pd.read_csv(files["csv"])) if made and is_table else [],
-        "image": base64.b64encode(files["png"].read_bytes()).decode() if made and not is_table else "",
-    }
+    sheets = artifact.layout(pd.read_csv(files["csv"])) if made and isinstance(artifact, Table) else []
+    image = base64.b64encode(files["png"].read_bytes()).decode() if made and isinstance(artifact, Figure) else ""
+    return {"title": artifact.title, "sheets": sheets, "image": image}
 
 
 def not_run_section(grid: Grid) -> list[tuple[Item, Sheet | None]]:

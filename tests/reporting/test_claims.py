@@ -285,8 +285,9 @@ def test_metrics_are_plain_numbers(good):
     assert set(metrics["counts"]) == {"supported", "contradicted", "inconclusive", "not_run"}
     row = table.set_index("id").loc["best-at-70"]
     assert metrics["claims"]["best-at-70"] == {
-        "verdict": SUPPORTED, **{key: pytest.approx(row[key], rel=1e-5) for key in ("value", "low", "high")}
-    }  # fmt: skip
+        "verdict": SUPPORTED,
+        **{key: pytest.approx(row[key], rel=1e-5) for key in ("value", "low", "high")},
+    }
     assert metrics["claims"]["imagenet-fastest"] == {"verdict": NOT_RUN}
 
 

@@ -146,12 +146,22 @@ def run(null, rng, truth, deviation, method, ratio, explore, seed):
     time = 100 * factor * (null.time if method == "orderdp" else 1.0) * math.exp(0.01 * rng.standard_normal())
     realised = 0.0 if full else ratio - null.short + (0.003 * rng.standard_normal() if null.short else 0.0)
     return {
-        "cell": f"{method}-{ratio}-{explore}-{seed}", "experiment": "e", "workload": "digits", "method": method, "label": method,
-        "prune_ratio": ratio, "explore": explore, "panel": "p", "seed": seed, "n": 1000, "time_s": time, "realised_prune_ratio": realised,
+        "cell": f"{method}-{ratio}-{explore}-{seed}",
+        "experiment": "e",
+        "workload": "digits",
+        "method": method,
+        "label": method,
+        "prune_ratio": ratio,
+        "explore": explore,
+        "panel": "p",
+        "seed": seed,
+        "n": 1000,
+        "time_s": time,
+        "realised_prune_ratio": realised,
         "status": "diverged" if rng.random() < null.diverging else "finished",
         "selection_s": time * 0.05 * (1 + 0.1 * rng.standard_normal()),
         "test_accuracy": round((mean + deviation * rng.standard_normal()) / STEP) * STEP,
-    }  # fmt: skip
+    }
 
 
 def history(rng, row):
@@ -162,24 +172,44 @@ def history(rng, row):
     accuracy = np.round((85 + x) / STEP) * STEP
     norm = own * (8 + tied)
     return {
-        "cell": np.repeat(row["cell"], EPOCHS), "epoch": epoch, "progress": epoch / EPOCHS, "test_accuracy": accuracy, "steps": np.full(EPOCHS, 10),
-        "grad_norm_mean": norm, "grad_norm_std": own * (1 + 0.2 * rng.random(EPOCHS)), "grad_norm_normalized_mean": 0.9 * norm,
-        "jaccard": 0.5 + 0.05 * rng.standard_normal(EPOCHS), "time_s": row["time_s"] * epoch / EPOCHS,
-    }  # fmt: skip
+        "cell": np.repeat(row["cell"], EPOCHS),
+        "epoch": epoch,
+        "progress": epoch / EPOCHS,
+        "test_accuracy": accuracy,
+        "steps": np.full(EPOCHS, 10),
+        "grad_norm_mean": norm,
+        "grad_norm_std": own * (1 + 0.2 * rng.random(EPOCHS)),
+        "grad_norm_normalized_mean": 0.9 * norm,
+        "jaccard": 0.5 + 0.05 * rng.standard_normal(EPOCHS),
+        "time_s": row["time_s"] * epoch / EPOCHS,
+    }
 
 
 def study(rng, seeds):
     places = [1.1, 0.0]
     unbiasedness = [
-        {"scores": "fresh", "n": 100, "s": 20, "q": 5, "draws": 1000, "half_width": 0.0196, "target": 1.0, "full": 0.0, "exact_bias": 0.0,
-         "estimate": place + 0.01 * rng.standard_normal(), "variance": 1 + 0.01 * rng.standard_normal(), "variance_half_width": 0.0196,
-         "uniform_variance": 1.0}
+        {
+            "scores": "fresh",
+            "n": 100,
+            "s": 20,
+            "q": 5,
+            "draws": 1000,
+            "half_width": 0.0196,
+            "target": 1.0,
+            "full": 0.0,
+            "exact_bias": 0.0,
+            "estimate": place + 0.01 * rng.standard_normal(),
+            "variance": 1 + 0.01 * rng.standard_normal(),
+            "variance_half_width": 0.0196,
+            "uniform_variance": 1.0,
+        }
         for place in places
-    ]  # fmt: skip
+    ]
     convergence = [
         {"scores": "fresh", "steps": steps, "seed": seed, "bound": 1.0, "gap_averaged": 1 + 0.1 * rng.standard_normal()}
-        for steps in (100, 400) for seed in range(seeds)
-    ]  # fmt: skip
+        for steps in (100, 400)
+        for seed in range(seeds)
+    ]
     generalization = [
         {"seed": seed, "step": 1, "left": 0.0, "right": 0.1 * rng.standard_normal(), "optimization_bound": 0.5}
         for seed in range(seeds)

@@ -214,9 +214,16 @@ def test_page_needs_no_other_file_to_be_seen(page, made):
 
 def test_page_shows_what_it_must(page, made):
     for text in (
-        "a test with <made-up> runs & nothing else", "diverged", "2 of 3", "Not run at this scale", "Deviations from the paper",
-        "orderdp.reporting.tables.table2", "python -m orderdp report --scale tiny --only figure4", "made up", "2.14.1",
-    ):  # fmt: skip
+        "a test with <made-up> runs & nothing else",
+        "diverged",
+        "2 of 3",
+        "Not run at this scale",
+        "Deviations from the paper",
+        "orderdp.reporting.tables.table2",
+        "python -m orderdp report --scale tiny --only figure4",
+        "made up",
+        "2.14.1",
+    ):
         assert text in page.whole, text
     order = [
         page.source.index(f'<section id="{name}">')

@@ -32,10 +32,22 @@ def test_three_equal_differences_decide_nothing():
     # t = step / (step / sqrt(6) / sqrt(3)) = sqrt(18) with 2 degrees of freedom
     assert estimate.low < -step < estimate.high and estimate.p(0.0) == pytest.approx(1 - math.sqrt(18) / math.sqrt(20))
     rows = [
-        {"cell": f"{method}-{seed}", "workload": "digits", "method": method, "label": method, "prune_ratio": 0.3, "explore": 0.5,
-         "panel": "", "seed": seed, "status": "finished", "test_accuracy": 100 * (count + seed) / 360, "realised_prune_ratio": 0.3}
-        for method, count in (("orderdp", 340), ("random", 341)) for seed in range(3)
-    ]  # fmt: skip
+        {
+            "cell": f"{method}-{seed}",
+            "workload": "digits",
+            "method": method,
+            "label": method,
+            "prune_ratio": 0.3,
+            "explore": 0.5,
+            "panel": "",
+            "seed": seed,
+            "status": "finished",
+            "test_accuracy": 100 * (count + seed) / 360,
+            "realised_prune_ratio": 0.3,
+        }
+        for method, count in (("orderdp", 340), ("random", 341))
+        for seed in range(3)
+    ]
     finding = accuracy.higher({"results": pd.DataFrame(rows)}, rivals=["random"])
     assert finding.verdict == INCONCLUSIVE and finding.low < finding.value < finding.high
 

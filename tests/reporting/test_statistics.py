@@ -185,9 +185,17 @@ def test_diverged_runs_are_named_and_cannot_help_their_method():
 
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
-    [(-0.312, "points", "−0.31"), (0.5, "points", "+0.50"), (12.34, "%", "12.3"), (10000, "", "10,000"), (4.336, "", "4.336"), (0.00961, "", "0.00961"),
-     (float("nan"), "", "–"), (-0.001, "points", "0.00")],
-)  # fmt: skip
+    [
+        (-0.312, "points", "−0.31"),
+        (0.5, "points", "+0.50"),
+        (12.34, "%", "12.3"),
+        (10000, "", "10,000"),
+        (4.336, "", "4.336"),
+        (0.00961, "", "0.00961"),
+        (float("nan"), "", "–"),
+        (-0.001, "points", "0.00"),
+    ],
+)
 def test_numbers_as_text(value, unit, text):
     assert number_text(value, unit) == text
 
@@ -203,10 +211,22 @@ def test_intervals_as_text():
 
 def run(method, ratio, seed, accuracy, time=10.0, realised=None, explore=0.5, status="finished", n=1000):
     return {
-        "experiment": "x", "workload": "w", "method": method, "label": method.upper(), "prune_ratio": ratio, "explore": explore, "panel": "", "seed": seed,
-        "cell": f"{method}-{ratio}-{explore}-{seed}", "status": status, "test_accuracy": accuracy, "time_s": time, "selection_s": 1.0, "n": n,
+        "experiment": "x",
+        "workload": "w",
+        "method": method,
+        "label": method.upper(),
+        "prune_ratio": ratio,
+        "explore": explore,
+        "panel": "",
+        "seed": seed,
+        "cell": f"{method}-{ratio}-{explore}-{seed}",
+        "status": status,
+        "test_accuracy": accuracy,
+        "time_s": time,
+        "selection_s": 1.0,
+        "n": n,
         "realised_prune_ratio": (0.0 if ratio != ratio else ratio) if realised is None else realised,
-    }  # fmt: skip
+    }
 
 
 def frames(*rows, histories=None, **more):
@@ -315,9 +335,17 @@ def test_splits_are_compared_pair_by_pair():
 
 def norms(cell, raw, normalised):
     return pd.DataFrame(
-        {"cell": cell, "epoch": range(1, 5), "progress": [0.25, 0.5, 0.75, 1.0], "grad_norm_mean": raw, "grad_norm_normalized_mean": normalised,
-         "grad_norm_std": [0.0, 0.0, 2.0, 1.0], "steps": [1, 1, 2, 2], "test_accuracy": [10.0, 20.0, 30.0, 40.0]}
-    )  # fmt: skip
+        {
+            "cell": cell,
+            "epoch": range(1, 5),
+            "progress": [0.25, 0.5, 0.75, 1.0],
+            "grad_norm_mean": raw,
+            "grad_norm_normalized_mean": normalised,
+            "grad_norm_std": [0.0, 0.0, 2.0, 1.0],
+            "steps": [1, 1, 2, 2],
+            "test_accuracy": [10.0, 20.0, 30.0, 40.0],
+        }
+    )
 
 
 def test_raw_and_normalised_norms_are_kept_apart():
@@ -366,11 +394,20 @@ def test_a_run_that_fails_is_one_too_many(broken):
 def test_a_first_phase_that_decides_is_named():
     """OrderDP is more alike from the second phase on; in the first, the sets of InfoBatch come from all data."""
     rows = [run(m, 0.4, s, 90.0) for m in ("orderdp", "infobatch") for s in range(3)]
-    taken = pd.DataFrame([
-        {"cell": r["cell"], "epoch": e, "progress": (e - 1) / 10,
-         "cosine": 0.5 + (0.1 if e > 2 else -0.1) * (r["method"] == "orderdp") + 0.001 * r["seed"] * (r["method"] == "orderdp")}
-        for r in rows for e in (2, 4, 6)
-    ])  # fmt: skip
+    taken = pd.DataFrame(
+        [
+            {
+                "cell": r["cell"],
+                "epoch": e,
+                "progress": (e - 1) / 10,
+                "cosine": 0.5
+                + (0.1 if e > 2 else -0.1) * (r["method"] == "orderdp")
+                + 0.001 * r["seed"] * (r["method"] == "orderdp"),
+            }
+            for r in rows
+            for e in (2, 4, 6)
+        ]
+    )
     finding = sets.cosine_higher(frames(*rows, diagnostics=taken), rival="infobatch", ratio=0.4)
     assert finding.verdict == CONTRADICTED
     assert finding.reason.startswith("the first phase, 0–20 %, decides: without it, this would be supported")
@@ -381,11 +418,19 @@ def test_a_first_phase_that_decides_is_named():
 def test_phases_of_similarity_and_of_the_cosine():
     rows = [run(m, 0.4, s, 90.0) for m in ("orderdp", "infobatch") for s in range(3)]
     epochs = range(1, 11)
-    histories = pd.concat([
-        pd.DataFrame({"cell": r["cell"], "epoch": epochs, "progress": [e / 10 for e in epochs],
-                      "jaccard": [NAN, *[e / 10 + (0.5 if r["method"] == "orderdp" else e / 20) for e in range(2, 11)]]})
-        for r in rows
-    ])  # fmt: skip
+    histories = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "cell": r["cell"],
+                    "epoch": epochs,
+                    "progress": [e / 10 for e in epochs],
+                    "jaccard": [NAN, *[e / 10 + (0.5 if r["method"] == "orderdp" else e / 20) for e in range(2, 11)]],
+                }
+            )
+            for r in rows
+        ]
+    )
     finding = sets.jaccard_higher(frames(*rows, histories=histories), rival="infobatch", ratio=0.4)
     assert [line.split(":")[0] for line in finding.comparisons] == [
         "0–20 %",

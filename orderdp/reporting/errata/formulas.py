@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -27,49 +26,30 @@ def beta_limit(settings: Settings) -> Values:
     """Proposition 2's distribution function, as printed and as its proof ends."""
     n, s, q, z = 1000, 10, 3, 0.01
     gamma = float(limit_weights(z, s, q))
-    return {
-        "n": n,
-        "s": s,
-        "q": q,
-        "z": z,
-        "printed": 1 - n / s * gamma,
-        "right": 1 - gamma / s,
-        "beta": float(betainc(q, s - q, z)),
-    }
+    values = {"printed": 1 - n / s * gamma, "right": 1 - gamma / s, "beta": float(betainc(q, s - q, z))}
+    return {"n": n, "s": s, "q": q, "z": z} | values
 
 
 def vanishing_weight(settings: Settings) -> Values:
     """gamma_j itself tends to 0; n gamma_j to the limit."""
     n, s, q, z = 1_000_000, 10, 3, 0.1
     gamma = float(rank_weights(n, s, q)[round(z * n) - 1])
-    return {
-        "n": n,
-        "s": s,
-        "q": q,
-        "z": z,
-        "weight": gamma,
-        "scaled": n * gamma,
-        "limit": float(limit_weights(z, s, q)),
-    }
+    values = {"weight": gamma, "scaled": n * gamma, "limit": float(limit_weights(z, s, q))}
+    return {"n": n, "s": s, "q": q, "z": z} | values
 
 
 def upper_limit(settings: Settings) -> Values:
     """The sum of the weights with the upper limit of A.1 and with that of Eq. 3."""
     n, s, q = 9, 5, 3
-    return {
-        "n": n,
-        "s": s,
-        "q": q,
-        "printed": _eq3_sum(n, s, q, lambda j: min(1, j)),
-        "right": _eq3_sum(n, s, q, lambda j: min(q, j)),
-    }
+    printed, right = (_eq3_sum(n, s, q, top) for top in (1, q))
+    return {"n": n, "s": s, "q": q, "printed": printed, "right": right}
 
 
-def _eq3_sum(n: int, s: int, q: int, upper: Callable[[int], int]) -> Fraction:
-    """Sum over j of Eq. 3, l from max(1, s-n+j) to `upper(j)`, in exact fractions."""
+def _eq3_sum(n: int, s: int, q: int, top: int) -> Fraction:
+    """Sum over j of Eq. 3, l from max(1, s-n+j) to min(top, j), in exact fractions."""
     total = 0
     for j in range(1, n + 1):
-        for rank in range(max(1, s - n + j), upper(j) + 1):
+        for rank in range(max(1, s - n + j), min(top, j) + 1):
             total += math.comb(j - 1, rank - 1) * math.comb(n - j, s - rank)
     return Fraction(total, math.comb(n, s))
 
@@ -95,15 +75,8 @@ def stale_scores(settings: Settings) -> Values:
     slopes, losses = theta - centres, (theta - centres) ** 2 / 2
     surrogate = float(rank_weights(n, s, q) / q @ slopes[np.argsort(-losses, kind="stable")])
     fresh, stale = (float(selection_probabilities(known, s, q) / q @ slopes) for known in (losses, scores))
-    return {
-        "n": n,
-        "s": s,
-        "q": q,
-        "surrogate": surrogate,
-        "fresh": fresh,
-        "stale": stale,
-        "full": float(slopes.mean()),
-    }
+    means = {"surrogate": surrogate, "fresh": fresh, "stale": stale, "full": float(slopes.mean())}
+    return {"n": n, "s": s, "q": q} | means
 
 
 def no_chance(settings: Settings) -> Values:
@@ -118,15 +91,8 @@ def rank_chances(settings: Settings) -> Values:
     """The chance to be a candidate, and that of the hardest and of the last s - q ranks to be kept."""
     n, s, q = settings["n"], settings["s"], settings["q"]
     weights = rank_weights(n, s, q)
-    return {
-        "n": n,
-        "s": s,
-        "q": q,
-        "candidate": s / n,
-        "first": weights[0],
-        "last": weights[-1],
-        "none": no_chance(settings)["count"],
-    }
+    chances = {"candidate": s / n, "first": weights[0], "last": weights[-1]}
+    return {"n": n, "s": s, "q": q} | chances | {"none": no_chance(settings)["count"]}
 
 
 def placed_sets(settings: Settings) -> Values:
@@ -144,16 +110,8 @@ def vanishing_terms(settings: Settings) -> Values:
     def term(rank: int, place: int) -> Fraction:
         return Fraction(math.comb(place - 1, rank - 1) * math.comb(n - place, s - rank), math.comb(n, s))
 
-    return {
-        "n": n,
-        "s": s,
-        "q": q,
-        "j": j,
-        "first": first,
-        "at_first": term(first, j),
-        "low": low,
-        "at_low": term(low, low),
-    }
+    terms = {"first": first, "at_first": term(first, j), "low": low, "at_low": term(low, low)}
+    return {"n": n, "s": s, "q": q, "j": j} | terms
 
 
 def quantile_order(settings: Settings) -> Values:
@@ -161,19 +119,14 @@ def quantile_order(settings: Settings) -> Values:
     does."""
     n, s, q = 9, 5, 2
     losses = np.arange(1.0, n + 1)
-    return {
-        "n": n,
-        "s": s,
-        "q": q,
-        "printed": float(rank_weights(n, s, q) / q @ losses),
-        "right": surrogate_loss(losses, s, q),
-    }
+    printed, right = float(rank_weights(n, s, q) / q @ losses), surrogate_loss(losses, s, q)
+    return {"n": n, "s": s, "q": q, "printed": printed, "right": right}
 
 
 def sum_of_weights(settings: Settings) -> Values:
     """The sum in exact fractions."""
     n, s, q = 40, 17, 6
-    return {"n": n, "s": s, "q": q, "total": _eq3_sum(n, s, q, lambda j: min(q, j))}
+    return {"n": n, "s": s, "q": q, "total": _eq3_sum(n, s, q, q)}
 
 
 def induction_base(settings: Settings) -> Values:
@@ -205,9 +158,7 @@ def gap_near_equality(settings: Settings) -> Values:
     """C_s and the total variation as q approaches s."""
     n, s = 200, 100
     sizes = (30, 50, 80, 99)
-    return {
-        "n": n,
-        "s": s,
+    return {"n": n, "s": s} | {
         "least": min(sup_gap(n, s, q) for q in range(1, s)),
         "equal": sup_gap(n, s, s),
         "variations": ", ".join(f"{total_variation(n, s, q):.3g}" for q in sizes),

@@ -17,11 +17,12 @@ def wrong_gaps(settings: Settings) -> Values:
     frame = load_published()
     wrong = []
     for table in ("table1", "table2"):
-        of_table = frame[frame["table"] == table].set_index(["row", "column"])["value"]
-        for (row, column), gap in of_table.items():
-            if not str(column).endswith("/gap"):
+        part = frame[frame["table"] == table]
+        of_table = part.set_index(["row", "column"])["value"]
+        for row, column, gap in part[["row", "column", "value"]].itertuples(index=False):
+            if not column.endswith("/gap"):
                 continue
-            where = str(column).removesuffix("/gap")
+            where = column.removesuffix("/gap")
             full = of_table[("Whole Dataset", where.rpartition("/")[0] + "/0")]
             right = full - of_table[(row, where)]
             if abs(abs(right) - abs(gap)) > ROUNDING:
@@ -93,19 +94,11 @@ def jaccard_ceiling(settings: Settings) -> Values:
     ratio = round(100 * (1 - explore * exploit))  # the prune ratio that the default split gives
     similarities, other = _similarities("OrderDP", ratio), _similarities("OrderDP", 40)
     most = expected_jaccard(explore, exploit)
-    return {
-        "explore": explore,
-        "exploit": exploit,
-        "ratio": ratio,
-        "most": most,
-        "above": int((similarities > most).sum()),
-        "count": len(similarities),
-        "last": similarities.max(),
-        "needs": 2 * similarities.max() / (1 + similarities.max()),
-        "other": 40,
-        "other_last": other.max(),
-        "other_needs": 2 * other.max() / (1 + other.max()),
-    }
+    needs, other_needs = (2 * part.max() / (1 + part.max()) for part in (similarities, other))
+    counts = {"above": int((similarities > most).sum()), "count": len(similarities)}
+    default = {"explore": explore, "exploit": exploit, "ratio": ratio, "most": most, "last": similarities.max()}
+    others = {"other": 40, "other_last": other.max(), "other_needs": other_needs}
+    return default | {"needs": needs} | counts | others
 
 
 def repeated_norms(settings: Settings) -> Values:
@@ -127,13 +120,8 @@ def nominal_ratio(settings: Settings) -> Values:
         value("table9", "InfoBatch", f"CIFAR100/ResNet-50/61/{name}") for name in ("nominal-prune-ratio", "prune-ratio")
     )
     clamped = min(nominal, 1 - settings["min_keep"])
-    return {
-        "nominal": nominal,
-        "clamped": clamped,
-        "real": real,
-        "below": real / clamped,
-        "stated": 70,
-    }  # the text of D.6, in %
+    stated = 70  # in the text of D.6, in %
+    return {"nominal": nominal, "clamped": clamped, "real": real, "below": real / clamped, "stated": stated}
 
 
 def _saved(table: str, row: str) -> pd.DataFrame:
@@ -188,15 +176,8 @@ def harder_sets(settings: Settings) -> Values:
     extra = (orderdp - rival).groupby("dataset")
     texts = {name: " and ".join(f"{points:.1f}" for points in part) for name, part in extra}
     means = extra.mean()
-    return {
-        "low": low,
-        "high": high,
-        "cifar10": texts["CIFAR10"],
-        "cifar100": texts["CIFAR100"],
-        "imagenet": texts["ImageNet-1K"],
-        "easier_mean": means["CIFAR10"],
-        "harder_mean": means["CIFAR100"],
-    }
+    by_set = {"cifar10": texts["CIFAR10"], "cifar100": texts["CIFAR100"], "imagenet": texts["ImageNet-1K"]}
+    return by_set | {"low": low, "high": high, "easier_mean": means["CIFAR10"], "harder_mean": means["CIFAR100"]}
 
 
 def lossless_rows(settings: Settings) -> Values:
@@ -210,20 +191,8 @@ def lossless_rows(settings: Settings) -> Values:
 
 
 LISTED = (
-    "Static Random",
-    "CD",
-    "Herding",
-    "K-means",
-    "Least Confidence",
-    "Entropy",
-    "Forgetting",
-    "GraNd",
-    "EL2N",
-    "DeepFool",
-    "Craig",
-    "Glister",
-    "Influence",
-    "DP",
+    *("Static Random", "CD", "Herding", "K-means", "Least Confidence", "Entropy", "Forgetting", "GraNd", "EL2N"),
+    *("DeepFool", "Craig", "Glister", "Influence", "DP"),
 )
 """The static methods that section 5.1 lists."""
 
@@ -233,9 +202,8 @@ def method_count(settings: Settings) -> Values:
     frame = load_published()
     rows = list(dict.fromkeys(frame[frame["table"] == "table1"]["row"]))
     printed = [row for row in rows if row not in ("Whole Dataset", "OrderDP")]
-    names = {
-        row.split("-")[0] if row.split("-")[-1].isdigit() else row for row in printed
-    }  # GraNd-4, EL2N-2 and EL2N-20
+    # GraNd-4, EL2N-2 and EL2N-20
+    names = {row.split("-")[0] if row.split("-")[-1].isdigit() else row for row in printed}
     return {
         "listed": len(LISTED),
         "only_listed": ", ".join(name for name in LISTED if name not in names),

@@ -16,16 +16,10 @@ def toy_probabilities(settings: Settings) -> Values:
     chances = {outcome.kept: outcome.probability for outcome in orderdp_of(*_toy())}
     printed_3, printed_4 = (_toy_printed("OrderDP", kept, "probability") for kept in ("3", "4"))
     pairs, fours = (list(combinations(_toy()[0], size)) for size in (2, 4))
-    return {
-        "printed_3": printed_3,
-        "printed_4": printed_4,
-        "right_3": chances[(3,)],
-        "right_4": chances[(4,)],
-        "pairs": len(pairs),
-        "pairs_3": sum(max(pair) == 3 for pair in pairs),
-        "fours": len(fours),
-        "fours_4": sum(max(four) == 4 for four in fours),
-    }
+    printed = {"printed_3": printed_3, "printed_4": printed_4}
+    counts = {"pairs_3": sum(max(pair) == 3 for pair in pairs), "fours_4": sum(max(four) == 4 for four in fours)}
+    right = {"right_3": chances[(3,)], "right_4": chances[(4,)], "pairs": len(pairs), "fours": len(fours)}
+    return printed | right | counts
 
 
 def toy_expectation(settings: Settings) -> Values:

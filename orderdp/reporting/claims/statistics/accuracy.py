@@ -20,6 +20,7 @@ from orderdp.reporting.claims.statistics.runs import (
     differences,
     label_of,
     opponents,
+    pairs,
     pick,
     quotients,
     rival_label,
@@ -38,28 +39,24 @@ def higher(
     any_ratio: bool = False,
     margin: float = 0.0,
 ) -> Finding:
-    """Final accuracy of `method` less that of each rival, paired by seed, at each ratio asked for: above -margin?
+    """Final accuracy of `method` less that of each rival, paired by seed, at each ratio: above -margin?
 
     Args:
         frames: limited to the claim's experiments.
         rivals: methods.
         method: the method that is claimed to be higher.
-        ratios: prune ratios as asked for; all when None.
-        any_ratio: compare runs whatever ratio each method was asked for.
+        ratios: prune ratios of the grid; all when None.
+        any_ratio: compare runs whatever their ratios.
         margin: points by which it may be lower, for a claim of being at least as accurate.
     """
     rows = pick(frames, [method, *rivals], ratios)
     estimates = [
         gap(runs, rival_runs, label, rows) for label, runs, rival_runs in opponents(rows, method, rivals, any_ratio)
     ]
-    context = Context(
-        f"accuracy of {label_of(rows, method)} less that of {rival_label(rows, rivals)}",
-        "points",
-        runs=rows,
-        favours=method,
-        notes=(_at_equal_ratios(frames, rows, method, rivals),),
-        detectable=smallest_detectable(estimates),
-    )
+    statistic = f"accuracy of {label_of(rows, method)} less that of {rival_label(rows, rivals)}"
+    notes = (_at_equal_ratios(frames, rows, method, rivals),)
+    smallest = smallest_detectable(estimates)
+    context = Context(statistic, "points", runs=rows, favours=method, notes=notes, detectable=smallest)
     return decide_one_sided(estimates, context, threshold=-margin)
 
 
@@ -80,16 +77,13 @@ def all_worse(
     """Final accuracy of each rival less that of the full data, paired by seed: whether all lie below -margin
     (points)."""
     rows = pick(frames, [*rivals, FULL], ratios)
-    estimates = [
-        gap(
-            runs, full, f"{label_of(runs, rival)} {label.removeprefix(f'against {label_of(rows, FULL)}')}".strip(), rows
-        )
-        for rival in rivals
-        for label, runs, full in opponents(rows, rival, [FULL])
-    ]
-    context = Context(
-        "accuracy of a rival less that of the full data", "points", runs=rows, detectable=smallest_detectable(estimates)
-    )
+    estimates = []
+    for rival in rivals:
+        for label, runs, full in opponents(rows, rival, [FULL]):
+            where = label.removeprefix(f"against {label_of(rows, FULL)}")
+            estimates.append(gap(runs, full, f"{label_of(runs, rival)} {where}".strip(), rows))
+    statistic = "accuracy of a rival less that of the full data"
+    context = Context(statistic, "points", runs=rows, detectable=smallest_detectable(estimates))
     return decide_one_sided(estimates, context, threshold=-margin, side=-1)
 
 
@@ -101,9 +95,7 @@ def slower_than_time(frames: Frames, *, ratio: float, panel: str | None = None, 
         accuracy, time = quotients(runs, full, ACCURACY), quotients(runs, full, "time_s")
         # The relative step of a quotient of accuracies is that of its terms, each over the accuracy of the full data.
         least = of_workload(rows, runs) / float(full[ACCURACY].mean())
-        estimates.append(
-            mean([accuracy[seed] - time[seed] for seed in sorted(set(accuracy) & set(time))], label, least)
-        )
+        estimates.append(mean([a - t for a, t in pairs(accuracy, time)], label, least))
     statistic = f"share of time saved less share of accuracy lost at {percent(ratio)}"
     return decide_one_sided(estimates, Context(statistic, "%", 100, rows, method))
 
@@ -116,11 +108,8 @@ def loss_steepens(
     rows = pick(frames, [method, FULL], [knee, end], panel)
     estimates = []
     for workload, part in rows.groupby("workload", sort=False):
-        at = {
-            setting["prune_ratio"]: by_seed(runs, ACCURACY)
-            for setting, runs in settings(part)
-            if setting["method"] == method
-        }
+        of_method = settings(part[part["method"] == method])
+        at = {setting["prune_ratio"]: by_seed(runs, ACCURACY) for setting, runs in of_method}
         full = by_seed(part[part["method"] == FULL], ACCURACY)
         if len(at) < 2:
             raise NotRun(f"no runs at both {percent(knee)} and {percent(end)} are asked for at this scale")
@@ -140,8 +129,8 @@ def gap(runs: pd.DataFrame, rival_runs: pd.DataFrame, label: str, rows: pd.DataF
 
 
 def _at_equal_ratios(frames: Frames, rows: pd.DataFrame, method: str, rivals: Sequence[str]) -> str:
-    """The same differences at what the rivals really pruned, where our runs at other ratios and on the full data allow
-    it."""
+    """The same differences at what the rivals really pruned, where the runs at other ratios and on the full data
+    allow it."""
     if frames.get(BRIEF):
         return ""
     full = [FULL] if FULL in set(frames["results"]["method"]) else []
@@ -149,5 +138,5 @@ def _at_equal_ratios(frames: Frames, rows: pd.DataFrame, method: str, rivals: Se
         wider = pick(frames, [method, *rivals, *full])
     except NotRun:
         return ""
-    ratios = rows.loc[rows["method"].isin(list(rivals)), "prune_ratio"].dropna().unique()
+    ratios = rows.loc[rows["method"].isin(list(rivals)), "prune_ratio"].dropna().unique().tolist()
     return leads_text(wider, method, rivals, ratios, ACCURACY, "points", of_workload(wider, wider, 1.5))

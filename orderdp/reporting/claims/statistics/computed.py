@@ -30,12 +30,8 @@ def weights_sum(frames: Frames, *, n: int, s: int, q: Sequence[int]) -> Finding:
 def weights_fall(frames: Frames, *, n: int, s: int, q: Sequence[int]) -> Finding:
     """Largest increase of gamma from one rank to the next."""
     largest = max(float(np.diff(rank_weights(n, s, size)).max()) for size in q)
-    return decide_exact(
-        largest <= EXACT,
-        f"largest rise of γ from one rank to the next over {len(q)} sizes q",
-        max(largest, 0.0),
-        "at most 1e-9",
-    )
+    statistic = f"largest rise of γ from one rank to the next over {len(q)} sizes q"
+    return decide_exact(largest <= EXACT, statistic, max(largest, 0.0), "at most 1e-9")
 
 
 def weights_converge(frames: Frames, *, s: int, q: int, n: Sequence[int], within: float) -> Finding:
@@ -46,12 +42,9 @@ def weights_converge(frames: Frames, *, s: int, q: int, n: Sequence[int], within
     ]
     falls = all(later < earlier for earlier, later in pairwise(distances))
     course = ", ".join(f"{distance:.2g} at n = {size:,}" for size, distance in zip(n, distances, strict=True))
+    statistic = f"largest |nγ − γ(z)| / s at n = {n[-1]:,}"
     return decide_exact(
-        falls and distances[-1] <= within,
-        f"largest |nγ − γ(z)| / s at n = {n[-1]:,}",
-        distances[-1],
-        f"at most {within:g}",
-        reason=course,
+        falls and distances[-1] <= within, statistic, distances[-1], f"at most {within:g}", reason=course
     )
 
 
@@ -69,12 +62,9 @@ def printed_limit(z: np.ndarray, s: int, q: int) -> np.ndarray:
 def beta_as_printed(frames: Frames, *, n: int, s: int, q: int) -> Finding:
     """Smallest 1 - (n/s) gamma(z) over (0, 1): a distribution function has none below 0."""
     least = float((1 - n / s * printed_limit(np.linspace(0.01, 0.99, 99), s, q)).min())
+    statistic = f"smallest 1 − (n/s)γ(z) at n = {n}, s = {s}, q = {q}"
     return decide_exact(
-        least >= -EXACT,
-        f"smallest 1 − (n/s)γ(z) at n = {n}, s = {s}, q = {q}",
-        least,
-        "at least 0",
-        reason="a distribution function lies in [0, 1]",
+        least >= -EXACT, statistic, least, "at least 0", reason="a distribution function lies in [0, 1]"
     )
 
 
@@ -82,12 +72,8 @@ def beta_as_proved(frames: Frames, *, s: int, q: int) -> Finding:
     """Largest distance of 1 - gamma(z)/s from the distribution function of Beta(q, s-q)."""
     z = np.linspace(0, 1, 1001)
     distance = float(np.abs(1 - printed_limit(z, s, q) / s - betainc(q, s - q, z)).max())
-    return decide_exact(
-        distance <= EXACT,
-        f"largest distance of 1 − γ(z)/s from the Beta(q, s−q) distribution at s = {s}, q = {q}",
-        distance,
-        "at most 1e-9",
-    )
+    statistic = f"largest distance of 1 − γ(z)/s from the Beta(q, s−q) distribution at s = {s}, q = {q}"
+    return decide_exact(distance <= EXACT, statistic, distance, "at most 1e-9")
 
 
 def never_average(frames: Frames, *, n: int) -> Finding:
@@ -99,28 +85,20 @@ def never_average(frames: Frames, *, n: int) -> Finding:
         for q in range(1, s)
         if (np.abs(rank_weights(size, s, q) - q / size) <= EXACT).any()
     ]
-    first = (
-        ""
-        if not sizes
-        else "the smallest: n = {}, s = {}, q = {}, whose weights are {}".format(
-            *sizes[0], ", ".join(f"{weight:.3g}" for weight in rank_weights(*sizes[0]))
-        )
-    )
-    return decide_exact(
-        not sizes, f"sizes with q < s and n ≤ {n} at which a rank's chance is q/n", len(sizes), "0", reason=first
-    )
+    first = ""
+    for size, s, q in sizes[:1]:
+        weights = ", ".join(f"{weight:.3g}" for weight in rank_weights(size, s, q))
+        first = f"the smallest: n = {size}, s = {s}, q = {q}, whose weights are {weights}"
+    statistic = f"sizes with q < s and n ≤ {n} at which a rank's chance is q/n"
+    return decide_exact(not sizes, statistic, len(sizes), "0", reason=first)
 
 
 def chances_positive(frames: Frames, *, n: int, s: int, q: int) -> Finding:
     """Samples that have no chance at all to be kept, at given scores."""
-    none = int(
-        (rank_weights(n, s, q)[n - s + q :] == 0).sum()
-    )  # before these, weights are tiny at least: they may print as 0
-    reason = (
-        ""
-        if none == 0
-        else f"the last s − q ranks of {n:,} samples (s = {s:,}, q = {q:,}): they come in only once ranks change"
-    )
+    # The weights before these are above 0, although the smallest are 0 in double precision.
+    none = int((rank_weights(n, s, q)[n - s + q :] == 0).sum())
+    ranks = f"the last s − q ranks of {n:,} samples (s = {s:,}, q = {q:,}): they come in only once ranks change"
+    reason = ranks if none else ""
     return decide_exact(none == 0, "samples without any chance to be kept", none, "0", reason=reason)
 
 
@@ -141,13 +119,8 @@ def distance_vanishes(frames: Frames, *, n: int, s: int, q: Sequence[int], withi
     falls = all(later < earlier for earlier, later in pairwise(distances))
     course = ", ".join(f"{distance:.2g} at q = {size}" for size, distance in zip(q, distances, strict=True))
     holds = falls and distances[-1] <= within
-    return decide_exact(
-        holds,
-        f"total variation from uniform at q = {q[-1]}, n = {n}, s = {s}",
-        distances[-1],
-        f"at most {within:g}",
-        reason=course,
-    )
+    statistic = f"total variation from uniform at q = {q[-1]}, n = {n}, s = {s}"
+    return decide_exact(holds, statistic, distances[-1], f"at most {within:g}", reason=course)
 
 
 def uniform_at_equality(frames: Frames, *, n: int, s: int) -> Finding:
@@ -161,13 +134,8 @@ def uniform_at_equality(frames: Frames, *, n: int, s: int) -> Finding:
 def batch_weights_sum(frames: Frames, *, n: int, s: int, q: int) -> Finding:
     """Sum over j <= s of (n/s) gamma_j / q, the weights of the mini-batch form of L_q: a mean needs 1."""
     total = math.fsum(n / s * rank_weights(n, s, q)[:s] / q)
-    return decide_exact(
-        abs(total - 1) <= EXACT,
-        f"sum of the s weights at n = {n}, s = {s}, q = {q}",
-        total,
-        "1",
-        reason="an average's weights sum to 1",
-    )
+    statistic = f"sum of the s weights at n = {n}, s = {s}, q = {q}"
+    return decide_exact(abs(total - 1) <= EXACT, statistic, total, "1", reason="an average's weights sum to 1")
 
 
 def deviation_vanishes(frames: Frames, *, n: int, q: int, within: float) -> Finding:
@@ -198,14 +166,8 @@ def memory_constant(frames: Frames, *, n: Sequence[int], epochs: int, explore: f
     counts = [remembered(size) for size in n]
     course = ", ".join(f"{count:,} at n = {size:,}" for size, count in zip(n, counts, strict=True))
     growth = counts[-1] / counts[0]
-    return decide_exact(
-        growth <= 1,
-        f"growth of the scores remembered while n grows by {n[-1] / n[0]:g}",
-        growth,
-        "at most 1",
-        "×",
-        f"scores remembered: {course}",
-    )
+    statistic = f"growth of the scores remembered while n grows by {n[-1] / n[0]:g}"
+    return decide_exact(growth <= 1, statistic, growth, "at most 1", "×", f"scores remembered: {course}")
 
 
 def sorting_steps(frames: Frames, *, s: int, q: Sequence[int], draws: int, most: float) -> Finding:

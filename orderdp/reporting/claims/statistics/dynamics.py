@@ -11,7 +11,7 @@ import pandas as pd
 
 from orderdp.reporting.claims.statistics.accuracy import ACCURACY
 from orderdp.reporting.claims.statistics.deciding import FEWEST, INCONCLUSIVE, Context, Finding, decide_one_sided
-from orderdp.reporting.claims.statistics.intervals import correlation, fisher, geometric_mean, mean, share, spread_ratio
+from orderdp.reporting.claims.statistics.intervals import correlation, fisher, mean, share, spread_ratio
 from orderdp.reporting.claims.statistics.runs import (
     FULL,
     Frames,
@@ -24,6 +24,7 @@ from orderdp.reporting.claims.statistics.runs import (
     pick,
     place,
     quotients,
+    ratio_estimates,
     settings,
 )
 from orderdp.reporting.measures import PHASES, in_phase, pearson, pooled, rolling_window
@@ -68,7 +69,7 @@ def norm_shift_larger(frames: Frames, *, method: str, than: str, norm: str) -> F
     rows = measured(pick(frames, [method, than, FULL]), frames["histories"], _mean_norm(norm))
     estimates = []
     for workload, part in rows.groupby("workload", sort=False):
-        runs, rival_runs, full = (part[part["method"] == method] for method in (method, than, FULL))
+        runs, rival_runs, full = (part[part["method"] == name] for name in (method, than, FULL))
         a, b = quotients(runs, full, "value"), quotients(rival_runs, full, "value")
         estimates.append(mean([abs(math.log(x)) - abs(math.log(y)) for x, y in pairs(a, b)], f"on {workload}"))
     statistic = f"shift of the {norm} norm (log, from full data), {label_of(rows, method)} less {label_of(rows, than)}"
@@ -194,14 +195,9 @@ def _mean_accuracy(history: pd.DataFrame, start: float, end: float) -> float:
 
 def _ratio(rows: pd.DataFrame, method: str, than: str, what: str, above: bool, any_ratio: bool = False) -> Finding:
     """Ratio of the `value` of two methods, paired by seed, against 1."""
-    estimates = [
-        geometric_mean(list(quotients(runs, rival_runs, "value").values()), label)
-        for label, runs, rival_runs in opponents(rows, method, [than], any_ratio)
-    ]
-    statistic = f"{what}, {label_of(rows, method)} over {label_of(rows, than)}"
-    return decide_one_sided(
-        estimates, Context(statistic, "×", runs=rows, favours=method), threshold=1.0, side=1 if above else -1
-    )
+    context = Context(f"{what}, {label_of(rows, method)} over {label_of(rows, than)}", "×", runs=rows, favours=method)
+    estimates = ratio_estimates(rows, method, [than], any_ratio=any_ratio)
+    return decide_one_sided(estimates, context, threshold=1.0, side=1 if above else -1)
 
 
 def _pearson(history: pd.DataFrame) -> float:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 
+import pandas as pd
+
 from orderdp.reporting.claims.statistics.deciding import Context, Finding, decide_one_sided
 from orderdp.reporting.claims.statistics.intervals import NAN, Estimate, geometric_mean
 from orderdp.reporting.claims.statistics.lossless_sweep import Sweep, sweep
-from orderdp.reporting.claims.statistics.runs import FULL, ORDERDP, Frames, NotRun, by_seed, label_of, pick
+from orderdp.reporting.claims.statistics.runs import FULL, ORDERDP, Frames, label_of, pick
 from orderdp.reporting.claims.statistics.runs import pairs as paired
 from orderdp.reporting.measures import CONFIDENCE
 from orderdp.reporting.ratios import percent
@@ -26,20 +28,9 @@ def lossless_time_ratio(frames: Frames, *, rival: str, method: str = ORDERDP) ->
     leave. A method that has no ratio without loss trains on the full data.
     """
     rows = pick(frames, [method, rival, FULL])
-    estimates = []
-    for workload, part in rows.groupby("workload", sort=False):
-        own_sweep, rival_sweep = sweep(part, method), sweep(part, rival)
-        estimates.append(
-            _over_all_pairs(
-                own_sweep, rival_sweep, f"on {workload} ({_words(own_sweep)} against {_words(rival_sweep)})"
-            )
-        )
-    if not estimates:
-        raise NotRun(f"no runs of {method} and {rival} that could be compared")
-    statistic = (
-        f"time of {label_of(rows, method)} over that of {label_of(rows, rival)}, each at its largest ratio without loss"
-    )
-    return decide_one_sided(estimates, Context(statistic, "×", runs=rows, favours=method), threshold=1.0, side=-1)
+    times = f"time of {label_of(rows, method)} over that of {label_of(rows, rival)}"
+    context = Context(f"{times}, each at its largest ratio without loss", "×", runs=rows, favours=method)
+    return decide_one_sided(_by_workload(rows, method, rival, _over_all_pairs), context, threshold=1.0, side=-1)
 
 
 def lossless_saving(frames: Frames, *, most: float, method: str = ORDERDP) -> Finding:
@@ -51,13 +42,9 @@ def lossless_saving(frames: Frames, *, most: float, method: str = ORDERDP) -> Fi
         method: its name.
     """
     rows = pick(frames, [method, FULL])
-    estimates = []
-    for workload, part in rows.groupby("workload", sort=False):
-        own_sweep, full = sweep(part, method), by_seed(part[part["method"] == FULL], "time_s")
-        whole = Sweep([0.0], [0.0], [full], [1.0], 0)
-        estimates.append(_over_all_pairs(own_sweep, whole, f"on {workload} ({_words(own_sweep)})"))
     statistic = f"time of {label_of(rows, method)} at its largest ratio without loss over that of the full data"
-    return decide_one_sided(estimates, Context(statistic, "×", runs=rows, favours=method), threshold=most, side=-1)
+    context = Context(statistic, "×", runs=rows, favours=method)
+    return decide_one_sided(_by_workload(rows, method, FULL, _over_all_pairs), context, threshold=most, side=-1)
 
 
 def lossless_ratio_higher(frames: Frames, *, rival: str, method: str = ORDERDP) -> Finding:
@@ -67,61 +54,53 @@ def lossless_ratio_higher(frames: Frames, *, rival: str, method: str = ORDERDP) 
     quarter of the 5 %.
     """
     rows = pick(frames, [method, rival, FULL])
+    ratios = f"largest ratio without loss of {label_of(rows, method)} less that of {label_of(rows, rival)}"
+    context = Context(f"{ratios}, really pruned", "points", runs=rows, favours=method)
+    return decide_one_sided(_by_workload(rows, method, rival, _difference), context)
+
+
+def _by_workload(
+    rows: pd.DataFrame, method: str, rival: str, compare: Callable[[Sweep, Sweep, str], Estimate]
+) -> list[Estimate]:
     estimates = []
     for workload, part in rows.groupby("workload", sort=False):
-        own_sweep, rival_sweep = sweep(part, method), sweep(part, rival)
-        estimates.append(
-            _difference(own_sweep, rival_sweep, f"on {workload} ({_words(own_sweep)} against {_words(rival_sweep)})")
-        )
-    statistic = (
-        f"largest ratio without loss of {label_of(rows, method)} less that of {label_of(rows, rival)}, really pruned"
-    )
-    return decide_one_sided(estimates, Context(statistic, "points", runs=rows, favours=method))
+        own, other = sweep(part, method), sweep(part, rival)
+        words = _words(own) if rival == FULL else f"{_words(own)} against {_words(other)}"
+        estimates.append(compare(own, other, f"on {workload} ({words})"))
+    return estimates
 
 
-def _difference(own_sweep: Sweep, rival_sweep: Sweep, label: str) -> Estimate:
+def _difference(own: Sweep, other: Sweep, label: str) -> Estimate:
     limits = 4
-    apart = {
-        (i, j): 100 * (a - b)
-        for (i, a), (j, b) in product(enumerate(own_sweep.realised), enumerate(rival_sweep.realised))
-    }
+    apart = {(i, j): 100 * (a - b) for (i, a), (j, b) in product(enumerate(own.realised), enumerate(other.realised))}
 
     def beyond_all(threshold: float, side: int) -> float:
-        left = [
-            min(own_sweep.exclusion[i], rival_sweep.exclusion[j])
-            for (i, j), value in apart.items()
-            if side * (value - threshold) <= 0
-        ]
-        return min(1.0, limits * max(left, default=0.0))
+        near = [pair for pair, value in apart.items() if side * (value - threshold) <= 0]
+        return min(1.0, limits * max((min(own.exclusion[i], other.exclusion[j]) for i, j in near), default=0.0))
 
-    count = min(len(times) for times in (own_sweep.times[0], rival_sweep.times[0]))
+    def p(threshold: float) -> float:
+        return min(beyond_all(threshold, -1), beyond_all(threshold, 1))
+
     level = (1 - CONFIDENCE) / limits
-    kept = [apart[i, j] for i, j in product(own_sweep.kept(level), rival_sweep.kept(level))]
-    value = apart[own_sweep.chosen, rival_sweep.chosen]
-    return Estimate(
-        label,
-        value,
-        min(kept),
-        max(kept),
-        count,
-        lambda threshold: min(beyond_all(threshold, -1), beyond_all(threshold, 1)),
-    )
+    kept = [apart[pair] for pair in product(own.kept(level), other.kept(level))]
+    count = min(len(own.times[0]), len(other.times[0]))
+    return Estimate(label, apart[own.chosen, other.chosen], min(kept), max(kept), count, p)
 
 
-def _over_all_pairs(own_sweep: Sweep, rival_sweep: Sweep, label: str) -> Estimate:
+def _over_all_pairs(own: Sweep, other: Sweep, label: str) -> Estimate:
     """The time ratio at the two chosen ratios, with the range of the intervals at all pairs that are not excluded.
 
     By Bonferroni's inequality over PARTS statements the interval misses the true time ratio with a probability of 5 %
     at most. Its p-value is the smallest level at which that range lies wholly beyond the threshold.
     """
-    times = product(enumerate(own_sweep.times), enumerate(rival_sweep.times))
+    times = product(enumerate(own.times), enumerate(other.times))
     pairs = {(i, j): geometric_mean([x / y for x, y in paired(a, b)]) for (i, a), (j, b) in times}
-    center = pairs[own_sweep.chosen, rival_sweep.chosen]
+    center = pairs[own.chosen, other.chosen]
 
     def beyond_all(threshold: float, side: int) -> float:
         def one(i: int, j: int, pair: Estimate) -> float:
             apart = pair.p(threshold) if side * (pair.value - threshold) > 0 else 1.0
-            return min(own_sweep.exclusion[i], rival_sweep.exclusion[j], apart)
+            return min(own.exclusion[i], other.exclusion[j], apart)
 
         return min(1.0, PARTS * max(one(i, j, pair) for (i, j), pair in pairs.items()))
 

@@ -21,7 +21,7 @@ class Sweep:
     pruned."""
 
     ratios: list[float]
-    """As asked for; 0 for none."""
+    """Of the grid; 0 for none."""
     realised: list[float]
     """Really pruned, mean over seeds; 0 for none."""
     times: list[dict[int, float]]
@@ -47,10 +47,11 @@ def exclusions(gaps: Sequence[Estimate], tolerance: float = LOSSLESS_TOLERANCE) 
 
     Lower limit: from the smallest ratio on, test that the loss is larger than the tolerance, and stop at the first test
     that is not rejected. Upper limit: from the largest ratio down, test that the loss is within the tolerance, and stop
-    likewise. Tests in an order that was fixed beforehand need no correction (Maurer, Hothorn and Lehmacher 1995): the
-    first true hypothesis in the order is rejected with the probability of one test at most, so each limit errs with its
-    level at most, whatever ratio the means happen to favour. The lower limit errs only if a ratio is taken for lossless
-    that is not; the upper one only if the true largest ratio is taken for lossy. Accuracy need not fall with the ratio.
+    in the same way. Tests in an order that was fixed beforehand need no correction (Maurer, Hothorn and Lehmacher
+    1995): the first true hypothesis in the order is rejected with the probability of one test at most, so each limit
+    errs with its level at most, whatever ratio the means happen to favour. The lower limit errs only if a ratio is
+    taken for lossless that is not; the upper one only if the true largest ratio is taken for lossy. Accuracy need not
+    fall with the ratio.
 
     Args:
         gaps: accuracy at a ratio less that of the full data in points, paired by seed; smallest realised ratio first.
@@ -80,7 +81,8 @@ def sweep(rows: pd.DataFrame, method: str) -> Sweep:
     A ratio with a run that diverged is left out: a mean over the seeds that went well says nothing of the ratio.
     """
     full = rows[rows["method"] == FULL]
-    whole = [runs for _, runs in settings(rows[rows["method"] == method]) if (runs["status"] == FINISHED).all()]
+    pruned = rows[(rows["method"] == method) & (rows["method"] != FULL)]
+    whole = [runs for _, runs in settings(pruned) if (runs["status"] == FINISHED).all()]
     whole.sort(key=lambda runs: float(runs["realised_prune_ratio"].mean()))
     gaps = [gap(runs, full, "", rows) for runs in whole]
     within = [index for index, estimate in enumerate(gaps, 1) if estimate.value >= -LOSSLESS_TOLERANCE - 1e-9]

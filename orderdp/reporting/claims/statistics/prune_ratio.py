@@ -43,9 +43,8 @@ def falls_short(frames: Frames, *, method: str, ratio: float, margin: float) -> 
     estimates = []
     for setting, runs in settings(rows):
         realised = by_seed(runs, "realised_prune_ratio")
-        estimates.append(
-            mean([100 * (ratio - realised[seed]) for seed in sorted(realised)], f"on {setting['workload']}")
-        )
+        short = [100 * (ratio - realised[seed]) for seed in sorted(realised)]
+        estimates.append(mean(short, f"on {setting['workload']}"))
     statistic = f"asked ({percent(ratio)}) less realised prune ratio of {label_of(rows, method)}"
     return decide_one_sided(estimates, Context(statistic, "points", runs=rows, favours=method), threshold=margin)
 
@@ -62,31 +61,20 @@ def same_across_splits(frames: Frames, *, what: str, margin: float, panel: str, 
     """
     rows = pick(frames, [method], panel=panel)
     estimates = []
-    for (setting, runs), (rival_setting, rival_runs) in combinations(settings(rows), 2):
-        if (
-            setting["workload"] != rival_setting["workload"]
-            or abs(setting["prune_ratio"] - rival_setting["prune_ratio"]) > 1e-9
-        ):
+    for (setting, runs), (other, other_runs) in combinations(settings(rows), 2):
+        apart = abs(setting["prune_ratio"] - other["prune_ratio"])
+        if setting["workload"] != other["workload"] or apart > 1e-9:
             continue
-        label = f"s/n = {setting['explore']:g} against {rival_setting['explore']:g}" + (
-            f" on {setting['workload']}" if rows["workload"].nunique() > 1 else ""
-        )
+        where = f" on {setting['workload']}" if rows["workload"].nunique() > 1 else ""
+        label = f"s/n = {setting['explore']:g} against {other['explore']:g}{where}"
         if what == "accuracy":
-            estimates.append(mean(differences(runs, rival_runs, ACCURACY), label))
+            estimates.append(mean(differences(runs, other_runs, ACCURACY), label))
         else:
-            estimates.append(geometric_mean(list(quotients(runs, rival_runs, "time_s").values()), label))
+            estimates.append(geometric_mean(list(quotients(runs, other_runs, "time_s").values()), label))
     if not estimates:
         raise NotRun("no two splits of one prune ratio are asked for at this scale")
     if what == "accuracy":
-        return decide_equivalence(
-            estimates,
-            Context("difference in accuracy between two splits", "points", runs=rows, favours=method),
-            -margin,
-            margin,
-        )
-    return decide_equivalence(
-        estimates,
-        Context("ratio of the times of two splits", "×", runs=rows, favours=method),
-        1 / (1 + margin),
-        1 + margin,
-    )
+        context = Context("difference in accuracy between two splits", "points", runs=rows, favours=method)
+        return decide_equivalence(estimates, context, -margin, margin)
+    context = Context("ratio of the times of two splits", "×", runs=rows, favours=method)
+    return decide_equivalence(estimates, context, 1 / (1 + margin), 1 + margin)

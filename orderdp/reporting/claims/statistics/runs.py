@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from orderdp.reporting.claims.statistics.intervals import Estimate, geometric_mean
 from orderdp.reporting.ratios import percent
 from orderdp.reporting.results import FINISHED, NOT_RUN
 
@@ -161,6 +162,16 @@ def opponents(
         raise NotRun(f"no runs of {method} and {' or '.join(rivals)} that could be compared")
     settings_compared = [setting for setting, _, _ in compared]
     return [(_label(setting, settings_compared), runs, rival_runs) for setting, runs, rival_runs in compared]
+
+
+def ratio_estimates(
+    rows: pd.DataFrame, method: str, rivals: Sequence[str], column: str = "value", any_ratio: bool = False
+) -> list[Estimate]:
+    """Geometric mean of the column's values of a method over those of each opponent, paired by seed."""
+    return [
+        geometric_mean(list(quotients(runs, rival_runs, column).values()), label)
+        for label, runs, rival_runs in opponents(rows, method, rivals, any_ratio)
+    ]
 
 
 def _label(setting: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,17 +24,11 @@ def higher_at_same_budget(frames: Frames, *, rival: str, method: str = ORDERDP) 
     """
     rows = pick(frames, [method, rival, FULL])
     estimates = []
-    for workload, gaps in leads(rows, method, rival).groupby("workload", sort=False):
-        for ratio, part in gaps.groupby("prune_ratio"):
-            where = f" on {workload}" if rows["workload"].nunique() > 1 else ""
-            estimates.append(
-                mean(
-                    part["lead"].tolist(),
-                    f"at {percent(round(part['realised'].mean(), 3))} realised ({percent(ratio)}){where}",
-                    # A mean of two accuracies less a third has the least rounding where both weigh the same.
-                    of_workload(rows, rows[rows["workload"] == workload], 1.5),
-                )
-            )
+    for workload, ratio, realised, values in _by_ratio(leads(rows, method, rival)):
+        label = f"at {percent(round(realised, 3))} realised ({percent(ratio)}){_where(rows, workload)}"
+        # A mean of two accuracies less a third has the least rounding where both weigh the same.
+        least = of_workload(rows, rows[rows["workload"] == workload], 1.5)
+        estimates.append(mean(values, label, least))
     if not estimates:
         raise NotRun(f"no realised prune ratio of {rival} lies within those of {method}")
     statistic = f"accuracy of {label_of(rows, method)} less that of {label_of(rows, rival)} at the same realised ratio"
@@ -51,9 +45,8 @@ def lead_grows(frames: Frames, *, rival: str, method: str = ORDERDP) -> Finding:
             for _, part in gaps.groupby("seed")
             if part["realised"].nunique() > 2
         ]
-        estimates.append(
-            mean(slopes, f"on {workload}", 0.1 * of_workload(rows, rows[rows["workload"] == workload], _terms(gaps)))
-        )
+        least = of_workload(rows, rows[rows["workload"] == workload], _terms(gaps))
+        estimates.append(mean(slopes, f"on {workload}", 0.1 * least))
     if not estimates or not any(estimate.count for estimate in estimates):
         raise NotRun(f"{rival} reached fewer than three different prune ratios")
     statistic = f"growth of the lead of {label_of(rows, method)} over {label_of(rows, rival)} per 10 % pruned"
@@ -80,19 +73,19 @@ def leads(rows: pd.DataFrame, method: str, rival: str, column: str = "test_accur
     records = []
     for workload, part in done.groupby("workload", sort=False):
         reached: list[float] = []
-        curves = {}
-        for seed, curve in (
-            part[part["method"].isin([method, FULL])].sort_values("realised_prune_ratio").groupby("seed")
-        ):
-            if not with_full or FULL in set(curve["method"]):
-                curves[seed] = curve["realised_prune_ratio"].to_numpy(), curve[column].to_numpy()
+        ordered = part[part["method"].isin([method, FULL])].sort_values("realised_prune_ratio")
+        curves = {
+            seed: (curve["realised_prune_ratio"].tolist(), curve[column].tolist())
+            for seed, curve in ordered.groupby("seed")
+            if not with_full or FULL in set(curve["method"])
+        }
         for setting, runs in settings(part[part["method"] == rival].sort_values("prune_ratio")):
             realised = float(runs["realised_prune_ratio"].mean())
             if any(abs(realised - other) < SAME_RATIO for other in reached):
                 continue
             reached.append(realised)
             for run in runs.to_dict("records"):
-                x, y = curves.get(run["seed"], ((), ()))
+                x, y = curves.get(run["seed"], ([], []))
                 if len(x) > 1 and x[0] <= run["realised_prune_ratio"] <= x[-1]:
                     lead = float(np.interp(run["realised_prune_ratio"], x, y)) - run[column]
                     at = {"workload": workload, "prune_ratio": setting["prune_ratio"], "seed": run["seed"]}
@@ -124,15 +117,24 @@ def leads_text(
     """
     parts = []
     for rival in rivals:
-        gaps = leads(rows, method, rival, column)
-        for (workload, ratio), part in gaps.groupby(["workload", "prune_ratio"], sort=False):
-            realised = float(part["realised"].mean())
+        for workload, ratio, realised, values in _by_ratio(leads(rows, method, rival, column)):
             if any(abs(ratio - asked) < 1e-9 for asked in ratios) and abs(realised - ratio) > SAME_RATIO:
-                estimate = mean(part["lead"].tolist(), least=least)
-                where = f" on {workload}" if rows["workload"].nunique() > 1 else ""
+                estimate = mean(values, least=least)
+                place = f"at {percent(round(realised, 3))}{_where(rows, workload)}"
                 text = interval_text(estimate.value, estimate.low, estimate.high, unit)
-                parts.append(f"{text} over {label_of(rows, rival)} at {percent(round(realised, 3))}{where}")
+                parts.append(f"{text} over {label_of(rows, rival)} {place}")
     return f"at equal ratios, read between those of {label_of(rows, method)}: {', '.join(parts)}" if parts else ""
+
+
+def _by_ratio(gaps: pd.DataFrame) -> Iterator[tuple[str, float, float, list[float]]]:
+    """(workload, ratio of the grid, realised ratio, leads) for each ratio that the rival reached."""
+    for _, part in gaps.groupby(["workload", "prune_ratio"], sort=False):
+        first = part.iloc[0]
+        yield first["workload"], first["prune_ratio"], float(part["realised"].mean()), part["lead"].tolist()
+
+
+def _where(rows: pd.DataFrame, workload: str) -> str:
+    return f" on {workload}" if rows["workload"].nunique() > 1 else ""
 
 
 def _terms(gaps: pd.DataFrame) -> float:

@@ -18,20 +18,15 @@ LOOSE = 0.25
 def unbiased(frames: Frames, *, scores: str, margin: float) -> Finding:
     """Where the mean update lies between grad L (0) and grad L_q (1), along the line through both: within a margin of
     1?"""
-    context = Context(
-        f"place of the mean update between ∇L (0) and ∇L_q (1), {scores} scores",
-        trials="draws",
-        notes=(_exact_bias(frames, scores),),
-    )
+    statistic = f"place of the mean update between ∇L (0) and ∇L_q (1), {scores} scores"
+    context = Context(statistic, trials="draws", notes=(_exact_bias(frames, scores),))
     return decide_equivalence(_places(frames, scores), context, 1 - margin, 1 + margin)
 
 
 def biased_for_loss(frames: Frames, *, scores: str) -> Finding:
     """The same place: above 0?"""
-    return decide_one_sided(
-        _places(frames, scores),
-        Context(f"place of the mean update between ∇L (0) and ∇L_q (1), {scores} scores", trials="draws"),
-    )
+    context = Context(f"place of the mean update between ∇L (0) and ∇L_q (1), {scores} scores", trials="draws")
+    return decide_one_sided(_places(frames, scores), context)
 
 
 def variance_lower(frames: Frames, *, scores: str) -> Finding:
@@ -39,21 +34,12 @@ def variance_lower(frames: Frames, *, scores: str) -> Finding:
     rows = _of_scores(_table(frames, "unbiasedness"), scores)
     if "variance" not in rows:
         raise NotRun("the study did not record variances")
-    estimates = [
-        normal(
-            row["variance"] / row["uniform_variance"],
-            row["variance_half_width"] / row["uniform_variance"],
-            int(row["draws"]),
-            _sizes(row),
-        )
-        for row in rows.to_dict("records")
-    ]
-    return decide_one_sided(
-        estimates,
-        Context("variance of the update over that of a uniform batch of q", "×", trials="draws"),
-        1.0,
-        side=-1,
-    )
+    estimates = []
+    for row in rows.to_dict("records"):
+        ratio, half_width = (row[name] / row["uniform_variance"] for name in ("variance", "variance_half_width"))
+        estimates.append(normal(ratio, half_width, int(row["draws"]), _sizes(row)))
+    context = Context("variance of the update over that of a uniform batch of q", "×", trials="draws")
+    return decide_one_sided(estimates, context, 1.0, side=-1)
 
 
 def convergence_holds(frames: Frames, *, scores: str, gap: str) -> Finding:
@@ -82,7 +68,7 @@ def generalization_holds(frames: Frames) -> Finding:
     rows = _table(frames, "generalization")
     room = rows["right"] - rows["left"]
     least = room.groupby(rows["seed"]).min()
-    step = rows.loc[room.idxmin()]
+    step = rows.iloc[int(room.argmin())]
     sides = f"left {step['left']:.3g}, right {step['right']:.3g}"
     place = f"there: {sides}, of which optimization {step['optimization_bound']:.3g}"
     empty = (
@@ -104,11 +90,8 @@ def _places(frames: Frames, scores: str) -> list[Estimate]:
     estimates = []
     for row in rows.to_dict("records"):
         apart = row["target"] - row["full"]
-        estimates.append(
-            normal(
-                (row["estimate"] - row["full"]) / apart, row["half_width"] / abs(apart), int(row["draws"]), _sizes(row)
-            )
-        )
+        place, half_width = (row["estimate"] - row["full"]) / apart, row["half_width"] / abs(apart)
+        estimates.append(normal(place, half_width, int(row["draws"]), _sizes(row)))
     return estimates
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from orderdp.reporting.claims.statistics.runs import (
     pick,
     place,
     quotients,
+    ratio_estimates,
     rival_label,
     settings,
 )
@@ -64,18 +66,14 @@ def time_ratio(
     """Time (selection and training) of `method` over that of each rival at each ratio, paired by seed: below a
     threshold?"""
     rows = pick(frames, [method, *rivals], ratios, panel)
-    estimates = [
-        geometric_mean(list(quotients(runs, rival_runs, "time_s").values()), label)
-        for label, runs, rival_runs in opponents(rows, method, rivals)
-    ]
-    context = Context(
-        f"time of {label_of(rows, method)} over that of {rival_label(rows, rivals)}", "×", runs=rows, favours=method
-    )
+    statistic = f"time of {label_of(rows, method)} over that of {rival_label(rows, rivals)}"
+    context = Context(statistic, "×", runs=rows, favours=method)
+    estimates = ratio_estimates(rows, method, rivals, "time_s")
     return decide_one_sided(estimates, context, threshold=threshold, side=-1)
 
 
 def mean_time_ratio(frames: Frames, *, rival: str, method: str = ORDERDP) -> Finding:
-    """Time of `method` over that of the rival, geometric mean over the prune ratios asked for, paired by seed."""
+    """Time of `method` over that of the rival, geometric mean over the prune ratios of the grid, paired by seed."""
     rows = pick(frames, [method, rival])
     estimates = []
     for workload, part in rows.groupby("workload", sort=False):
@@ -106,17 +104,8 @@ def time_to_accuracy(frames: Frames, *, rivals: Sequence[str], ratio: float, met
     Time is selection and training since the start, on straight lines between epochs.
     """
     rows = pick(frames, [method, *rivals], ratio)
-    timed = _timed(frames, rows, {method, *rivals})
-    estimates = [
-        geometric_mean(list(quotients(runs, rival_runs, "value").values()), label)
-        for label, runs, rival_runs in opponents(timed, method, rivals)
-    ]
-    context = Context(
-        f"time of {label_of(rows, method)} to an accuracy that all reach, over that of {rival_label(rows, rivals)}",
-        "×",
-        runs=rows,
-        favours=method,
-    )
+    estimates = ratio_estimates(_timed(frames, rows, {method, *rivals}), method, rivals)
+    context = Context(_time_to_accuracy(rows, method, rivals), "×", runs=rows, favours=method)
     return decide_one_sided(estimates, context, threshold=1.0, side=-1)
 
 
@@ -129,7 +118,7 @@ def time_to_accuracy_gains(
     Args:
         frames: limited to the claim's experiments.
         rivals: methods.
-        early: the smaller ratio, as asked for.
+        early: the smaller ratio, as in the grid.
         late: the larger one.
         method: its name.
     """
@@ -143,11 +132,12 @@ def time_to_accuracy_gains(
     for label, of_ratio in of_label.items():
         both = pairs(of_ratio.get(late, {}), of_ratio.get(early, {}))
         estimates.append(geometric_mean([larger / smaller for larger, smaller in both], label))
-    statistic = (
-        f"time of {label_of(rows, method)} to an accuracy that all reach, over that of {rival_label(rows, rivals)}: "
-    )
-    statistic += f"at {percent(late)} over that at {percent(early)}"
+    statistic = f"{_time_to_accuracy(rows, method, rivals)}: at {percent(late)} over that at {percent(early)}"
     return decide_one_sided(estimates, Context(statistic, "×", runs=rows, favours=method), threshold=1.0, side=-1)
+
+
+def _time_to_accuracy(rows: pd.DataFrame, method: str, rivals: Sequence[str]) -> str:
+    return f"time of {label_of(rows, method)} to an accuracy that all reach, over that of {rival_label(rows, rivals)}"
 
 
 def _timed(frames: Frames, rows: pd.DataFrame, methods: set[str]) -> pd.DataFrame:
@@ -157,7 +147,7 @@ def _timed(frames: Frames, rows: pd.DataFrame, methods: set[str]) -> pd.DataFram
     for _, runs in rows[rows["status"] == FINISHED].groupby(["workload", "seed"], sort=False):
         if set(runs["method"]) >= methods:
             target = float(runs[ACCURACY].min())
-            parts.append(measured(runs, frames["histories"], lambda history, target=target: _reached(history, target)))
+            parts.append(measured(runs, frames["histories"], partial(_reached, target=target)))
     if not parts:
         raise NotRun("in no seed did all methods finish")
     return pd.concat(parts)
