@@ -20,10 +20,10 @@ MARKS = {SUPPORTED: "✓", CONTRADICTED: "✗", INCONCLUSIVE: "?", NOT_RUN: "–
 """So that no verdict is shown by its colour alone."""
 
 SCOPE = (
-    "Each claim of the paper, put in our words, is decided by its rule, which is shown with it. A scaled-down run "
-    "never claims to confirm a number measured on CIFAR or ImageNet: a verdict is about direction and size at "
-    "this scale, with this data and this network. Inconclusive means that these seeds cannot tell, not that there "
-    "is nothing."
+    "Each claim of the paper, in the words of this project, is decided by its rule, which is shown with it. A "
+    "scaled-down run never claims to confirm a number measured on CIFAR or ImageNet: a verdict is about direction and "
+    "size at this scale, with this data and this network. Inconclusive means that these seeds cannot tell, not that "
+    "there is nothing."
 )
 METHOD = (
     "In brackets: 95 % intervals over seeds, of differences or ratios paired by seed. Nothing is decided by fewer "

@@ -104,7 +104,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text with LaTeX's special characters, and ours outside of ASCII, written out."""
+    """Text with LaTeX's special characters, and those of the report outside of ASCII, written out."""
     return "".join(LATEX.get(character, character) for character in text)
 
 

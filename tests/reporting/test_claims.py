@@ -181,7 +181,7 @@ def test_what_the_scale_does_not_ask_for_is_not_run(good):
     rows = evaluate(good | {"results": results[results["experiment"] != "table3"]}, without_seeds=False).set_index("id")
     assert rows.loc["imagenet-fastest", ["verdict", "reason"]].tolist() == [
         NOT_RUN,
-        "this scale asks for no runs of table3",
+        "this scale has no runs of table3",
     ]
     assert rows.loc[rows["experiments"].str.contains("table3"), "verdict"].eq(NOT_RUN).all()
 

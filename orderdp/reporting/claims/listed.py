@@ -25,7 +25,7 @@ class Claim:
     where: str
     """In the paper."""
     statement: str
-    """In our words."""
+    """In the words of this project."""
     experiments: tuple[str, ...]
     """Names in `params.yaml`; empty for claims that arithmetic decides."""
     rule: str

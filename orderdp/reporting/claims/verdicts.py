@@ -90,10 +90,8 @@ def stability(claim: Claim, frames: Mapping[str, Any], finding: Finding) -> str:
         verdict = decide(claim, _without(limited, seed)).verdict  # which may find that too little is left
         if verdict != finding.verdict:
             changed.setdefault(verdict, []).append(seed)
-    return (
-        "; ".join(f"{verdict} without seed {' or '.join(map(str, left))}" for verdict, left in changed.items())
-        or STABLE
-    )
+    texts = [f"{verdict} without seed {' or '.join(map(str, left_out))}" for verdict, left_out in changed.items()]
+    return "; ".join(texts) or STABLE
 
 
 def _limited(claim: Claim, frames: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,15 +120,12 @@ def _without(limited: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """The frames without the runs, and the runs of the study, of one seed."""
     results: pd.DataFrame = limited["results"]
     gone = set(results.loc[results["seed"] == seed, "cell"])
-    parts = {name: limited.get(name) for name in BY_EXPERIMENT}
     less: dict[str, Any] = dict(limited) | {BRIEF: True}
-    less |= {
-        name: part[~part["cell"].isin(gone)] for name, part in parts.items() if part is not None and "cell" in part
-    }
-    if limited.get("study"):
-        less["study"] = {
-            name: table[table["seed"] != seed] if "seed" in table else table for name, table in limited["study"].items()
-        }
+    for name in BY_EXPERIMENT:
+        if less.get(name) is not None and "cell" in less[name]:
+            less[name] = less[name][~less[name]["cell"].isin(gone)]
+    tables = (less.get("study") or {}).items()
+    less["study"] = {name: table[table["seed"] != seed] if "seed" in table else table for name, table in tables}
     return less
 
 
@@ -138,8 +133,6 @@ def _because(reason: str, claim: Claim, frames: Mapping[str, Any]) -> str:
     results = frames.get("results")
     known = set() if results is None else set(results["experiment"])
     absent = [name for name in claim.experiments if name not in known and name != STUDY]
-    return (
-        f"this scale asks for no runs of {' or '.join(absent)}"
-        if absent and len(absent) == len(claim.experiments)
-        else reason
-    )
+    if absent and len(absent) == len(claim.experiments):
+        return f"this scale has no runs of {' or '.join(absent)}"
+    return reason

@@ -112,7 +112,7 @@ def loss_steepens(
         at = {setting["prune_ratio"]: by_seed(runs, ACCURACY) for setting, runs in of_method}
         full = by_seed(part[part["method"] == FULL], ACCURACY)
         if len(at) < 2:
-            raise NotRun(f"no runs at both {percent(knee)} and {percent(end)} are asked for at this scale")
+            raise NotRun(f"this scale has no runs at both {percent(knee)} and {percent(end)}")
         early, late = at[min(at)], at[max(at)]
         seeds = sorted(set(full) & set(early) & set(late))
         loss = [(early[s] - late[s]) / (end - knee) - (full[s] - early[s]) / knee for s in seeds]

@@ -49,7 +49,7 @@ class Context:
     """How a finding reads: its number in words and its unit; the runs behind it, and whose success the claim asserts.
 
     `factor` scales numbers for readers only (100 for shares shown in %), `trials` names what is counted, `notes` go
-    with the reasons, as does what the runs really pruned where it is not what they were asked for, `claimed` replaces
+    with the reasons, as does what the runs really pruned where it is not the ratio of the grid, `claimed` replaces
     the threshold in words, `detectable` is from `power.smallest_detectable`.
     """
 
@@ -125,9 +125,8 @@ def _finding(
     fails: bool,
 ) -> Finding:
     lost = _diverged(context.runs)
-    verdict, reasons = _verdict(
-        estimates, context, refuted, holds, fails, sum(method == context.favours for _, method in lost)
-    )
+    own_lost = sum(method == context.favours for _, method in lost)
+    verdict, reasons = _verdict(estimates, context, refuted, holds, fails, own_lost)
     if verdict == CONTRADICTED and refuted is not None:
         shown = refuted[1]
     if lost:
@@ -138,6 +137,7 @@ def _finding(
     reasons.append(power_text(context.detectable, min(estimate.count for estimate in estimates), claimed.split()[-1]))
     several = len(estimates) > 1
     scaled = {e: (e.value * context.factor, e.low * context.factor, e.high * context.factor) for e in estimates}
+    comparisons = tuple(f"{e.label}: {interval_text(*scaled[e], context.unit)}" for e in estimates)
     return Finding(
         verdict,
         context.statistic + (f"; of {len(estimates)} the least favourable: {shown.label}" if several else ""),
@@ -147,9 +147,7 @@ def _finding(
         decided_from=f"{shown.count:,} {context.trials if shown.count != 1 else context.trials.removesuffix('s')}",
         reason="; ".join(filter(None, reasons)),
         detectable=context.detectable,
-        comparisons=tuple(f"{e.label}: {interval_text(*scaled[e], context.unit)}" for e in estimates)
-        if several
-        else (),
+        comparisons=comparisons if several else (),
     )
 
 
@@ -166,17 +164,15 @@ def _verdict(
     if count < FEWEST:
         return INCONCLUSIVE, [f"too few {context.trials}: {count}, at least {FEWEST} are needed"]
     if refuted is not None:
-        return CONTRADICTED, [
-            f"p = {refuted[0]:.2g} after Holm's correction for {len(estimates)} comparisons"
-        ] if several else []
+        p = f"p = {refuted[0]:.2g} after Holm's correction for {len(estimates)} comparisons"
+        return CONTRADICTED, [p] if several else []
     if holds and own_lost:
         return INCONCLUSIVE, [f"holds for the runs that finished, but {own_lost} of {context.favours} diverged"]
     if holds:
         return SUPPORTED, []
     if fails:
-        return INCONCLUSIVE, [
-            f"an interval lies on the other side, but not after Holm's correction for {len(estimates)} comparisons"
-        ]
+        correction = f"Holm's correction for {len(estimates)} comparisons"
+        return INCONCLUSIVE, [f"an interval lies on the other side, but not after {correction}"]
     return INCONCLUSIVE, []
 
 

@@ -23,8 +23,8 @@ from orderdp.reporting.results import FINISHED
 
 
 def exact_ratio(frames: Frames, *, method: str = ORDERDP) -> Finding:
-    """Largest deviation of the realised from the asked ratio over a seed's runs, in samples per epoch, against one
-    sample."""
+    """Largest deviation of the realised ratio from that of the grid over a seed's runs, in samples per epoch, against
+    one sample."""
     rows = pick(frames, [method])
     done = rows[rows["status"] == FINISHED]
     off = (done["realised_prune_ratio"] - done["prune_ratio"]).abs() * done["n"]
@@ -32,7 +32,7 @@ def exact_ratio(frames: Frames, *, method: str = ORDERDP) -> Finding:
     estimates = [mean(part.tolist(), f"on {workload}") for workload, part in off.groupby(level=0)]
     if not estimates:
         raise NotRun(f"no run of {method} finished")
-    deviation = f"largest deviation of {label_of(rows, method)} from the ratio asked for"
+    deviation = f"largest deviation of {label_of(rows, method)} from its prune ratio in the grid"
     statistic = f"{deviation}, in samples per epoch, over {len(done)} runs"
     return decide_one_sided(estimates, Context(statistic, "samples", runs=rows, favours=method), threshold=1.0, side=-1)
 
@@ -72,7 +72,7 @@ def same_across_splits(frames: Frames, *, what: str, margin: float, panel: str, 
         else:
             estimates.append(geometric_mean(list(quotients(runs, other_runs, "time_s").values()), label))
     if not estimates:
-        raise NotRun("no two splits of one prune ratio are asked for at this scale")
+        raise NotRun("this scale has no two splits of one prune ratio")
     if what == "accuracy":
         context = Context("difference in accuracy between two splits", "points", runs=rows, favours=method)
         return decide_equivalence(estimates, context, -margin, margin)

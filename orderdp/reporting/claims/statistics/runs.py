@@ -47,7 +47,7 @@ def pick(
         Rows of `results.collect`, one per cell.
 
     Raises:
-        NotRun: the grid asks for no such runs, or some of them are still missing: a verdict on part of the seeds could
+        NotRun: the grid has no such runs, or some of them are still missing: a verdict on part of the seeds could
             be stopped at whatever moment suits.
     """
     results: pd.DataFrame = frames["results"]
@@ -66,7 +66,7 @@ def pick(
     rows = results[chosen].drop_duplicates("cell")
     absent = [method for method in methods or () if method not in set(rows["method"])]
     if absent or rows.empty:
-        raise NotRun(f"no runs of {' and '.join(absent) or 'this kind'} are asked for at this scale")
+        raise NotRun(f"this scale has no runs of {' and '.join(absent) or 'this kind'}")
     missing = int((rows["status"] == NOT_RUN).sum())
     if missing:
         raise NotRun(f"{missing} of {len(rows)} runs are missing")

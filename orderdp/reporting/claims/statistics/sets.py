@@ -171,15 +171,13 @@ def _by_phase(
     context = Context(statistic, runs=selected, favours=method, notes=tuple(fair))
     finding = decide_one_sided(list(chain(*estimates.values())), context)
     first, *later = estimates
-    if (
-        later
-        and (without := decide_one_sided(list(chain(*(estimates[name] for name in later))), context).verdict)
-        != finding.verdict
-    ):
-        note = (
-            f"the first phase, {first}, decides: without it, this would be {without}. In the first epochs InfoBatch "
-            "comes from keeping all data and OrderDP takes unseen samples; the shorter the training, the larger is "
-            "their share of the phase"
-        )
-        return replace(finding, reason="; ".join(filter(None, [note, finding.reason])))
-    return finding
+    rest = list(chain(*(estimates[name] for name in later)))
+    without = decide_one_sided(rest, context).verdict if rest else finding.verdict
+    if without == finding.verdict:
+        return finding
+    note = (
+        f"the first phase, {first}, decides: without it, this would be {without}. In the first epochs InfoBatch comes "
+        "from keeping all data and OrderDP takes unseen samples; the shorter the training, the larger is their share "
+        "of the phase"
+    )
+    return replace(finding, reason="; ".join(filter(None, [note, finding.reason])))
