@@ -81,14 +81,14 @@ def test_every_row_of_the_errata_resolves(settings):
     ],
 )
 def test_corrections_are_what_hand_and_enumeration_give(settings, name, right):
-    found = errata.FUNCTIONS[name](settings["errata"])
-    assert {key: found[key] for key in right} == pytest.approx(right)
+    values = errata.FUNCTIONS[name](settings["errata"])
+    assert {key: values[key] for key in right} == pytest.approx(right)
 
 
 def test_stale_scores_differ_and_fresh_ones_do_not():
-    found = errata.formulas.stale_scores({})
-    assert found["fresh"] == pytest.approx(found["surrogate"])
-    assert abs(found["stale"] - found["surrogate"]) > 0.2 * abs(found["surrogate"])
+    values = errata.formulas.stale_scores({})
+    assert values["fresh"] == pytest.approx(values["surrogate"])
+    assert abs(values["stale"] - values["surrogate"]) > 0.2 * abs(values["surrogate"])
 
 
 def test_errata_follow_the_theory(settings, monkeypatch):

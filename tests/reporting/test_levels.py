@@ -221,11 +221,13 @@ def study(rng, seeds):
     }
 
 
-def place_of(name, found):
+def place_of(name, world_frames):
     """The study has one row at the threshold that the rule looks at: 1 + margin for `unbiased`, 0 for
     `biased_for_loss`."""
-    rows = found["study"]["unbiasedness"]
-    return found | {"study": found["study"] | {"unbiasedness": pd.DataFrame([rows[0 if name == "unbiased" else 1]])}}
+    rows = world_frames["study"]["unbiasedness"]
+    return world_frames | {
+        "study": world_frames["study"] | {"unbiasedness": pd.DataFrame([rows[0 if name == "unbiased" else 1]])}
+    }
 
 
 def test_every_rule_has_a_null_world_or_no_chance_in_it():
@@ -237,6 +239,6 @@ def test_every_rule_has_a_null_world_or_no_chance_in_it():
 def test_a_world_without_effect_decides_at_most_five_in_a_hundred(name):
     null, rng, wrong, statistic = NULLS[name], np.random.default_rng(zlib.crc32(name.encode())), 0, name.split()[0]
     for world in range(WORLDS):
-        found = frames(null, rng, (3, 5)[world % 2], DEVIATIONS[world // 2 % 4])
-        wrong += STATISTICS[statistic](place_of(statistic, found), **null.arguments).verdict in null.wrong
+        world_frames = frames(null, rng, (3, 5)[world % 2], DEVIATIONS[world // 2 % 4])
+        wrong += STATISTICS[statistic](place_of(statistic, world_frames), **null.arguments).verdict in null.wrong
     assert wrong <= allowed(WORLDS, 0.05)

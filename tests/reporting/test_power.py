@@ -31,12 +31,12 @@ def test_a_true_difference_is_found_as_often_as_stated(seeds, deviation):
     paired = math.sqrt(2 * deviation**2 + step**2 / 6)
     smallest = power.detectable(paired, seeds)
     truth = 90 + rng.uniform(0, step, (worlds, 1))
-    ours, theirs = (
+    own, other = (
         np.round((truth + shift + deviation * rng.standard_normal((worlds, seeds))) / step) * step
         for shift in (smallest, 0.0)
     )
-    found = sum(intervals.mean(values, least=step / math.sqrt(6)).low > 0 for values in ours - theirs)
-    assert abs(found / worlds - 0.8) <= 3.3 * math.sqrt(0.16 / worlds)
+    detected = sum(intervals.mean(values, least=step / math.sqrt(6)).low > 0 for values in own - other)
+    assert abs(detected / worlds - 0.8) <= 3.3 * math.sqrt(0.16 / worlds)
 
 
 def test_the_deviation_is_pooled_from_the_intervals():

@@ -61,9 +61,7 @@ def test_the_level_holds_on_counted_accuracies(samples, seeds, deviation, level)
     worlds, rng = 2000, np.random.default_rng(seeds)
     step = 100 / samples
     truth = 90 + rng.uniform(0, step, (worlds, 1))
-    ours, theirs = (
-        np.round((truth + deviation * rng.standard_normal((worlds, seeds))) / step) * step for _ in range(2)
-    )
+    own, other = (np.round((truth + deviation * rng.standard_normal((worlds, seeds))) / step) * step for _ in range(2))
     least = resolution.least_deviation([100 * count / samples for count in range(samples)])
-    wrong = sum(intervals.mean(values, least=least).p(0.0) <= level for values in ours - theirs)
+    wrong = sum(intervals.mean(values, least=least).p(0.0) <= level for values in own - other)
     assert wrong <= worlds * level + 3 * math.sqrt(worlds * level)

@@ -480,9 +480,9 @@ def gamma(n, s, q):
 
 def test_counterexamples_by_enumeration():
     sizes = [(n, s, q) for n in range(2, 7) for s in range(2, n + 1) for q in range(1, s)]
-    found = [size for size in sizes if Fraction(size[2], size[0]) in gamma(*size)]
+    average = [size for size in sizes if Fraction(size[2], size[0]) in gamma(*size)]
     finding = computed.never_average({}, n=6)
-    assert (finding.value, finding.verdict) == (len(found), CONTRADICTED) and found[0] == (3, 2, 1)
+    assert (finding.value, finding.verdict) == (len(average), CONTRADICTED) and average[0] == (3, 2, 1)
     assert computed.chances_positive({}, n=7, s=5, q=2).value == gamma(7, 5, 2).count(0) == 3
     assert computed.chances_positive({}, n=7, s=4, q=4).verdict == SUPPORTED
     gaps = [max(abs(7 * weight / q - 1) for weight in gamma(7, 4, q)) for q in range(1, 4)]
