@@ -8,7 +8,7 @@ from pathlib import Path
 from orderdp.grid import Grid
 from orderdp.reporting import style
 from orderdp.reporting.page import write_page
-from orderdp.reporting.provenance import PAGE, PARTIAL, discard, qualified, record, records
+from orderdp.reporting.provenance import PAGE, PARTIAL, delete_records, find_records, qualified, write_record
 from orderdp.reporting.registry import ARTIFACTS, READERS, artifacts_of, paths
 from orderdp.reporting.results import Runs
 from orderdp.reporting.verify import verify
@@ -70,8 +70,8 @@ def report_after_failures(grid: Grid, runs: Path, reports: Path) -> list[str]:
     """
     made = []
     for name, experiment in grid.experiments.items():
-        stamp = artifact_stamp(grid, name)
-        up_to_date = f"{name}-{stamp}.json" in {path.name for path in records(reports / grid.scale, name)}
+        fingerprint = artifact_stamp(grid, name)
+        up_to_date = f"{name}-{fingerprint}.json" in {path.name for path in find_records(reports / grid.scale, name)}
         if not up_to_date and any((runs / folder / "summary.json").is_file() for folder in experiment.folders):
             make(grid, name, runs, reports, PARTIAL)
             made.append(name)
@@ -79,7 +79,7 @@ def report_after_failures(grid: Grid, runs: Path, reports: Path) -> list[str]:
     return made
 
 
-def make(grid: Grid, experiment: str, runs: Path, reports: Path, stamp: str) -> Path:
+def make(grid: Grid, experiment: str, runs: Path, reports: Path, fingerprint: str) -> Path:
     """Makes the tables and figures of an experiment, and last the record of what they were made from.
 
     Args:
@@ -87,11 +87,11 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, stamp: str) -> 
         experiment: a name in the grid. One that ARTIFACTS lacks gets a record of its runs and nothing else.
         runs: folder of runs; what is not there is shown as not run.
         reports: folder of all reports; files go to `<reports>/<scale>/{tables,figures,provenance}/`.
-        stamp: ends the record's name, from `orderdp.stamps.artifact_stamp`.
+        fingerprint: ends the record's name, from `orderdp.stamps.artifact_stamp`.
 
     Returns:
-        The record, `provenance/<experiment>-<stamp>.json`. Older records of the experiment are deleted before anything
-        is written.
+        The record, `provenance/<experiment>-<fingerprint>.json`. Older records of the experiment are deleted before
+        anything is written.
     """
     made = artifacts_of(experiment)
     reader = Runs(runs)
@@ -101,16 +101,16 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, stamp: str) -> 
     footer = style.footer(frames["results"], grid.scale) if grid.experiments[experiment].rows else style.SCALE_FREE
     if grid.experiments[experiment].left_out and not grid.experiments[experiment].rows:
         footer = f"left out at scale {grid.scale}"
-    discard(out, experiment)
+    delete_records(out, experiment)
     for artifact in made:
         data = artifact.data(*(frames[kind] for kind in artifact.reads))
         artifact.write(data, out / artifact.folder / artifact.name, footer)
-    return record(
+    return write_record(
         grid,
         experiment,
-        stamp,
+        fingerprint,
         out,
         [path.as_posix() for artifact in made for path in paths(artifact).values()],
         functions={artifact.name: qualified(artifact.data) for artifact in made},
-        cells={cell: reader.digests.get(cell, {}) for cell in grid.experiments[experiment].folders},
+        runs={folder: reader.checksums.get(folder, {}) for folder in grid.experiments[experiment].folders},
     )

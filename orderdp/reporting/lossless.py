@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from orderdp.reporting.evidence.ratios import sweep
+from orderdp.reporting.claims.statistics.lossless_sweep import sweep
 from orderdp.reporting.imagenet import left_out
 from orderdp.reporting.layouts import difference_text, published_heading, runs_text
 from orderdp.reporting.measures import LOSSLESS_TOLERANCE, lossless_ratio

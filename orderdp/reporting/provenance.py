@@ -1,27 +1,29 @@
 """Records of what tables, figures and the page were made from:
-`reports/<scale>/provenance/<experiment>-<stamp>.json`."""
+`reports/<scale>/provenance/<experiment>-<fingerprint>.json`."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from orderdp.files import write_json
 from orderdp.grid import Grid
-from orderdp.reporting.files import sha256_of, write_json
 from orderdp.reporting.results import STUDY_TABLES
 
 PAGE = "page"
 """Takes the place of an experiment's name in the record of the page."""
 
 PARTIAL = "partial"
-"""Takes the place of the stamp in the records of what was made after jobs had failed."""
+"""Takes the place of the fingerprint in the records of what was made after jobs had failed."""
 
 RUN_FILES = (
-    "summary.json", "history.csv", "selection.npz", "diagnostics.csv", "profile.npz", *(f"{table}.csv" for table in STUDY_TABLES), "costs.csv",
-    "coresets.npz",
-)  # fmt: skip
-"""Files of a run, of its diagnosis, of a study, or of coresets, whose digests a record may hold."""
+    *("summary.json", "history.csv", "selection.npz", "diagnostics.csv", "profile.npz"),
+    *(f"{table}.csv" for table in STUDY_TABLES),
+    *("costs.csv", "coresets.npz"),
+)
+"""Files of a run, of its diagnosis, of a study, or of coresets, whose checksums a record may hold."""
 
 
 def command(grid: Grid, experiment: str) -> str:
@@ -31,33 +33,41 @@ def command(grid: Grid, experiment: str) -> str:
     )
 
 
-def records(out: Path, experiment: str) -> list[Path]:
+def checksum(path: Path) -> str | None:
+    """sha256 of a file; None if it does not exist."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def find_records(out: Path, experiment: str) -> list[Path]:
     """The records of an experiment in a report's folder; more than one only if a process was killed."""
-    found = (out / "provenance").glob(f"{experiment}-*.json")
-    return sorted(path for path in found if path.stem.rpartition("-")[0] == experiment)
+    paths = (out / "provenance").glob(f"{experiment}-*.json")
+    return sorted(path for path in paths if path.stem.rpartition("-")[0] == experiment)
 
 
-def discard(out: Path, experiment: str) -> None:
-    """Deletes the records of an experiment: before its files change, so that a record always vouches for what lies
-    there."""
-    for path in records(out, experiment):
+def delete_records(out: Path, experiment: str) -> None:
+    """Deletes the records of an experiment: before its files change, so that a record always describes the files beside
+    it."""
+    for path in find_records(out, experiment):
         path.unlink()
 
 
-def record(grid: Grid, experiment: str, stamp: str, out: Path, files: Iterable[str], **more: Any) -> Path:
+def write_record(
+    grid: Grid, experiment: str, fingerprint: str, out: Path, files: Iterable[str], **entries: Any
+) -> Path:
     """Writes a record, after everything that it lists.
 
     Args:
         grid: of the scale.
         experiment: its name, or PAGE.
-        stamp: ends the record's name.
+        fingerprint: ends the record's name.
         out: the report's folder.
-        files: relative to `out`; their digests are taken from disk.
-        more: further entries: `functions`, `cells` (cell -> file name -> sha256 as read), `shows` (record -> sha256).
+        files: relative to `out`; their checksums are taken from disk.
+        entries: further ones: `functions`, `runs` (run -> file name -> sha256 as read), `shows` (record -> sha256).
     """
-    path = out / "provenance" / f"{experiment}-{stamp}.json"
-    head = {"experiment": experiment, "stamp": stamp, "scale": grid.scale, "command": command(grid, experiment)}
-    write_json(path, head | more | {"files": {name: sha256_of(out / name) for name in sorted(files)}})
+    path = out / "provenance" / f"{experiment}-{fingerprint}.json"
+    head = {"experiment": experiment, "fingerprint": fingerprint, "scale": grid.scale}
+    checksums = {name: checksum(out / name) for name in sorted(files)}
+    write_json(path, head | {"command": command(grid, experiment)} | entries | {"files": checksums})
     return path
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orderdp.files import write
 from orderdp.reporting import (
     curves,
     errata,
@@ -28,7 +29,7 @@ from orderdp.reporting import (
     usage,
     variants,
 )
-from orderdp.reporting.files import write, write_csv
+from orderdp.reporting.sheets import write_csv
 
 if TYPE_CHECKING:
     import pandas as pd

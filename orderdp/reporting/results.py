@@ -6,6 +6,7 @@ diverged: what was not run must be visible as such.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from orderdp.grid import Grid, Row
-from orderdp.reporting.files import sha256
 
 NOT_RUN, FINISHED, DIVERGED = "not run", "finished", "diverged"
 
@@ -33,7 +33,7 @@ STUDY_TABLES = ("unbiasedness", "convergence", "generalization")
 
 
 class Runs:
-    """A folder of runs. Each file is read once, and its digest is kept for the provenance records.
+    """A folder of runs. Each file is read once, and its checksum is kept for the provenance records.
 
     Args:
         folder: holds one folder per cell.
@@ -41,7 +41,7 @@ class Runs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.digests: dict[str, dict[str, str]] = {}
+        self.checksums: dict[str, dict[str, str]] = {}
         """Cell -> file name -> sha256 of the bytes that were read."""
         self._parsed: dict[tuple[str, str], Any] = {}
 
@@ -94,7 +94,7 @@ class Runs:
             path = self.folder / cell / name
             if path.is_file():
                 content = path.read_bytes()
-                self.digests.setdefault(cell, {})[name] = sha256(content)
+                self.checksums.setdefault(cell, {})[name] = hashlib.sha256(content).hexdigest()
                 self._parsed[key] = parse(content)
             elif name == "summary.json":
                 self._parsed[key] = None

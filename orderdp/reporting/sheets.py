@@ -1,18 +1,22 @@
-"""A table laid out for readers, and how it becomes Markdown, LaTeX or HTML."""
+"""A table laid out for readers, and how it becomes Markdown or LaTeX; `templates/sheet.html.j2` makes HTML of it."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "ε": r"$\varepsilon$", "−": "$-$", "–": "--", "÷": r"$\div$",
-    "×": r"$\times$", "Δ": r"$\Delta$", "≥": r"$\geq$", "≤": r"$\leq$", "→": r"$\rightarrow$", "<": r"\textless{}", ">": r"\textgreater{}",
-}  # fmt: skip
-WIDE = 12
-"""Columns beyond which a table is set smaller on paper: printers cut off what does not fit."""
+from orderdp.files import write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"},
+    **{">": r"\textgreater{}", "±": r"$\pm$", "ε": r"$\varepsilon$", "−": "$-$", "–": "--", "÷": r"$\div$"},
+    **{"×": r"$\times$", "Δ": r"$\Delta$", "≥": r"$\geq$", "≤": r"$\leq$", "→": r"$\rightarrow$"},
+}
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text with LaTeX's special characters, and ours outside of ASCII, written out."""
+    """Text with LaTeX's special characters, and those of the report outside of ASCII, written out."""
     return "".join(LATEX.get(character, character) for character in text)
 
 
@@ -138,38 +142,6 @@ def latex(sheet: Sheet) -> str:
     return "\n".join([*lines, "\\end{table}"]) + "\n"
 
 
-def to_html(sheet: Sheet) -> str:
-    """A `<figure>` whose table scrolls inside its own box."""
-    width = len(sheet.columns)
-    head = ""
-    if sheet.spans:
-        head += (
-            "<tr>"
-            + "".join(f'<th colspan="{span}" class="group">{html.escape(text)}</th>' for text, span in sheet.spans)
-            + "</tr>"
-        )
-    head += "<tr>" + "".join(f'<th scope="col">{html.escape(column)}</th>' for column in sheet.columns) + "</tr>"
-    body = ""
-    for block in sheet.blocks:
-        body += "<tbody>"
-        if block.heading:
-            body += f'<tr class="heading"><th scope="rowgroup" colspan="{width}"><span>{html.escape(block.heading)}</span></th></tr>'
-        body += "".join(f"<tr>{_html_row(row)}</tr>" for row in block.rows) + "</tbody>\n"
-    notes = "".join(f"<p>{html.escape(note)}</p>" for note in sheet.notes)
-    title = html.escape(sheet.title)
-    looks = " ".join(["sheet", *(["text"] if sheet.text else []), *(["wide"] if width > WIDE else [])])
-    return (
-        f'<div class="{looks}" role="region" aria-label="{title}" tabindex="0"><table><caption><span>{title}</span></caption>\n'
-        f'<thead>{head}</thead>\n{body}</table></div>\n<div class="notes">{notes}</div>\n'
-    )
-
-
-def _html_row(row: tuple[Entry, ...]) -> str:
-    name, *values = row
-    cells = f'<th scope="row"{_classes(name)}>{html.escape(name.text)}</th>'
-    return cells + "".join(f"<td{_classes(e)}>{html.escape(e.text)}</td>" for e in values)
-
-
-def _classes(entry: Entry) -> str:
-    names = [name for name in ("best", "muted") if getattr(entry, name)]
-    return f' class="{" ".join(names)}"' if names else ""
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Writes a table of data. Ten digits: more than any number here means, fewer than differ between machines."""
+    write(path, frame.to_csv(index=False, float_format="%.10g", lineterminator="\n"))

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from orderdp.reporting.files import write
+from orderdp.files import write
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from orderdp.reporting.evidence.toy import orderdp_of
+from orderdp.reporting.claims.statistics.toy import orderdp_of
 from orderdp.reporting.published import load_published
 from orderdp.reporting.sheets import Block, Entry, Sheet, muted
 from orderdp.theory import Outcome, expectations, infobatch_outcomes, random_outcomes

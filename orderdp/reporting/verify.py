@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from orderdp.grid import Grid
-from orderdp.reporting.files import sha256_of
-from orderdp.reporting.provenance import PAGE, PARTIAL, RUN_FILES, command, records
+from orderdp.reporting.provenance import PAGE, PARTIAL, RUN_FILES, checksum, command, find_records
 
 
 def verify(grid: Grid, runs: Path, reports: Path) -> list[str]:
@@ -22,86 +23,81 @@ def verify(grid: Grid, runs: Path, reports: Path) -> list[str]:
         One sentence per problem: a record is missing, a run is missing or has changed since it was read, a file of the
         report is missing or has been changed. Empty if all is well.
     """
-    return verify_artifacts(grid, runs, reports) + _page(grid, reports / grid.scale)
+    return verify_artifacts(grid, runs, reports) + _page_problems(grid, reports / grid.scale)
 
 
 def verify_artifacts(grid: Grid, runs: Path, reports: Path) -> list[str]:
     """The same for the tables and figures alone: what the page itself can say about what it shows."""
     out = reports / grid.scale
     problems: list[str] = []
-    known: dict[tuple[str, str], str | None] = {}
-    for experiment in grid.experiments:
-        found = records(out, experiment)
-        if len(found) != 1:
-            what = "has no record" if not found else "has more than one record"
-            problems.append(f"{experiment} {what} in {out / 'provenance'}. Make it again: {command(grid, experiment)}")
+    checksum_once = cache(checksum)  # experiments share runs
+    for name, experiment in grid.experiments.items():
+        paths = find_records(out, name)
+        if len(paths) != 1:
+            state = "has more than one record" if paths else "has no record"
+            problems.append(f"{name} {state} in {out / 'provenance'}. Make it again: {command(grid, name)}")
             continue
-        record = json.loads(found[0].read_text(encoding="utf-8"))
-        problems += _cells(experiment, record["cells"], grid.experiments[experiment].folders, runs, known)
-        problems += _files(experiment, record["files"], out)
+        record = json.loads(paths[0].read_text(encoding="utf-8"))
+        for run in experiment.folders:
+            problems += _run_problems(name, run, record["runs"].get(run), runs / run, checksum_once)
+        problems += [
+            f"{name}: made with the run {run}, which the parameters no longer ask for"
+            for run in record["runs"]
+            if run not in experiment.folders
+        ]
+        problems += _file_problems(name, record["files"], out)
     return problems
 
 
-def _page(grid: Grid, out: Path) -> list[str]:
-    """The page must show the tables and figures that are there now."""
-    found = records(out, PAGE)
-    if len(found) != 1:
-        return [f"The page has no record in {out / 'provenance'}. Make it again: {command(grid, PAGE)}"]
-    record = json.loads(found[0].read_text(encoding="utf-8"))
-    now = {path.name: sha256_of(path) for experiment in grid.experiments for path in records(out, experiment)}
-    stale = (
-        []
-        if record["shows"] == now
-        else [f"The page shows older tables or figures. Make it again: {command(grid, PAGE)}"]
-    )
-    if record["stamp"] == PARTIAL:
-        stale.append(f"The page was made after jobs had failed. Finish the workflow: {go_on(grid)}")
-    return stale + _files(PAGE, record["files"], out)
+def page_shows(grid: Grid, out: Path) -> dict[str, str | None]:
+    """Record of a table or figure that is there now -> its checksum: what the page's record holds of them."""
+    return {path.name: checksum(path) for experiment in grid.experiments for path in find_records(out, experiment)}
 
 
-def go_on(grid: Grid) -> str:
+def resume_command(grid: Grid) -> str:
     """The command that makes what is missing."""
     return f"snakemake --cores all --config scale={grid.scale}"
 
 
-def _cells(
+def _page_problems(grid: Grid, out: Path) -> list[str]:
+    paths = find_records(out, PAGE)
+    if len(paths) != 1:
+        return [f"The page has no record in {out / 'provenance'}. Make it again: {command(grid, PAGE)}"]
+    record = json.loads(paths[0].read_text(encoding="utf-8"))
+    problems = _file_problems(PAGE, record["files"], out)
+    if record["shows"] != page_shows(grid, out):
+        problems.append(f"The page shows older tables or figures. Make it again: {command(grid, PAGE)}")
+    if record["fingerprint"] == PARTIAL:
+        problems.append(f"The page was made after jobs had failed. Finish the workflow: {resume_command(grid)}")
+    return problems
+
+
+def _run_problems(
     experiment: str,
-    read: dict[str, dict[str, str]],
-    wanted: tuple[str, ...],
-    runs: Path,
-    known: dict[tuple[str, str], str | None],
+    run: str,
+    recorded: Mapping[str, str] | None,
+    folder: Path,
+    checksum_once: Callable[[Path], str | None],
 ) -> list[str]:
+    """What differs between a run and what an experiment read of it; `recorded`: file name -> checksum."""
+    if not (folder / "summary.json").is_file():
+        return [f"{experiment}: the run {run} is missing"]
+    if recorded is None:
+        return [f"{experiment}: made without the run {run}, which the parameters ask for"]
+    if not recorded:
+        return [f"{experiment}: made before the run {run} was finished"]
     problems = []
-    for cell in wanted:
-        if not (runs / cell / "summary.json").is_file():
-            problems.append(f"{experiment}: the run {cell} is missing")
-            continue
-        if cell not in read:
-            problems.append(f"{experiment}: made without the run {cell}, which the parameters ask for")
-        elif not read[cell]:
-            problems.append(f"{experiment}: made before the run {cell} was finished")
-        for name in RUN_FILES:
-            if name not in read.get(cell, {}):
-                continue
-            if (cell, name) not in known:
-                known[cell, name] = sha256_of(runs / cell / name)
-            if (now := known[cell, name]) != read[cell][name]:
-                problems.append(
-                    f"{experiment}: {name} of the run {cell} "
-                    + ("is missing" if now is None else "has changed since it was read")
-                )
-    extra = [cell for cell in read if cell not in wanted]
-    return problems + [
-        f"{experiment}: made with the run {cell}, which the parameters no longer ask for" for cell in extra
-    ]
+    for name in RUN_FILES:
+        if name in recorded and (now := checksum_once(folder / name)) != recorded[name]:
+            change = "is missing" if now is None else "has changed since it was read"
+            problems.append(f"{experiment}: {name} of the run {run} {change}")
+    return problems
 
 
-def _files(experiment: str, written: dict[str, str], out: Path) -> list[str]:
+def _file_problems(experiment: str, recorded: Mapping[str, str], out: Path) -> list[str]:
     problems = []
-    for name, digest in written.items():
-        now = sha256_of(out / name)
-        if now is None:
-            problems.append(f"{experiment}: {out / name} is missing")
-        elif now != digest:
-            problems.append(f"{experiment}: {out / name} is not the file that was made")
+    for name, written in recorded.items():
+        if (now := checksum(out / name)) != written:
+            change = "is missing" if now is None else "is not the file that was made"
+            problems.append(f"{experiment}: {out / name} {change}")
     return problems

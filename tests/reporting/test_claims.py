@@ -20,11 +20,11 @@ from orderdp.reporting.claims import (
     load_claims,
     stability,
 )
-from orderdp.reporting.evidence import CONTRADICTED, INCONCLUSIVE, NOT_RUN, STATISTICS, SUPPORTED
-from orderdp.reporting.files import write_csv
+from orderdp.reporting.claims.statistics import CONTRADICTED, INCONCLUSIVE, NOT_RUN, STATISTICS, SUPPORTED
+from orderdp.reporting.html import TEMPLATES
 from orderdp.reporting.paper import ITEMS
-from orderdp.reporting.scorecard import CSS, claim_metrics, scorecard_html, scorecard_sheets, stability_text, tally
-from orderdp.reporting.sheets import latex, markdown
+from orderdp.reporting.scorecard import claim_metrics, scorecard_html, scorecard_sheets, stability_text, tally
+from orderdp.reporting.sheets import latex, markdown, write_csv
 from tests.reporting.worlds import world
 
 ROOT = Path(__file__).parents[2]
@@ -181,7 +181,7 @@ def test_what_the_scale_does_not_ask_for_is_not_run(good):
     rows = evaluate(good | {"results": results[results["experiment"] != "table3"]}, without_seeds=False).set_index("id")
     assert rows.loc["imagenet-fastest", ["verdict", "reason"]].tolist() == [
         NOT_RUN,
-        "this scale asks for no runs of table3",
+        "this scale has no runs of table3",
     ]
     assert rows.loc[rows["experiments"].str.contains("table3"), "verdict"].eq(NOT_RUN).all()
 
@@ -285,13 +285,14 @@ def test_metrics_are_plain_numbers(good):
     assert set(metrics["counts"]) == {"supported", "contradicted", "inconclusive", "not_run"}
     row = table.set_index("id").loc["best-at-70"]
     assert metrics["claims"]["best-at-70"] == {
-        "verdict": SUPPORTED, **{key: pytest.approx(row[key], rel=1e-5) for key in ("value", "low", "high")}
-    }  # fmt: skip
+        "verdict": SUPPORTED,
+        **{key: pytest.approx(row[key], rel=1e-5) for key in ("value", "low", "high")},
+    }
     assert metrics["claims"]["imagenet-fastest"] == {"verdict": NOT_RUN}
 
 
 def test_classes_of_the_page_have_their_rules(table):
-    css, text = CSS.read_text(encoding="utf-8"), scorecard_html(table)
+    css, text = (TEMPLATES / "claims.css").read_text(encoding="utf-8"), scorecard_html(table)
     used = {name for names in re.findall(r'class="([^"]+)"', text) for name in names.split()}
     assert {name for name in used if f".{name}" not in css} <= {"notes", "verdict"}
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from orderdp.grid import load
-from orderdp.reporting import corrections, errata
+from orderdp.reporting import errata
 from orderdp.reporting.claims import load_claims
 from orderdp.reporting.style import FAMILIES
 from tests.reporting.synthetic import ROOT
@@ -31,11 +31,11 @@ def settings():
 def test_every_row_of_the_errata_resolves(settings):
     rows = list(csv.DictReader(errata.ERRATA.open(encoding="utf-8")))
     assert len({row["id"] for row in rows}) == len(rows)
-    assert {row["function"] for row in rows} == set(corrections.CORRECTIONS)
+    assert {row["function"] for row in rows} == set(errata.FUNCTIONS) | {""}
     table = errata.errata(settings["errata"])
     assert not any("{" in text and "}" not in text for text in table["right"])
     for row in rows:  # a row with a function has no digits of its own in what is right, but for indices and formulas
-        if row["function"] != "nothing":
+        if row["function"]:
             assert "{" in row["printed"] + row["right"] + row["because"], row["id"]
 
 
@@ -56,7 +56,7 @@ def test_every_row_of_the_errata_resolves(settings):
         ("toy_probabilities", {"right_3": Fraction(1, 10), "right_4": Fraction(1, 5)}),
         ("toy_expectation", {"printed": 4.06, "follows": 4.24, "right": 4.26}),
         ("toy_prune_rate", {"printed": 0.6, "right": 0.4, "expected": 0.32}),
-        ("toy_estimators", {"printed": 4.336, "off": 1.336, "per_sample": 3.0, "ours_off": 1.26}),
+        ("toy_estimators", {"printed": 4.336, "off": 1.336, "per_sample": 3.0, "orderdp_off": 1.26}),
         ("no_chance", {"count": 10_000}),
         ("rank_chances", {"candidate": 0.5, "first": 0.5, "last": 0.0, "none": 10_000}),
         ("placed_sets", {"printed": math.comb(5, 3), "right": math.comb(3, 1) * math.comb(5, 3)}),
@@ -65,7 +65,7 @@ def test_every_row_of_the_errata_resolves(settings):
         ("quantile_order", {"printed": 2.5, "right": 7.5}),
         ("memory", {"growth": 4.0}),
         ("wrong_gaps", {"count": 7}),
-        ("jaccard_order", {"ratio": 70, "infobatch": 0.593, "ours": 0.552}),
+        ("jaccard_order", {"ratio": 70, "infobatch": 0.593, "orderdp": 0.552}),
         ("jaccard_bold", {"ratio": 40, "bold": 0.583, "higher": 0.645}),
         (
             "jaccard_ceiling",
@@ -76,25 +76,25 @@ def test_every_row_of_the_errata_resolves(settings):
         ("savings", {"least": 27.3, "most": 42.6, "most_by_optimizer": 42.6, "count": 3, "of": 6, "imagenet": 39.8}),
         ("harder_sets", {"easier_mean": (4.7 + 5.5) / 2, "harder_mean": (5.0 + 4.8) / 2}),
         ("nominal_ratio", {"nominal": 0.99, "clamped": 0.9, "real": 0.61, "below": 0.61 / 0.9}),
-        ("lossless_rows", {"full": 95.6, "ours": 95.5, "tolerance": 0.1}),
+        ("lossless_rows", {"full": 95.6, "orderdp": 95.5, "tolerance": 0.1}),
         ("method_count", {"count": 15}),
     ],
 )
 def test_corrections_are_what_hand_and_enumeration_give(settings, name, right):
-    found = corrections.CORRECTIONS[name](settings["errata"])
-    assert {key: found[key] for key in right} == pytest.approx(right)
+    values = errata.FUNCTIONS[name](settings["errata"])
+    assert {key: values[key] for key in right} == pytest.approx(right)
 
 
 def test_stale_scores_differ_and_fresh_ones_do_not():
-    found = corrections.formulas.stale_scores({})
-    assert found["fresh"] == pytest.approx(found["surrogate"])
-    assert abs(found["stale"] - found["surrogate"]) > 0.2 * abs(found["surrogate"])
+    values = errata.formulas.stale_scores({})
+    assert values["fresh"] == pytest.approx(values["surrogate"])
+    assert abs(values["stale"] - values["surrogate"]) > 0.2 * abs(values["surrogate"])
 
 
 def test_errata_follow_the_theory(settings, monkeypatch):
     """The page's numbers are those of `orderdp.theory`: a changed function changes them."""
     before = errata.errata(settings["errata"]).set_index("id")["right"]
-    monkeypatch.setattr(corrections.formulas, "sup_gap", lambda n, s, q: 0.25)
+    monkeypatch.setattr(errata.formulas, "sup_gap", lambda n, s, q: 0.25)
     after = errata.errata(settings["errata"]).set_index("id")["right"]
     assert set(before.index[before != after]) == {"squared-gap", "gap-does-not-vanish"}
 
@@ -102,14 +102,14 @@ def test_errata_follow_the_theory(settings, monkeypatch):
 def test_errata_follow_the_published_numbers(settings, monkeypatch):
     texts = ["printed", "right", "because"]
     before = errata.errata(settings["errata"]).set_index("id")[texts]
-    monkeypatch.setattr(corrections.tables, "value", lambda table, row, column: 0.25)
+    monkeypatch.setattr(errata.tables, "value", lambda table, row, column: 0.25)
     after = errata.errata(settings["errata"]).set_index("id")[texts]
     changed = (before != after).any(axis=1)
     assert set(changed.index[changed]) == {"harder-sets", "lossless-row", "nominal-ratio", "same-savings", "savings"}
 
 
 def test_errata_have_the_settings_of_the_grid(settings):
-    gradients, ratio = corrections.toy._toy()
+    gradients, ratio = errata.toy._toy()
     assert {"gradients": gradients, "prune_ratio": ratio} == settings["table10"]
     methods = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["methods"]
     assert methods["infobatch_nominal"]["options"]["min_keep"] == settings["errata"]["min_keep"]
@@ -118,7 +118,7 @@ def test_errata_have_the_settings_of_the_grid(settings):
 def test_what_claims_say_of_the_papers_own_numbers(settings):
     claims = {claim.id: claim for claim in load_claims()}
     computed = {
-        name: corrections.CORRECTIONS[name](settings["errata"])
+        name: errata.FUNCTIONS[name](settings["errata"])
         for name in ("imagenet_time", "savings", "harder_sets", "method_count")
     }
     assert "The paper's own table has three methods faster" in claims["imagenet-fastest"].rule

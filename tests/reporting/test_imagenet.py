@@ -9,8 +9,8 @@ import yaml
 from orderdp import grid as grids
 from orderdp.reporting import imagenet, lossless, sheets
 from orderdp.reporting.artifacts import make
-from orderdp.reporting.evidence import lossless as claims
-from orderdp.reporting.evidence.deciding import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from orderdp.reporting.claims.statistics import lossless as claims
+from orderdp.reporting.claims.statistics.deciding import CONTRADICTED, INCONCLUSIVE, SUPPORTED
 from orderdp.reporting.published import load_published
 from orderdp.reporting.registry import artifacts_of, paths
 from orderdp.reporting.results import NOT_RUN, pretrainings

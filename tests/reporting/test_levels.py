@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orderdp.reporting.evidence import CONTRADICTED, STATISTICS, SUPPORTED
+from orderdp.reporting.claims.statistics import CONTRADICTED, STATISTICS, SUPPORTED
 from tests.reporting.test_lossless_level import allowed
 
 SAMPLES, EPOCHS, RIVALS, NAN = 600, 20, ["random", "epsilon_greedy", "ucb", "infobatch"], float("nan")
@@ -51,7 +51,7 @@ NULLS = {
     "lead_grows": Null({"rival": "infobatch"}, ratios=(0.3, 0.5, 0.7), slope=2.0),
     "slower_than_time": Null({"ratio": 0.4}, ("orderdp", "full")),
     "loss_steepens": Null({"knee": 0.7, "end": 0.9}, ("orderdp", "full"), (0.7, 0.9), slope=2.0),
-    "falls_short": Null({"ours": "infobatch", "ratio": 0.4, "margin": 1.0}, ("infobatch",), short=0.01),
+    "falls_short": Null({"method": "infobatch", "ratio": 0.4, "margin": 1.0}, ("infobatch",), short=0.01),
     "same_across_splits": Null(
         {"what": "accuracy", "margin": 0.5, "panel": "p"}, ONLY, explores=(0.3, 0.6), split={0.6: (0.5, 1.0)}
     ),
@@ -71,15 +71,15 @@ NULLS = {
     "selection_cost": Null({"most": 0.05}, ONLY),
     "time_to_accuracy": Null({"rivals": ["random", "infobatch"], "ratio": 0.4}, ("orderdp", "random", "infobatch")),
     "norm_accuracy": Null({"threshold": -0.7}, ("full",)),
-    "norm_accuracy_weaker": Null({"ours": "infobatch"}),
-    "norm_ratio": Null({"ours": "infobatch", "than": "full", "norm": "raw"}),
-    "norm_shift_larger": Null({"ours": "infobatch", "than": "orderdp", "norm": "normalised"}),
-    "rolling_ratio": Null({"ours": "infobatch", "than": "full", "norm": "raw"}),
-    "jitter_ratio": Null({"ours": "infobatch", "than": "full"}),
-    "oscillation_ratio": Null({"ours": "orderdp", "than": "infobatch", "start": 0.5, "end": 0.7, "relative": True}),
-    "spread_smaller": Null({"ours": "orderdp", "than": "infobatch"}, ("orderdp", "infobatch")),
-    "spread_smaller phases": Null({"ours": "orderdp", "than": "infobatch", "phases": True}, ("orderdp", "infobatch")),
-    "jitter_ratio less": Null({"ours": "orderdp", "than": "infobatch", "above": False}, ("orderdp", "infobatch")),
+    "norm_accuracy_weaker": Null({"method": "infobatch"}),
+    "norm_ratio": Null({"method": "infobatch", "than": "full", "norm": "raw"}),
+    "norm_shift_larger": Null({"method": "infobatch", "than": "orderdp", "norm": "normalised"}),
+    "rolling_ratio": Null({"method": "infobatch", "than": "full", "norm": "raw"}),
+    "jitter_ratio": Null({"method": "infobatch", "than": "full"}),
+    "oscillation_ratio": Null({"method": "orderdp", "than": "infobatch", "start": 0.5, "end": 0.7, "relative": True}),
+    "spread_smaller": Null({"method": "orderdp", "than": "infobatch"}, ("orderdp", "infobatch")),
+    "spread_smaller phases": Null({"method": "orderdp", "than": "infobatch", "phases": True}, ("orderdp", "infobatch")),
+    "jitter_ratio less": Null({"method": "orderdp", "than": "infobatch", "above": False}, ("orderdp", "infobatch")),
     # One run that diverges proves that some do, so only the verdict from none that did can be wrong.
     "fails": Null(
         {"of": ["orderdp", "infobatch"], "never": True}, ratios=(0.3, 0.4, 0.5, 0.7), diverging=0.1, wrong=(SUPPORTED,)
@@ -146,12 +146,22 @@ def run(null, rng, truth, deviation, method, ratio, explore, seed):
     time = 100 * factor * (null.time if method == "orderdp" else 1.0) * math.exp(0.01 * rng.standard_normal())
     realised = 0.0 if full else ratio - null.short + (0.003 * rng.standard_normal() if null.short else 0.0)
     return {
-        "cell": f"{method}-{ratio}-{explore}-{seed}", "experiment": "e", "workload": "digits", "method": method, "label": method,
-        "prune_ratio": ratio, "explore": explore, "panel": "p", "seed": seed, "n": 1000, "time_s": time, "realised_prune_ratio": realised,
+        "cell": f"{method}-{ratio}-{explore}-{seed}",
+        "experiment": "e",
+        "workload": "digits",
+        "method": method,
+        "label": method,
+        "prune_ratio": ratio,
+        "explore": explore,
+        "panel": "p",
+        "seed": seed,
+        "n": 1000,
+        "time_s": time,
+        "realised_prune_ratio": realised,
         "status": "diverged" if rng.random() < null.diverging else "finished",
         "selection_s": time * 0.05 * (1 + 0.1 * rng.standard_normal()),
         "test_accuracy": round((mean + deviation * rng.standard_normal()) / STEP) * STEP,
-    }  # fmt: skip
+    }
 
 
 def history(rng, row):
@@ -162,24 +172,44 @@ def history(rng, row):
     accuracy = np.round((85 + x) / STEP) * STEP
     norm = own * (8 + tied)
     return {
-        "cell": np.repeat(row["cell"], EPOCHS), "epoch": epoch, "progress": epoch / EPOCHS, "test_accuracy": accuracy, "steps": np.full(EPOCHS, 10),
-        "grad_norm_mean": norm, "grad_norm_std": own * (1 + 0.2 * rng.random(EPOCHS)), "grad_norm_normalized_mean": 0.9 * norm,
-        "jaccard": 0.5 + 0.05 * rng.standard_normal(EPOCHS), "time_s": row["time_s"] * epoch / EPOCHS,
-    }  # fmt: skip
+        "cell": np.repeat(row["cell"], EPOCHS),
+        "epoch": epoch,
+        "progress": epoch / EPOCHS,
+        "test_accuracy": accuracy,
+        "steps": np.full(EPOCHS, 10),
+        "grad_norm_mean": norm,
+        "grad_norm_std": own * (1 + 0.2 * rng.random(EPOCHS)),
+        "grad_norm_normalized_mean": 0.9 * norm,
+        "jaccard": 0.5 + 0.05 * rng.standard_normal(EPOCHS),
+        "time_s": row["time_s"] * epoch / EPOCHS,
+    }
 
 
 def study(rng, seeds):
     places = [1.1, 0.0]
     unbiasedness = [
-        {"scores": "fresh", "n": 100, "s": 20, "q": 5, "draws": 1000, "half_width": 0.0196, "target": 1.0, "full": 0.0, "exact_bias": 0.0,
-         "estimate": place + 0.01 * rng.standard_normal(), "variance": 1 + 0.01 * rng.standard_normal(), "variance_half_width": 0.0196,
-         "uniform_variance": 1.0}
+        {
+            "scores": "fresh",
+            "n": 100,
+            "s": 20,
+            "q": 5,
+            "draws": 1000,
+            "half_width": 0.0196,
+            "target": 1.0,
+            "full": 0.0,
+            "exact_bias": 0.0,
+            "estimate": place + 0.01 * rng.standard_normal(),
+            "variance": 1 + 0.01 * rng.standard_normal(),
+            "variance_half_width": 0.0196,
+            "uniform_variance": 1.0,
+        }
         for place in places
-    ]  # fmt: skip
+    ]
     convergence = [
         {"scores": "fresh", "steps": steps, "seed": seed, "bound": 1.0, "gap_averaged": 1 + 0.1 * rng.standard_normal()}
-        for steps in (100, 400) for seed in range(seeds)
-    ]  # fmt: skip
+        for steps in (100, 400)
+        for seed in range(seeds)
+    ]
     generalization = [
         {"seed": seed, "step": 1, "left": 0.0, "right": 0.1 * rng.standard_normal(), "optimization_bound": 0.5}
         for seed in range(seeds)
@@ -191,11 +221,13 @@ def study(rng, seeds):
     }
 
 
-def place_of(name, found):
+def place_of(name, world_frames):
     """The study has one row at the threshold that the rule looks at: 1 + margin for `unbiased`, 0 for
     `biased_for_loss`."""
-    rows = found["study"]["unbiasedness"]
-    return found | {"study": found["study"] | {"unbiasedness": pd.DataFrame([rows[0 if name == "unbiased" else 1]])}}
+    rows = world_frames["study"]["unbiasedness"]
+    return world_frames | {
+        "study": world_frames["study"] | {"unbiasedness": pd.DataFrame([rows[0 if name == "unbiased" else 1]])}
+    }
 
 
 def test_every_rule_has_a_null_world_or_no_chance_in_it():
@@ -207,6 +239,6 @@ def test_every_rule_has_a_null_world_or_no_chance_in_it():
 def test_a_world_without_effect_decides_at_most_five_in_a_hundred(name):
     null, rng, wrong, statistic = NULLS[name], np.random.default_rng(zlib.crc32(name.encode())), 0, name.split()[0]
     for world in range(WORLDS):
-        found = frames(null, rng, (3, 5)[world % 2], DEVIATIONS[world // 2 % 4])
-        wrong += STATISTICS[statistic](place_of(statistic, found), **null.arguments).verdict in null.wrong
+        world_frames = frames(null, rng, (3, 5)[world % 2], DEVIATIONS[world // 2 % 4])
+        wrong += STATISTICS[statistic](place_of(statistic, world_frames), **null.arguments).verdict in null.wrong
     assert wrong <= allowed(WORLDS, 0.05)

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from orderdp.reporting.evidence import deciding, intervals, lossless, resolution
-from orderdp.reporting.evidence.ratios import Sweep, exclusions
+from orderdp.reporting.claims.statistics import deciding, intervals, lossless, resolution
+from orderdp.reporting.claims.statistics.lossless_sweep import Sweep, exclusions
 
 RATIOS = [0.0, 0.2, 0.3, 0.4]
 STEP = 100 / 600
@@ -40,9 +40,9 @@ def test_two_equal_methods_are_not_told_apart(losses, seeds, deviation):
     rng, decided = np.random.default_rng(1), 0
     for _ in range(WORLDS):
         accuracies = [counted(rng, deviation, losses, seeds) for _ in range(2)]
-        mine, theirs = (swept(rng, accuracies[0][0], one[1:]) for one in accuracies)
-        finding = deciding.beyond(
-            [lossless._over_all_pairs(mine, theirs, "")], deciding.Context(""), threshold=1.0, side=-1
+        own, other = (swept(rng, accuracies[0][0], one[1:]) for one in accuracies)
+        finding = deciding.decide_one_sided(
+            [lossless._over_all_pairs(own, other, "")], deciding.Context(""), threshold=1.0, side=-1
         )
         decided += finding.verdict != deciding.INCONCLUSIVE
     assert decided <= allowed(WORLDS, 0.05)
@@ -62,13 +62,16 @@ def test_the_interval_holds_the_true_largest_ratio(losses, seeds, deviation):
 
 
 def test_a_clear_advantage_is_found():
-    rng, found = np.random.default_rng(3), 0
+    rng, supported = np.random.default_rng(3), 0
     for _ in range(100):
         full, *accuracies = counted(rng, 0.3, (-1.0, -1.0, -1.0), 5)
         lossy = counted(rng, 0.3, (5.0, 5.0, 5.0), 5)[1:]
         pair = lossless._over_all_pairs(swept(rng, full, accuracies), swept(rng, full, lossy), "")
-        found += deciding.beyond([pair], deciding.Context(""), threshold=1.0, side=-1).verdict == deciding.SUPPORTED
-    assert found >= 80
+        supported += (
+            deciding.decide_one_sided([pair], deciding.Context(""), threshold=1.0, side=-1).verdict
+            == deciding.SUPPORTED
+        )
+    assert supported >= 80
 
 
 def test_limits_by_literal_tests():
@@ -84,5 +87,5 @@ def test_limits_by_literal_tests():
             high = 3
             while high > 0 and 1 - ups[high - 1] <= level:
                 high -= 1
-            found = Sweep(RATIOS, RATIOS, [], exclusions(gaps), 0)
-            assert found.kept(level) == list(range(low, high + 1))
+            exact_sweep = Sweep(RATIOS, RATIOS, [], exclusions(gaps), 0)
+            assert exact_sweep.kept(level) == list(range(low, high + 1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from orderdp.reporting.evidence import intervals, power
+from orderdp.reporting.claims.statistics import intervals, power
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -31,12 +31,12 @@ def test_a_true_difference_is_found_as_often_as_stated(seeds, deviation):
     paired = math.sqrt(2 * deviation**2 + step**2 / 6)
     smallest = power.detectable(paired, seeds)
     truth = 90 + rng.uniform(0, step, (worlds, 1))
-    ours, theirs = (
+    own, other = (
         np.round((truth + shift + deviation * rng.standard_normal((worlds, seeds))) / step) * step
         for shift in (smallest, 0.0)
     )
-    found = sum(intervals.mean(values, least=step / math.sqrt(6)).low > 0 for values in ours - theirs)
-    assert abs(found / worlds - 0.8) <= 3.3 * math.sqrt(0.16 / worlds)
+    detected = sum(intervals.mean(values, least=step / math.sqrt(6)).low > 0 for values in own - other)
+    assert abs(detected / worlds - 0.8) <= 3.3 * math.sqrt(0.16 / worlds)
 
 
 def test_the_deviation_is_pooled_from_the_intervals():
@@ -44,7 +44,7 @@ def test_the_deviation_is_pooled_from_the_intervals():
     by_hand = math.sqrt((2 * np.var(samples[0], ddof=1) + 4 * np.var(samples[1], ddof=1)) / 6)
     assert power.pooled_deviation([intervals.mean(values) for values in samples]) == pytest.approx(by_hand)
     assert math.isnan(power.pooled_deviation([intervals.mean([1.0])])) and math.isnan(
-        power.smallest_found([intervals.mean([1.0])])
+        power.smallest_detectable([intervals.mean([1.0])])
     )
 
 
@@ -52,5 +52,5 @@ def test_the_sentence_names_seeds_and_points():
     values = [0.3, 0.9, -0.2, 0.5, 0.7]
     sentence = "with 5 seeds, one comparison finds a difference of 0.71 points from −0.1 with 80 % probability"
     assert f"{power.detectable(float(np.std(values, ddof=1)), 5):.2f}" == "0.71"
-    assert power.power_text(power.smallest_found([intervals.mean(values)]), 5, "−0.1") == sentence
+    assert power.power_text(power.smallest_detectable([intervals.mean(values)]), 5, "−0.1") == sentence
     assert power.power_text(float("nan"), 1, "0") == ""

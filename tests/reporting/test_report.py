@@ -70,8 +70,8 @@ def test_record_says_what_was_read_and_written(made):
     record = json.loads(path.read_text())
     assert record["command"] == "python -m orderdp report --scale tiny --only table9"
     assert record["functions"] == {"table9": "orderdp.reporting.tables.table9"}
-    assert set(record["cells"]) == set(made.grid.experiments["table9"].cells)
-    for cell, files in record["cells"].items():
+    assert set(record["runs"]) == set(made.grid.experiments["table9"].cells)
+    for cell, files in record["runs"].items():
         diverged = json.loads((made.runs / cell / "summary.json").read_text())["status"] == "diverged"
         assert set(files) == {"summary.json", "history.csv"} or diverged
         for name, digest in files.items():
@@ -214,9 +214,16 @@ def test_page_needs_no_other_file_to_be_seen(page, made):
 
 def test_page_shows_what_it_must(page, made):
     for text in (
-        "a test with <made-up> runs & nothing else", "diverged", "2 of 3", "Not run at this scale", "Deviations from the paper",
-        "orderdp.reporting.tables.table2", "python -m orderdp report --scale tiny --only figure4", "made up", "2.14.1",
-    ):  # fmt: skip
+        "a test with <made-up> runs & nothing else",
+        "diverged",
+        "2 of 3",
+        "Not run at this scale",
+        "Deviations from the paper",
+        "orderdp.reporting.tables.table2",
+        "python -m orderdp report --scale tiny --only figure4",
+        "made up",
+        "2.14.1",
+    ):
         assert text in page.whole, text
     order = [
         page.source.index(f'<section id="{name}">')

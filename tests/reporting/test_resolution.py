@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orderdp.reporting.evidence import accuracy, intervals, resolution
-from orderdp.reporting.evidence.deciding import INCONCLUSIVE
+from orderdp.reporting.claims.statistics import accuracy, intervals, resolution
+from orderdp.reporting.claims.statistics.deciding import INCONCLUSIVE
 
 
 @pytest.mark.parametrize("samples", [360, 600, 10_000, 50_000])
@@ -32,10 +32,22 @@ def test_three_equal_differences_decide_nothing():
     # t = step / (step / sqrt(6) / sqrt(3)) = sqrt(18) with 2 degrees of freedom
     assert estimate.low < -step < estimate.high and estimate.p(0.0) == pytest.approx(1 - math.sqrt(18) / math.sqrt(20))
     rows = [
-        {"cell": f"{method}-{seed}", "workload": "digits", "method": method, "label": method, "prune_ratio": 0.3, "explore": 0.5,
-         "panel": "", "seed": seed, "status": "finished", "test_accuracy": 100 * (count + seed) / 360, "realised_prune_ratio": 0.3}
-        for method, count in (("orderdp", 340), ("random", 341)) for seed in range(3)
-    ]  # fmt: skip
+        {
+            "cell": f"{method}-{seed}",
+            "workload": "digits",
+            "method": method,
+            "label": method,
+            "prune_ratio": 0.3,
+            "explore": 0.5,
+            "panel": "",
+            "seed": seed,
+            "status": "finished",
+            "test_accuracy": 100 * (count + seed) / 360,
+            "realised_prune_ratio": 0.3,
+        }
+        for method, count in (("orderdp", 340), ("random", 341))
+        for seed in range(3)
+    ]
     finding = accuracy.higher({"results": pd.DataFrame(rows)}, rivals=["random"])
     assert finding.verdict == INCONCLUSIVE and finding.low < finding.value < finding.high
 
@@ -49,9 +61,7 @@ def test_the_level_holds_on_counted_accuracies(samples, seeds, deviation, level)
     worlds, rng = 2000, np.random.default_rng(seeds)
     step = 100 / samples
     truth = 90 + rng.uniform(0, step, (worlds, 1))
-    ours, theirs = (
-        np.round((truth + deviation * rng.standard_normal((worlds, seeds))) / step) * step for _ in range(2)
-    )
+    own, other = (np.round((truth + deviation * rng.standard_normal((worlds, seeds))) / step) * step for _ in range(2))
     least = resolution.least_deviation([100 * count / samples for count in range(samples)])
-    wrong = sum(intervals.mean(values, least=least).p(0.0) <= level for values in ours - theirs)
+    wrong = sum(intervals.mean(values, least=least).p(0.0) <= level for values in own - other)
     assert wrong <= worlds * level + 3 * math.sqrt(worlds * level)

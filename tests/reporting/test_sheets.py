@@ -3,9 +3,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from orderdp.reporting.html import render
 from orderdp.reporting.layouts import published_sheet
 from orderdp.reporting.paper import ITEMS
-from orderdp.reporting.sheets import Block, Entry, Sheet, escape_latex, latex, markdown, signed, to_html, with_error
+from orderdp.reporting.sheets import Block, Entry, Sheet, escape_latex, latex, markdown, signed, with_error
 
 SHEET = Sheet(
     title="100 % of R&D_cost < 5 $",
@@ -57,7 +58,7 @@ def test_markdown_has_as_many_cells_in_every_line():
 
 
 def test_html_escapes():
-    text = to_html(SHEET)
+    text = render("sheet.html.j2", sheet=SHEET)
     assert "R&amp;D_cost &lt; 5 $" in text
     HTMLParser().feed(text)
 
@@ -65,7 +66,7 @@ def test_html_escapes():
 def test_a_table_of_many_columns_is_set_smaller_on_paper():
     names = tuple(map(str, range(13)))
     row = tuple(map(Entry, names))
-    wide, narrow = (to_html(Sheet("Many", names[:n], (Block("", (row[:n],)),))) for n in (13, 12))
+    wide, narrow = (render("sheet.html.j2", sheet=Sheet("Many", names[:n], (Block("", (row[:n],)),))) for n in (13, 12))
     assert wide.startswith('<div class="sheet wide"') and narrow.startswith('<div class="sheet"')
 
 
