@@ -37,7 +37,7 @@ def figure1(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
     for legend, runs, first in _methods(results):
         if not runs:
             parts.append(pd.DataFrame([first | {"legend": legend}]))
-        for _, run in histories[histories["cell"].isin(runs)].groupby("seed"):
+        for _, run in histories[histories["run"].isin(runs)].groupby("seed"):
             parts.append(_dynamics(run).assign(legend=legend))
     return pd.concat(parts, ignore_index=True)
 
@@ -62,7 +62,7 @@ def _methods(results: pd.DataFrame) -> Iterator[tuple[str, list[str], dict[str, 
         done = runs[runs["status"] == FINISHED]
         first = runs.iloc[0][["workload", "stands_for", "method", "label", "seed"]].to_dict()
         missing = [f"{count} {status}" for status, count in runs["status"].value_counts().items() if status != FINISHED]
-        yield first["label"] + (f" ({', '.join(missing)})" if missing else ""), list(done["cell"]), first
+        yield first["label"] + (f" ({', '.join(missing)})" if missing else ""), list(done["run"]), first
 
 
 def over_seeds(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -172,7 +172,7 @@ def time_to_accuracy(place: int, last: bool = False) -> Callable[[pd.DataFrame, 
         for ratio, legend, cells, first in shown:
             base = first | {"legend": legend, "prune_ratio": ratio}
             del base["seed"]
-            epochs = histories[histories["cell"].isin(cells)].dropna(subset=["test_accuracy"] if cells else [])
+            epochs = histories[histories["run"].isin(cells)].dropna(subset=["test_accuracy"] if cells else [])
             for epoch, rows in epochs.groupby("epoch"):
                 accuracy = spread(rows["test_accuracy"])
                 point = {

@@ -46,7 +46,7 @@ def kept_table(results: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame
     records = []
     for (workload, ratio, method), runs in results.groupby(["workload", "prune_ratio", "method"], sort=False):
         done = runs[runs["status"] == FINISHED]
-        of_run = diagnostics[diagnostics["cell"].isin(done["cell"])].groupby("cell")
+        of_run = diagnostics[diagnostics["run"].isin(done["run"])].groupby("run")
         record: dict[str, Any] = {
             "workload": workload, "prune_ratio": ratio, "method": method, "label": runs.iloc[0]["label"], **counts(runs),
         }  # fmt: skip
@@ -101,7 +101,7 @@ def kept_figure(
         "forgotten, dropped"), `x` (share of the training done; the middle of a tenth of the samples by loss, hardest
         first, for the share kept), `value` and `std` over runs. Shares in %.
     """
-    finished = results.loc[results["status"] == FINISHED, "cell"]
+    finished = results.loc[results["status"] == FINISHED, "run"]
     keys = ["workload", "prune_ratio", "method", "label"]
     taken = diagnostics.assign(x=diagnostics["progress"])
     by_loss = profiles[profiles["by"] == "loss"]
@@ -116,16 +116,16 @@ def kept_figure(
         if len(histories)
         else histories,
         # The first measurement is before any score is known.
-        by_loss[by_loss["epoch"] > by_loss.groupby("cell")["epoch"].transform("min")].assign(
+        by_loss[by_loss["epoch"] > by_loss.groupby("run")["epoch"].transform("min")].assign(
             what="share kept", x=lambda rows: (rows["group"] + 0.5) / 10, value=lambda rows: 100 * rows["share"]
         ),
     ]
     columns = [*keys, "what", "x", "value", "std", "runs"]
-    found = [part[part["cell"].isin(finished)] for part in parts if len(part)]
+    found = [part[part["run"].isin(finished)] for part in parts if len(part)]
     if not found:
         return pd.DataFrame(columns=columns)
     rows = pd.concat(found, ignore_index=True).dropna(subset=["value"])
-    of_run = rows.groupby([*keys, "what", "x", "cell"], sort=False)["value"].mean().reset_index()
+    of_run = rows.groupby([*keys, "what", "x", "run"], sort=False)["value"].mean().reset_index()
     return (
         of_run.groupby([*keys, "what", "x"], sort=False)["value"]
         .agg(value="mean", std="std", runs="count")

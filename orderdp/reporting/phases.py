@@ -37,11 +37,11 @@ def table8(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
         changes: the most there can be; OrderDP only) and `chance` (under a random one).
     """
     values = []
-    for cell, history in histories.groupby("cell", sort=False):
+    for run, history in histories.groupby("run", sort=False):
         for phase, (start, end) in NAMES.items():
-            values.append((cell, phase, history.loc[in_phase(history["progress"], start, end), "jaccard"].mean()))
-        values.append((cell, FINAL, history["jaccard"].iloc[-1]))
-    table = _by_phase(results, pd.DataFrame(values, columns=["cell", "phase", "value"]), "table8", "jaccard")
+            values.append((run, phase, history.loc[in_phase(history["progress"], start, end), "jaccard"].mean()))
+        values.append((run, FINAL, history["jaccard"].iloc[-1]))
+    table = _by_phase(results, pd.DataFrame(values, columns=["run", "phase", "value"]), "table8", "jaccard")
     keep = 1 - table["prune_ratio"]
     shares = zip(table["explore"], keep, strict=True)
     table["static"] = [
@@ -64,12 +64,12 @@ def table11(results: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
         "final" is the one after the last epoch.
     """
     values = []
-    for cell, measured in diagnostics.groupby("cell", sort=False):
+    for run, measured in diagnostics.groupby("run", sort=False):
         for phase, (start, end) in (NAMES | {FINAL: (1.0, math.inf)}).items():
             values.append(
-                (cell, phase, measured.loc[taken_in_phase(measured["progress"], start, end), "cosine"].mean())
+                (run, phase, measured.loc[taken_in_phase(measured["progress"], start, end), "cosine"].mean())
             )
-    return _by_phase(results, pd.DataFrame(values, columns=["cell", "phase", "value"]), "table11", "cosine")
+    return _by_phase(results, pd.DataFrame(values, columns=["run", "phase", "value"]), "table11", "cosine")
 
 
 def _by_phase(results: pd.DataFrame, values: pd.DataFrame, table: str, quantity: str) -> pd.DataFrame:
@@ -80,7 +80,7 @@ def _by_phase(results: pd.DataFrame, values: pd.DataFrame, table: str, quantity:
             "workload": workload, "stands_for": first["stands_for"], "prune_ratio": ratio, "method": method, "label": first["label"],
             "explore": first["explore"], **counts(runs), "realised_prune_ratio": spread(done["realised_prune_ratio"]).mean,
         }  # fmt: skip
-        mine = values[values["cell"].isin(done["cell"])]
+        mine = values[values["run"].isin(done["run"])]
         where = f"{published_workloads(first['stands_for'])[0]}/{100 * float(ratio):g}"
         for phase in (*NAMES, FINAL):
             mean, std, _ = spread(mine.loc[mine["phase"] == phase, "value"])

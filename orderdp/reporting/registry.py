@@ -149,9 +149,9 @@ ARTIFACTS: dict[str, tuple[Table | Figure, ...]] = {
     ),
     "errata": (Table("errata", "Errata", ("settings",), errata.errata, errata.errata_sheets),),
     "figures12_13": (_time(12, 0), _time(13, 1, last=True)),
-    "beyond": (
-        Table("beyond", "Table of variants", ("results",), variants.beyond, variants.beyond_sheets),
-        Figure("beyond_accuracy", "Figure of variants", ("results",), variants.beyond, variants.draw_beyond),
+    "variants": (
+        Table("variants", "Table of variants", ("results",), variants.variants, variants.variant_sheets),
+        Figure("variants_accuracy", "Figure of variants", ("results",), variants.variants, variants.draw_variants),
     ),
 }
 """Experiment of `params.yaml` -> what is made of it."""

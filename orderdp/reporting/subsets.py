@@ -29,7 +29,7 @@ def costs(grid: Grid, runs: Runs, experiments: Sequence[str]) -> pd.DataFrame:
         (row.workload, where[0])
         for name in experiments
         for row in grid.experiments[name].rows
-        if (where := grid.cells[row.cell].coreset)
+        if (where := grid.runs[row.run].coreset)
     }
     parts = []
     for workload, folder in sorted(places):
@@ -49,7 +49,7 @@ def overlaps(grid: Grid, runs: Runs, experiments: Sequence[str]) -> pd.DataFrame
     """
     sets: dict[tuple[str, float], dict[tuple[str, str], dict[int, np.ndarray]]] = {}
     for row in (row for name in experiments for row in grid.experiments[name].rows):
-        where = grid.cells[row.cell].coreset
+        where = grid.runs[row.run].coreset
         if where is not None and row.prune_ratio is not None and runs.summary(where[0]) is not None:
             arrays = runs.read(where[0], "coresets.npz", _arrays)
             sets.setdefault((row.workload, row.prune_ratio), {}).setdefault((row.method, row.label), {})[row.seed] = (

@@ -119,7 +119,7 @@ def distinct_methods(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
     left out."""
     seen = set()
     for _, runs in rows.groupby("method", sort=False):
-        if (cells := frozenset(runs["cell"])) not in seen:
+        if (cells := frozenset(runs["run"])) not in seen:
             seen.add(cells)
             yield runs
 
@@ -163,7 +163,7 @@ def table9(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
         ["workload", "method", "prune_ratio"], sort=False, dropna=False
     ):
         done = runs[runs["status"] == FINISHED]
-        mine = histories[(histories["workload"] == workload) & histories["cell"].isin(done["cell"])]
+        mine = histories[(histories["workload"] == workload) & histories["run"].isin(done["run"])]
         base = {
             "workload": workload,
             "stands_for": runs.iloc[0]["stands_for"],
@@ -190,7 +190,7 @@ def _nearest(ratios: list[float], realised: float) -> float:
 
 def _phase_statistics(histories: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
     """(phase, metric with mean and std) over the runs of one method."""
-    runs = [history for _, history in histories.groupby("cell", sort=False)]
+    runs = [history for _, history in histories.groupby("run", sort=False)]
     for metric in ("accuracy", "gradient norm", "gradient norm / mean weight"):
         for phase, start, end in (*PHASES, ("final", None, None)):
             parts = [run.tail(1) if start is None else run[in_phase(run["progress"], start, end)] for run in runs]

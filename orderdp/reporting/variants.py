@@ -22,7 +22,7 @@ LEAST_PAIRS = 3
 """Seeds from which an interval is given: that of two differences is wider than any of them, or zero by chance."""
 
 
-def beyond(results: pd.DataFrame) -> pd.DataFrame:
+def variants(results: pd.DataFrame) -> pd.DataFrame:
     """Each method at each share of wrong labels.
 
     Args:
@@ -46,7 +46,7 @@ def beyond(results: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values(["workload", "label_noise"], kind="stable", ignore_index=True)
 
 
-def beyond_sheets(table: pd.DataFrame) -> list[Sheet]:
+def variant_sheets(table: pd.DataFrame) -> list[Sheet]:
     """One sheet per workload: a block for each share of wrong labels."""
     return [_sheet(str(workload), part) for workload, part in table.groupby("workload", sort=False)]
 
@@ -85,7 +85,7 @@ def _row(row: dict[str, Any]) -> tuple[Entry, ...]:
     )
 
 
-def draw_beyond(data: pd.DataFrame, footer: str) -> Figure:
+def draw_variants(data: pd.DataFrame, footer: str) -> Figure:
     """Per workload one line per method: accuracy in a panel for each share of wrong labels, and at the right what share
     was trained."""
     workloads, noises = list(dict.fromkeys(data["workload"])), sorted(data["label_noise"].unique())

@@ -34,7 +34,7 @@ def run(
     ok = status == "finished"
     return {
         "workload": workload, "stands_for": stands_for or workload, "method": method, "label": method.upper(), "prune_ratio": ratio,
-        "explore": NAN, "panel": "", "seed": seed, "cell": f"{workload}-{method}-{ratio}-{seed}", "status": status,
+        "explore": NAN, "panel": "", "seed": seed, "run": f"{workload}-{method}-{ratio}-{seed}", "status": status,
         "test_accuracy": accuracy if ok else NAN, "time_s": time if ok else NAN, "gpus": gpus if ok else NAN,
         "realised_prune_ratio": (0.0 if ratio != ratio else ratio if realised is None else realised) if ok else NAN,
     }  # fmt: skip
@@ -131,8 +131,8 @@ def test_table5_counts_the_pretraining_that_is_pruned():
         "orderdp", 0.221, (80.5,), 8.0, workload="swin", stands_for="imagenet-swin"
     )
     before = pd.DataFrame(
-        [(rows[0]["cell"], 0.0, 300.0), (rows[1]["cell"], 0.308, 200.0)],
-        columns=["cell", "pretraining_ratio", "pretraining_s"],
+        [(rows[0]["run"], 0.0, 300.0), (rows[1]["run"], 0.308, 200.0)],
+        columns=["run", "pretraining_ratio", "pretraining_s"],
     )
     table = imagenet.table5(pd.DataFrame(rows), before)
     vit = table[table["workload"] == "vit"].set_index("method").loc["orderdp"]
@@ -160,12 +160,12 @@ def test_table5_counts_the_pretraining_that_is_pruned():
 def test_a_pretraining_is_read_from_its_run(tmp_path):
     grid = grids.load(ROOT / "params.yaml", "quick")
     cell = next(
-        grid.cells[name]
-        for name in grid.experiments["table5"].cells
-        if grid.cells[name].starts_from and "pre_orderdp" in name
+        grid.runs[name]
+        for name in grid.experiments["table5"].runs
+        if grid.runs[name].starts_from and "pre_orderdp" in name
     )
-    write_run(grid.cells[cell.starts_from], tmp_path)
-    table = pretrainings(grid, tmp_path, ["table5"]).set_index("cell")
+    write_run(grid.runs[cell.starts_from], tmp_path)
+    table = pretrainings(grid, tmp_path, ["table5"]).set_index("run")
     assert len(table) == 6
     assert (
         table.loc[cell.name, "pretraining_ratio"] == pytest.approx(0.308, abs=1e-3)
@@ -189,7 +189,7 @@ def sweep(workload="cifar10-resnet18", **more):
     )
     return pd.DataFrame(
         [
-            row | {"workload": workload, "stands_for": workload, "cell": f"{workload} {row['cell']}"} | more
+            row | {"workload": workload, "stands_for": workload, "run": f"{workload} {row['run']}"} | more
             for row in rows
         ]
     )
@@ -260,7 +260,7 @@ def test_time_at_the_largest_lossless_ratios():
         three.append(
             part[part["seed"] == 0].assign(
                 seed=seed,
-                cell=part["cell"] + str(seed),
+                run=part["run"] + str(seed),
                 time_s=part["time_s"] * (1 + 0.01 * seed * (part["method"] == "orderdp")),
             )
         )
@@ -305,12 +305,12 @@ def test_quick_makes_every_table_from_runs(tmp_path):
     grid = grids.load(ROOT / "params.yaml", "quick")
     names = ("table3", "table4", "table5", "table6", "table7")
     for cell in {
-        name: grid.cells[name] for experiment in names for name in grid.experiments[experiment].cells
+        name: grid.runs[name] for experiment in names for name in grid.experiments[experiment].runs
     }.values():
         if cell.spec.seed == 0:
             write_run(cell, tmp_path / "runs")
             if cell.starts_from is not None:
-                write_run(grid.cells[cell.starts_from], tmp_path / "runs")
+                write_run(grid.runs[cell.starts_from], tmp_path / "runs")
     for name in names:
         make(grid, name, tmp_path / "runs", tmp_path / "reports", "0")
         for artifact in artifacts_of(name):

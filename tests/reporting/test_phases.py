@@ -24,7 +24,7 @@ def history(cell, jaccards):
     count = len(jaccards)
     return pd.DataFrame(
         {
-            "cell": cell,
+            "run": cell,
             "epoch": range(1, count + 1),
             "progress": [(i + 1) / count for i in range(count)],
             "jaccard": jaccards,
@@ -70,7 +70,7 @@ def test_table8_averages_each_fifth_and_takes_the_last_epoch():
 def test_table11_sorts_measurements_into_fifths():
     measured = pd.DataFrame(
         {
-            "cell": "orderdp-0.7-0",
+            "run": "orderdp-0.7-0",
             "epoch": [2, 4, 10, 11],
             "progress": [0.1, 0.3, 0.9, 1.0],
             "cosine": [0.5, 0.6, 0.7, 0.8],
@@ -88,7 +88,7 @@ def diagnostics():
     rows = [
         columns
         | {
-            "cell": f"orderdp-0.7-{seed}",
+            "run": f"orderdp-0.7-{seed}",
             "epoch": epoch,
             "progress": progress,
             "cosine": 0.5,
@@ -112,7 +112,7 @@ def test_kept_table_averages_a_run_first_and_shows_shares_in_percent():
 
 def test_kept_figure_leaves_out_what_was_measured_before_any_score():
     base = {
-        "cell": "orderdp-0.7-0",
+        "run": "orderdp-0.7-0",
         "workload": "digits-resnet8",
         "prune_ratio": 0.7,
         "method": "orderdp",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orderdp import stamps
+from orderdp.grid import report_fingerprint as fingerprints
 from orderdp.reporting.artifacts import ARTIFACTS, make, report, verify
 from orderdp.reporting.registry import artifacts_of, paths
 from tests.reporting.conftest import Made
@@ -66,11 +66,11 @@ def test_same_runs_give_the_same_bytes_in_another_process(made, tmp_path):
 
 def test_record_says_what_was_read_and_written(made):
     (path,) = (made.out / "provenance").glob("table9-*.json")
-    assert path.stem == f"table9-{stamps.artifact_stamp(made.grid, 'table9')}"
+    assert path.stem == f"table9-{fingerprints.artifact_fingerprint(made.grid, 'table9')}"
     record = json.loads(path.read_text())
     assert record["command"] == "python -m orderdp report --scale tiny --only table9"
     assert record["functions"] == {"table9": "orderdp.reporting.tables.table9"}
-    assert set(record["runs"]) == set(made.grid.experiments["table9"].cells)
+    assert set(record["runs"]) == set(made.grid.experiments["table9"].runs)
     for cell, files in record["runs"].items():
         diverged = json.loads((made.runs / cell / "summary.json").read_text())["status"] == "diverged"
         assert set(files) == {"summary.json", "history.csv"} or diverged
@@ -89,8 +89,8 @@ def test_verify_names_the_run_that_is_missing_and_nothing_else(made):
 
 def test_verify_finds_a_run_that_changed(copy):
     before = set(verify(copy.grid, copy.runs, copy.reports))
-    cell = copy.grid.experiments["figure1"].cells[0]
-    write_run(copy.grid.cells[cell], copy.runs, shift=1.0)
+    cell = copy.grid.experiments["figure1"].runs[0]
+    write_run(copy.grid.runs[cell], copy.runs, shift=1.0)
     problems = set(verify(copy.grid, copy.runs, copy.reports)) - before
     assert f"figure1: history.csv of the run {cell} has changed since it was read" in problems
     assert f"table2: summary.json of the run {cell} has changed since it was read" in problems
@@ -98,9 +98,9 @@ def test_verify_finds_a_run_that_changed(copy):
 
 
 def test_verify_finds_a_run_that_came_later_and_one_that_went(copy):
-    late = next(cell for name, cell in copy.grid.cells.items() if not (copy.runs / name).exists())
+    late = next(cell for name, cell in copy.grid.runs.items() if not (copy.runs / name).exists())
     write_run(late, copy.runs)
-    gone = copy.grid.experiments["figures9_11"].cells[0]
+    gone = copy.grid.experiments["figures9_11"].runs[0]
     shutil.rmtree(copy.runs / gone)
     problems = verify(copy.grid, copy.runs, copy.reports)
     assert f"table2: made before the run {late.name} was finished" in problems
@@ -122,7 +122,7 @@ def test_a_new_grid_point_is_noticed(copy, tmp_path):
     params = tiny_params()
     params["scales"]["tiny"]["seeds"] = [0, 1, 2, 3]
     grid = tiny_grid(tmp_path, params)
-    for cell in grid.cells.values():
+    for cell in grid.runs.values():
         if cell.spec.seed == 3:
             write_run(cell, copy.runs)
     assert any("made without the run" in problem for problem in verify(grid, copy.runs, copy.reports))
@@ -240,7 +240,7 @@ def test_page_shows_what_it_must(page, made):
             "table9",
             "table10",
             "table11",
-            "beyond",
+            "variants",
             "theory",
             "errata",
         )
@@ -257,16 +257,16 @@ def test_page_warns_of_what_is_incomplete(page):
 
 def test_captions_exist_for_all_experiments(made):
     for experiment in made.grid.experiments:
-        text = (stamps.CAPTIONS / f"{experiment}.rst").read_text(encoding="utf-8")
+        text = (fingerprints.CAPTIONS / f"{experiment}.rst").read_text(encoding="utf-8")
         assert "{{" not in text and len(text) > 100
 
 
 def test_stamps_follow_what_a_report_depends_on(made, tmp_path):
-    before = stamps.stamps(made.grid)
+    before = fingerprints.fingerprints(made.grid)
     assert set(before) == set(made.grid.experiments)
     params = tiny_params()
     params["experiments"]["figure1"]["title"] = "Another title"
     params["methods"]["random"]["label"] = "Another label"
-    after = stamps.stamps(tiny_grid(tmp_path, params))
+    after = fingerprints.fingerprints(tiny_grid(tmp_path, params))
     assert {name for name in before if before[name] != after[name]} == {"figure1", "table2", "figures12_13"}
-    assert stamps.page_stamp(made.grid) != stamps.page_stamp(tiny_grid(tmp_path, params))
+    assert fingerprints.page_fingerprint(made.grid) != fingerprints.page_fingerprint(tiny_grid(tmp_path, params))

@@ -113,9 +113,9 @@ def chosen(grid, tmp_path):
     folder.mkdir()
     place = {method: 3 * index for index, method in enumerate(FAMILIES)}
     arrays = {}
-    for name, one in coresets.wanted.items():
-        count = round((1 - one.spec.prune_ratio) * 100)
-        arrays[name] = (np.arange(count) + place[one.method] + one.seed) % 100
+    for name, one in coresets.spec.wanted.items():
+        count = round((1 - one.choice.prune_ratio) * 100)
+        arrays[name] = (np.arange(count) + place[one.label] + one.seed) % 100
     np.savez(folder / "coresets.npz", **arrays)
     lines = [f"{method},f,{s},{s + 1}.0,2.0" for method in FAMILIES for s in range(3)]
     (folder / "costs.csv").write_text("\n".join(["method,family,seed,select_s,proxy_s", *lines]) + "\n")

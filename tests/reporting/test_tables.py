@@ -17,7 +17,7 @@ def run(method, ratio, seed, accuracy, time=10.0, status="finished", realised=No
         "label": method.upper(),
         "prune_ratio": ratio,
         "seed": seed,
-        "cell": f"{method}-{ratio}-{seed}",
+        "run": f"{method}-{ratio}-{seed}",
         "status": status,
         "test_accuracy": accuracy if ok else float("nan"),
         "time_s": time if ok else float("nan"),
@@ -102,7 +102,7 @@ def history(method, ratio, seed, accuracies, norms, weight=1.0):
     epochs = len(accuracies)
     return pd.DataFrame(
         {
-            "cell": f"{method}-{ratio}-{seed}",
+            "run": f"{method}-{ratio}-{seed}",
             "workload": WORKLOAD["workload"],
             "epoch": range(1, epochs + 1),
             "progress": [(epoch + 1) / epochs for epoch in range(epochs)],

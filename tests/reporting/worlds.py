@@ -118,7 +118,7 @@ def history(row: Mapping[str, Any], good: bool) -> pd.DataFrame:
     if not good and ours:
         columns["time_s"] = row["time_s"] * np.minimum(1.0, 0.9 + 0.1 * progress)
     return pd.DataFrame(columns).assign(
-        cell=row["cell"], experiment=row["experiment"], method=method, seed=seed, workload=row["workload"]
+        run=row["run"], experiment=row["experiment"], method=method, seed=seed, workload=row["workload"]
     )
 
 
@@ -130,11 +130,11 @@ def gradients(results: pd.DataFrame, good: bool) -> pd.DataFrame:
             cosine = (
                 0.7
                 + (0.2 * run["prune_ratio"] if (run["method"] == "orderdp") == good else 0.0)
-                + 0.01 * wobble("cosine", run["cell"], epoch)
+                + 0.01 * wobble("cosine", run["run"], epoch)
             )
             rows.append(
                 {
-                    "cell": run["cell"],
+                    "run": run["run"],
                     "experiment": "table11",
                     "epoch": epoch,
                     "progress": (epoch - 1) / EPOCHS,
