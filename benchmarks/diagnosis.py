@@ -42,7 +42,7 @@ def run(scale: str, runs: Sequence[tuple[str, float]], repeats: int) -> Iterator
             if not (data := Path(scratch, "data") / spec.dataset.name).exists():
                 datasets.prepare(spec.dataset.name, data)
             where = {"scale": scale, "method": method, "prune_ratio": ratio}
-            where |= {"epochs": spec.recipe.epochs, "checkpoints": len(spec.checkpoints)}
+            where |= {"epochs": spec.recipe.epochs, "checkpoints": len(spec.record_at)}
             times = _times(diagnosis, Path(scratch), repeats)
             yield where | {"thing": "run that is measured"} | compared(times["kept"], times["plain"], GOAL)
             yield where | {"thing": "measuring it"} | compared(times["measuring"], times["plain"])

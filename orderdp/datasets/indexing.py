@@ -65,8 +65,9 @@ def write_index(dataset: Folders, out: Path, places: Sequence[Path]) -> None:
         for split, samples in found.items():
             names = Names.of(samples.names)
             kinds = {"labels": np.int64, "file": np.int32, "offset": np.int64, "size": np.int64}
-            arrays = {name: np.array(getattr(samples, name), kind) for name, kind in kinds.items()}
-            for name, array in {"names": names.text, "ends": names.ends, **arrays}.items():
+            arrays: dict[str, np.ndarray] = {"names": names.text, "ends": names.ends}
+            arrays |= {name: np.array(getattr(samples, name), kind) for name, kind in kinds.items()}
+            for name, array in arrays.items():
                 file = finished / f"{split}_{name}.npy"
                 np.save(file, array)
                 files[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -56,7 +56,7 @@ class Runs:
         return self.read(run, "history.csv", lambda content: pd.read_csv(io.BytesIO(content)))
 
     def selection(self, run: str) -> dict[str, np.ndarray] | None:
-        """Arrays of selection.npz (`usage` int32 (n,), `checkpoint_epochs`, `kept_<epoch>`); None while it is not
+        """Arrays of selection.npz (`usage` int32 (n,), `recorded_epochs`, `kept_<epoch>`); None while it is not
         finished."""
         if self.summary(run) is None:
             return None

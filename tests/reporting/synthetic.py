@@ -19,7 +19,7 @@ from orderdp.jobs.diagnose import Diagnose
 from orderdp.jobs.study import Study
 from orderdp.jobs.train import Train
 from orderdp.jobs.trainer import COLUMNS
-from orderdp.training.engine import checkpoint_epochs
+from orderdp.training.engine import record_epochs
 from tests.reporting import worlds
 
 # Accuracy that a method loses at a prune ratio of 1, in points.
@@ -147,7 +147,7 @@ def write_run(run: Train, runs: Path, *, diverged: bool = False, n: int = N, shi
     (folder / "spec.json").write_text(json.dumps(run.record(), indent=1))
     (folder / "history.csv").write_text(as_csv(COLUMNS, history))
     of_epochs = {f"kept_{e}": i for e, i in kept.items()}
-    np.savez_compressed(folder / "selection.npz", usage=usage, checkpoint_epochs=np.array(sorted(kept)), **of_epochs)
+    np.savez_compressed(folder / "selection.npz", usage=usage, recorded_epochs=np.array(sorted(kept)), **of_epochs)
     (folder / "summary.json").write_text(json.dumps(summarise(run, history, n, diverged), indent=1))
 
 
@@ -169,7 +169,7 @@ def write_diagnosis(diagnosis: Diagnose, runs: Path) -> None:
     rows = [
         dict.fromkeys(DIAGNOSTICS, 0.1)
         | {"epoch": epoch, "progress": (epoch - 1) / epochs, "cosine": rng.uniform(0.6, 0.9)}
-        for epoch in (*checkpoint_epochs(run.measured), epochs + 1)
+        for epoch in (*record_epochs(run.measured), epochs + 1)
     ]
     profile = {f"kept_by_{by}": rng.random((len(rows), 10)) for by in ("loss", "label")}
     (folder / "spec.json").write_text(json.dumps(diagnosis.record(), indent=1))

@@ -12,20 +12,20 @@ from orderdp.datasets import FolderData, ImageData
 from orderdp.pruning.streams import generator
 from orderdp.spec import AugmentSpec, PhotoAugmentSpec, RecipeSpec
 from orderdp.training.augment import Images, draw
-from orderdp.training.distributed import Part
+from orderdp.training.distributed import RankBatch
 
 EVALUATION_BATCH = 1000
 
 
-class Feed(Protocol):
-    """What the engine asks of a data set."""
+class Loader(Protocol):
+    """What the engine needs of a data set."""
 
     labels: Tensor
     """int64 (n,), of the training samples, on the device."""
     test_count: int
     """Test samples, over all ranks."""
 
-    def epoch(self, epoch: int, parts: Iterable[Part]) -> Iterator[tuple[Part, Tensor, Tensor, Tensor]]:
+    def epoch(self, epoch: int, parts: Iterable[RankBatch]) -> Iterator[tuple[RankBatch, Tensor, Tensor, Tensor]]:
         """Training batches: part, indices on the device, images float32 (B, C, H, W) and labels."""
         ...
 
@@ -34,7 +34,7 @@ class Feed(Protocol):
         ...
 
 
-class Resident:
+class InMemoryLoader:
     """A data set whose images all lie on the device, as uint8.
 
     Args:
@@ -52,7 +52,7 @@ class Resident:
         self.test_labels = data.test_labels.to(device)
         self.test_count = len(data.test_labels)
 
-    def epoch(self, epoch: int, parts: Iterable[Part]) -> Iterator[tuple[Part, Tensor, Tensor, Tensor]]:
+    def epoch(self, epoch: int, parts: Iterable[RankBatch]) -> Iterator[tuple[RankBatch, Tensor, Tensor, Tensor]]:
         """Training batches, each cut out when its turn comes."""
         draws = draw(len(self.labels), self.augment, generator(self.seed, "augment", epoch)).to(self.device)
         for part in parts:
@@ -66,8 +66,10 @@ class Resident:
             yield self.test_images.plain(start, start + len(labels)), labels
 
 
-def build_feed(data: ImageData | FolderData, recipe: RecipeSpec, seed: int, device: torch.device, workers: int) -> Any:
-    """The feed that suits a data set.
+def build_loader(
+    data: ImageData | FolderData, recipe: RecipeSpec, seed: int, device: torch.device, workers: int
+) -> Any:
+    """The loader that suits a data set.
 
     Raises:
         ValueError: the recipe's augmentation is for the other kind of data.
@@ -82,8 +84,8 @@ def build_feed(data: ImageData | FolderData, recipe: RecipeSpec, seed: int, devi
         )
     if isinstance(data, ImageData):
         assert isinstance(recipe.augment, AugmentSpec)
-        return Resident(data, recipe.augment, seed, device)
-    from orderdp.training.photos import Photos
+        return InMemoryLoader(data, recipe.augment, seed, device)
+    from orderdp.training.image_folders import ImageFolderLoader
 
     assert isinstance(recipe.augment, PhotoAugmentSpec)
-    return Photos(data, recipe.augment, recipe.batch_size, seed, device, workers)
+    return ImageFolderLoader(data, recipe.augment, recipe.batch_size, seed, device, workers)

@@ -19,14 +19,14 @@ from orderdp.datasets import DatasetError, FolderData
 from orderdp.datasets.folders import Split
 from orderdp.pruning.streams import stream_seed
 from orderdp.spec import PhotoAugmentSpec
-from orderdp.training.distributed import Part
+from orderdp.training.distributed import RankBatch
 
 Keys = tuple[int, list[int]]
 """What the main process asks of a worker: an epoch, and the samples of a batch."""
 PREFETCH = 4
 
 
-class Photos:
+class ImageFolderLoader:
     """The feed of a data set of files.
 
     Args:
@@ -59,9 +59,9 @@ class Photos:
             _Decoded(data.test, augment, seed, train=False), self._test_plan, workers, stay=False
         )
 
-    def epoch(self, epoch: int, parts: Iterable[Part]) -> Iterator[tuple[Part, Tensor, Tensor, Tensor]]:
+    def epoch(self, epoch: int, parts: Iterable[RankBatch]) -> Iterator[tuple[RankBatch, Tensor, Tensor, Tensor]]:
         """Training batches in the order of `parts`; workers run ahead by a few."""
-        waiting: list[Part] = []
+        waiting: list[RankBatch] = []
         self._plan.keys = _keys(epoch, parts, waiting)
         for decoded in self._loader:
             part = waiting.pop(0)
@@ -106,7 +106,7 @@ class _Plan(Sampler[Keys]):
         return self.keys  # the loader asks more than once before it begins
 
 
-def _keys(epoch: int, parts: Iterable[Part], waiting: list[Part]) -> Iterator[Keys]:
+def _keys(epoch: int, parts: Iterable[RankBatch], waiting: list[RankBatch]) -> Iterator[Keys]:
     for part in parts:
         waiting.append(part)
         yield epoch, part.indices.tolist()
@@ -142,8 +142,8 @@ class _Decoded(Dataset[Any]):
             image = Image.open(io.BytesIO(content)).convert("RGB")
         except Exception as error:  # PIL raises many kinds for damaged files
             raise DatasetError(
-                f"{self.split.path(index)} is no readable image ({type(error).__name__}: {error}). Replace the file, or remove it and "
-                "prepare the data set again."
+                f"{self.split.path(index)} is no readable image ({type(error).__name__}: {error}). "
+                "Replace the file, or remove it and prepare the data set again."
             ) from error
         if self.train:
             torch.default_generator.manual_seed(stream_seed(self.seed, "augment", epoch, index))
