@@ -138,11 +138,13 @@ def _draw_joint(ax: Axes, part: pd.DataFrame) -> None:
         look = style.look(str(method))
         many = len(runs) > 100
         ax.scatter(
-            runs["test_accuracy"], runs["grad_norm"], s=5 if many else 13, color=look.color, marker=look.marker, alpha=0.25 if many else 0.6, lw=0.3
+            runs["test_accuracy"], runs["grad_norm"], s=5 if many else 13, color=look.color, marker=look.marker,
+            alpha=0.25 if many else 0.6, lw=0.3
         )  # fmt: skip
         if len(runs) >= 20:
             seaborn.kdeplot(
-                data=runs, x="test_accuracy", y="grad_norm", ax=ax, color=look.color, levels=(0.25, 0.5, 0.75), linewidths=0.8, cut=0,
+                data=runs, x="test_accuracy", y="grad_norm", ax=ax, color=look.color, levels=(0.25, 0.5, 0.75),
+                linewidths=0.8, cut=0,
                 bw_adjust=1.2, gridsize=80,
             )  # fmt: skip
         each = runs.drop_duplicates("seed")
@@ -184,7 +186,8 @@ def time_to_accuracy(place: int, last: bool = False) -> Callable[[pd.DataFrame, 
             if not cells:
                 records.append(base)
         columns = [
-            "workload", "stands_for", "method", "label", "legend", "prune_ratio", "epoch", "time_s", "test_accuracy", "test_accuracy_std", "seeds",
+            "workload", "stands_for", "method", "label", "legend", "prune_ratio", "epoch", "time_s", "test_accuracy",
+            "test_accuracy_std", "seeds",
         ]  # fmt: skip
         return pd.DataFrame(records, columns=columns)
 

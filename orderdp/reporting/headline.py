@@ -41,9 +41,11 @@ def _headline_sheet(workload: str, rows: pd.DataFrame) -> Sheet:
         columns=("", "Accuracy (%)", "Δ to full data", "Really pruned (%)", "Time saved (%)", "Runs"),
         blocks=(Block("", tuple(_row(row, row["method"] in set(best["method"])) for row in chosen)),),
         notes=(
-            "Accuracy: mean ± standard deviation over seeds. Δ: points, mean of the differences paired by seed ± half of their 95 % t "
-            "interval. Time: selection and training. Best other: highest mean among the paper's other pruning methods, chosen "
-            "after the fact.",
+            (
+                "Accuracy: mean ± standard deviation over seeds. Δ: points, mean of the differences paired by seed ±"
+                " half of their 95 % t interval. Time: selection and training. Best other: highest mean among the"
+                " paper's other pruning methods, chosen after the fact."
+            ),
         ),
     )
 

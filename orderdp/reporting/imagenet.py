@@ -25,11 +25,12 @@ from orderdp.reporting.tables import FULL, SUMMARY, mark_best, summarise
 PRINTED = {"accuracy": "", "gap": "/gap", "time_h": "/time", "node_hours": "/node-hours"}
 """Column `published <name>` -> the quantity in `published.csv`."""
 COLUMNS = (
-    "workload", "prune_ratio", *SUMMARY, "node_hours", "best", "published_on", *(f"published {name}" for name in PRINTED), "published std",
+    "workload", "prune_ratio", *SUMMARY, "node_hours", "best", "published_on",
+    *(f"published {name}" for name in PRINTED), "published std",
 )  # fmt: skip
 DELTA = (
-    "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval. Published: "
-    "accuracy in %, in brackets the printed gap."
+    "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t"
+    " interval. Published: accuracy in %, in brackets the printed gap."
 )
 
 
@@ -120,8 +121,10 @@ def table3_sheets(table: pd.DataFrame) -> list[Sheet]:
                 blocks=_blocks(part, rows),
                 spans=(("", 1), ("Here", 7), (published_heading(str(workload), part), 3)),
                 notes=(
-                    "Bold: highest mean among the pruning methods, however small its lead. Node hours: GPUs times hours, as in the paper; a dash "
-                    "where no GPU was used.",
+                    (
+                        "Bold: highest mean among the pruning methods, however small its lead. Node hours: GPUs times"
+                        " hours, as in the paper; a dash where no GPU was used."
+                    ),
                     DELTA.split(" Published")[0],
                 ),
             )
@@ -170,8 +173,10 @@ def table5_sheets(table: pd.DataFrame) -> list[Sheet]:
             blocks=tuple(blocks),
             spans=(("", 1), ("Here", 5), (heading, 1)),
             notes=(
-                "A masked autoencoder is pruned while it is pre-trained, and fine-tuned on all data: what is really pruned is a share of the "
-                "pre-training, the time is that of both.",
+                (
+                    "A masked autoencoder is pruned while it is pre-trained, and fine-tuned on all data: what is really"
+                    " pruned is a share of the pre-training, the time is that of both."
+                ),
                 DELTA,
             ),
         )

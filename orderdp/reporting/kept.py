@@ -48,7 +48,8 @@ def kept_table(results: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame
         done = runs[runs["status"] == FINISHED]
         of_run = diagnostics[diagnostics["run"].isin(done["run"])].groupby("run")
         record: dict[str, Any] = {
-            "workload": workload, "prune_ratio": ratio, "method": method, "label": runs.iloc[0]["label"], **counts(runs),
+            "workload": workload, "prune_ratio": ratio, "method": method, "label": runs.iloc[0]["label"],
+            **counts(runs),
         }  # fmt: skip
         for name in MEASURED:
             values = of_run[name].mean() * (100 if name in SHARES else 1) if name in diagnostics else []
@@ -72,10 +73,14 @@ def _sheet(workload: str, table: pd.DataFrame) -> Sheet:
         columns=("Method", *(heading for heading, _ in MEASURED.values()), "Runs"),
         blocks=tuple(blocks),
         notes=(
-            "Means over a run's measurements, at the checkpoints of Table 11. Norms: of the gradient of the mean loss over all samples, and of the "
-            "method's own loss over those kept (InfoBatch's weights are in it, and make it larger by their mean; the third line takes that out). "
-            "Forgotten: share of the samples right at the measurement before that are wrong now, among those that were trained on since, and "
-            "among those that were not. Shift of labels: total variation distance between the classes of the kept and of all samples.",
+            (
+                "Means over a run's measurements, at the checkpoints of Table 11. Norms: of the gradient of the mean"
+                " loss over all samples, and of the method's own loss over those kept (InfoBatch's weights are in it,"
+                " and make it larger by their mean; the third line takes that out). Forgotten: share of the samples"
+                " right at the measurement before that are wrong now, among those that were trained on since, and among"
+                " those that were not. Shift of labels: total variation distance between the classes of the kept and of"
+                " all samples."
+            ),
         ),
     )
 
@@ -112,9 +117,11 @@ def kept_figure(
             for who in ("kept", "dropped")
             if len(taken)
         ),
-        histories.assign(what="coverage", x=histories["progress"], value=100 * histories["coverage"])
-        if len(histories)
-        else histories,
+        (
+            histories.assign(what="coverage", x=histories["progress"], value=100 * histories["coverage"])
+            if len(histories)
+            else histories
+        ),
         # The first measurement is before any score is known.
         by_loss[by_loss["epoch"] > by_loss.groupby("run")["epoch"].transform("min")].assign(
             what="share kept", x=lambda rows: (rows["group"] + 0.5) / 10, value=lambda rows: 100 * rows["share"]

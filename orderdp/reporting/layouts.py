@@ -39,9 +39,15 @@ def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
         blocks=tuple(blocks),
         spans=(("", 1), ("Here", len(OURS) + 1), (published_heading(workload, table), len(papers))),
         notes=(
-            "Bold: highest mean at this ratio among the paper's pruning methods, however small its lead; methods of equal mean are bold together.",
-            "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval "
-            "(runs of one seed share initial weights, order and augmentation). Published: accuracy in %, in brackets the printed gap.",
+            (
+                "Bold: highest mean at this ratio among the paper's pruning methods, however small its lead; methods of"
+                " equal mean are bold together."
+            ),
+            (
+                "Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their"
+                " 95 % t interval (runs of one seed share initial weights, order and augmentation). Published: accuracy"
+                " in %, in brackets the printed gap."
+            ),
         ),
     )
 

@@ -32,10 +32,11 @@ OURS = (
     "Runs",
 )
 RULE = (
-    f"Largest ratio: of those tried, the one with the most really pruned whose mean accuracy lies at most {LOSSLESS_TOLERANCE:g} points "
-    "below the full data's; none: no ratio does. It is picked from the numbers shown, and its 95 % interval takes this into account: paired "
-    "tests from the smallest ratio up show which ratios are without loss, and tests from the largest ratio down show which ones lose more, "
-    "at 2.5 % on each side. Really pruned is the share of sample visits saved; time is that of selection and training."
+    "Largest ratio: of those tried, the one with the most really pruned whose mean accuracy lies at most"
+    f" {LOSSLESS_TOLERANCE:g} points below the full data's; none: no ratio does. It is picked from the numbers shown,"
+    " and its 95 % interval takes this into account: paired tests from the smallest ratio up show which ratios are"
+    " without loss, and tests from the largest ratio down show which ones lose more, at 2.5 % on each side. Really"
+    " pruned is the share of sample visits saved; time is that of selection and training."
 )
 
 

@@ -29,8 +29,8 @@ def write_page(grid: Grid, runs: Runs | Path, reports: Path, fingerprint: str) -
         grid: of the scale.
         runs: folder of runs.
         reports: folder of all reports; what the page shows must already lie in `<reports>/<scale>/`.
-        fingerprint: ends the record's name, from `orderdp.grid.report_fingerprint.page_fingerprint`; PARTIAL for a page that begins with what
-            is missing.
+        fingerprint: ends the record's name, from `grid.report_fingerprint.page_fingerprint`; PARTIAL for a page that
+            begins with what is missing.
 
     Returns:
         The record, `provenance/page-<fingerprint>.json`.

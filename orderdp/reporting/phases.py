@@ -66,9 +66,7 @@ def table11(results: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame:
     values = []
     for run, measured in diagnostics.groupby("run", sort=False):
         for phase, (start, end) in (NAMES | {FINAL: (1.0, math.inf)}).items():
-            values.append(
-                (run, phase, measured.loc[taken_in_phase(measured["progress"], start, end), "cosine"].mean())
-            )
+            values.append((run, phase, measured.loc[taken_in_phase(measured["progress"], start, end), "cosine"].mean()))
     return _by_phase(results, pd.DataFrame(values, columns=["run", "phase", "value"]), "table11", "cosine")
 
 
@@ -77,8 +75,10 @@ def _by_phase(results: pd.DataFrame, values: pd.DataFrame, table: str, quantity:
     for (workload, ratio, method), runs in results.groupby(["workload", "prune_ratio", "method"], sort=False):
         first, done = runs.iloc[0], runs[runs["status"] == FINISHED]
         base = {
-            "workload": workload, "stands_for": first["stands_for"], "prune_ratio": ratio, "method": method, "label": first["label"],
-            "explore": first["explore"], **counts(runs), "realised_prune_ratio": spread(done["realised_prune_ratio"]).mean,
+            "workload": workload, "stands_for": first["stands_for"], "prune_ratio": ratio, "method": method,
+            "label": first["label"],
+            "explore": first["explore"], **counts(runs),
+            "realised_prune_ratio": spread(done["realised_prune_ratio"]).mean,
         }  # fmt: skip
         mine = values[values["run"].isin(done["run"])]
         where = f"{published_workloads(first['stands_for'])[0]}/{100 * float(ratio):g}"
@@ -93,8 +93,9 @@ def _by_phase(results: pd.DataFrame, values: pd.DataFrame, table: str, quantity:
 def table8_sheets(table: pd.DataFrame) -> list[Sheet]:
     """One sheet per workload, a block per prune ratio, the published line below each method's."""
     note = (
-        "Ranking never changed: what OrderDP's s would give if the order of the samples stood still, s/(2n − s) whatever is kept, and so the most "
-        "it can reach. Ranking by chance: what any method gives that keeps this share at random."
+        "Ranking never changed: what OrderDP's s would give if the order of the samples stood still, s/(2n − s)"
+        " whatever is kept, and so the most it can reach. Ranking by chance: what any method gives that keeps this"
+        " share at random."
     )
     return [
         _sheet(str(workload), part, "Jaccard similarity of successive kept sets", note)

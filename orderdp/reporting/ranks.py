@@ -94,7 +94,8 @@ def draw_figure6(data: pd.DataFrame, footer: str) -> Figure:
     end = distances[distances["q"] == distances["s"]].iloc[0]
     right.plot([end["q"]], [end["c_s"]], "o", color="#000000", ms=5)
     right.annotate(
-        f"C$_s$ = {end['c_s']:.0f} only at q = s", (end["q"] - 1, end["c_s"]), (0.6, 0.05), textcoords="axes fraction", ha="right", fontsize=8,
+        f"C$_s$ = {end['c_s']:.0f} only at q = s", (end["q"] - 1, end["c_s"]), (0.6, 0.05), textcoords="axes fraction",
+        ha="right", fontsize=8,
         arrowprops={"arrowstyle": "-", "color": "#666666", "lw": 0.8},
     )  # fmt: skip
     right.set_yscale("symlog", linthresh=1)

@@ -21,10 +21,12 @@ from orderdp.grid import Grid, Row
 NOT_RUN, FINISHED, DIVERGED = "not run", "finished", "diverged"
 
 COORDINATES = (
-    "experiment", "workload", "stands_for", "method", "label", "prune_ratio", "explore", "label_noise", "panel", "seed", "run",
+    "experiment", "workload", "stands_for", "method", "label", "prune_ratio", "explore", "label_noise", "panel",
+    "seed", "run",
 )  # fmt: skip
 MEASURED = (
-    "test_accuracy", "best_test_accuracy", "test_loss", "train_loss", "epochs", "steps", "samples", "selection_s", "training_s",
+    "test_accuracy", "best_test_accuracy", "test_loss", "train_loss", "epochs", "steps", "samples", "selection_s",
+    "training_s",
     "evaluation_s", "wrong_labels", "n", "classes", "parameters",
 )  # fmt: skip
 

@@ -90,7 +90,8 @@ def _sheet(workload: str, table: pd.DataFrame) -> Sheet:
     return Sheet(
         title=f"Test accuracy (%) of static pruning on {workload}, mean ± standard deviation over seeds",
         columns=(
-            "Method", *(text for _ in ratios for text in ("Accuracy", "Δ to full data")), "Choosing (s)", "Proxy (s)", "Runs",
+            "Method", *(text for _ in ratios for text in ("Accuracy", "Δ to full data")), "Choosing (s)", "Proxy (s)",
+            "Runs",
             *(f"{workload_label(where)}, {text}" for where in papers for text in percent),
         ),
         blocks=tuple(blocks),
@@ -100,8 +101,10 @@ def _sheet(workload: str, table: pd.DataFrame) -> Sheet:
         ),
         notes=(
             "Bold: highest mean at this ratio among the methods that the paper's table has, however small its lead.",
-            "Empty: a ratio at which this scale does not train the method. Δ: points below (−) or above (+) the full data, mean of the differences paired by seed ± half of their 95 % t interval. "
-            "Choosing: seconds for the coresets of all ratios from evidence that is there; of OrderDP, all selections of a run. Proxy: seconds of "
+            "Empty: a ratio at which this scale does not train the method. Δ: points below (−) or above (+) the full "
+            "data, mean of the differences paired by seed ± half of their 95 % t interval. "
+            "Choosing: seconds for the coresets of all ratios from evidence that is there; of OrderDP, all selections "
+            "of a run. Proxy: seconds of "
             "training, and of DeepFool's search, for that evidence, as if no other method had shared it. "
             "Published: accuracy in %, in brackets the printed gap.",
             *others_note(table),
@@ -169,8 +172,10 @@ def _draw_family(ax: Axes, part: pd.DataFrame, family: str) -> None:
         rows, look, main = shown[shown["method"] == method], style.look(method), style.FAMILIES.get(method) == family
         common = method in (OURS, REFERENCE)  # in the legend of the figure; the others in that of their panel
         line = ax.errorbar(
-            100 * rows["prune_ratio"], rows["accuracy"], yerr=rows["accuracy_std"].fillna(0.0) if main else None, color=look.color,
-            linestyle=look.line, marker=look.marker, markersize=7 if look.marker == "*" else 5, capsize=2, elinewidth=0.8,
+            100 * rows["prune_ratio"], rows["accuracy"], yerr=rows["accuracy_std"].fillna(0.0) if main else None,
+            color=look.color,
+            linestyle=look.line, marker=look.marker, markersize=7 if look.marker == "*" else 5, capsize=2,
+            elinewidth=0.8,
             label=rows.iloc[0]["label"] if common else None, zorder=3 if main else 2, lw=1.5 if main else 1.1,
         )  # fmt: skip
         if not common:

@@ -50,11 +50,15 @@ LOOKS = {
     "orderdp_rising": Look("#0072B2", ">", (0, (5, 1))),
 }
 FAMILIES = {
-    "static_random": "random", "static_random_plain": "random", "contextual_diversity": "geometry", "herding": "geometry",
-    "k_center": "geometry", "prototypes_hard": "geometry", "prototypes_easy": "geometry", "facility_location": "geometry",
+    "static_random": "random", "static_random_plain": "random", "contextual_diversity": "geometry",
+    "herding": "geometry",
+    "k_center": "geometry", "prototypes_hard": "geometry", "prototypes_easy": "geometry",
+    "facility_location": "geometry",
     "least_confidence": "uncertainty", "entropy": "uncertainty", "margin": "uncertainty", "deepfool": "uncertainty",
-    "forgetting": "training dynamics", "grand_4": "training dynamics", "el2n_2": "training dynamics", "el2n_20": "training dynamics",
-    "craig": "gradient matching", "glister": "gradient matching", "gradmatch": "gradient matching", "influence": "influence",
+    "forgetting": "training dynamics", "grand_4": "training dynamics", "el2n_2": "training dynamics",
+    "el2n_20": "training dynamics",
+    "craig": "gradient matching", "glister": "gradient matching", "gradmatch": "gradient matching",
+    "influence": "influence",
     "dataset_pruning": "influence",
 }  # fmt: skip
 """Static method -> its family, families together. Twenty methods need more than colours: each family has a hue, dark to

@@ -14,7 +14,8 @@ from orderdp.reporting.results import DIVERGED, FINISHED, NOT_RUN
 
 FULL = "full"
 SUMMARY = (
-    "stands_for", "method", "label", "group", "planned", "seeds", "diverged", "status", "accuracy", "accuracy_std", "difference",
+    "stands_for", "method", "label", "group", "planned", "seeds", "diverged", "status", "accuracy", "accuracy_std",
+    "difference",
     "difference_ci95", "pairs", "realised_prune_ratio", "time_s", "time_s_std", "time_ratio",
 )  # fmt: skip
 """What `summarise` gives, in its order: the columns of a table that may have no rows."""

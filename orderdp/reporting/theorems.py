@@ -76,14 +76,16 @@ def theorems(study: Mapping[str, Any]) -> pd.DataFrame:
     for (scores, steps), runs in study["convergence"].groupby(["scores", "steps"], sort=False):
         for gap, name in (("gap_averaged", "averaged iterate"), ("gap_best", "best iterate")):
             records.append({
-                "theorem": "3", "scores": scores, "case": f"L_q less its minimum, {name}, T = {steps:,}", "value": spread(runs[gap]).mean,
+                "theorem": "3", "scores": scores, "case": f"L_q less its minimum, {name}, T = {steps:,}",
+                "value": spread(runs[gap]).mean,
                 "low": runs[gap].min(), "high": runs[gap].max(), "reference": runs["bound"].iloc[0], "against": "GR/√T",
             })  # fmt: skip
     tightest = (
         study["generalization"].assign(room=lambda rows: rows["right"] - rows["left"]).sort_values("room").iloc[0]
     )
     records.append({
-        "theorem": "4", "scores": "fresh", "case": f"L(θ*) − L_q(θᵗ) at step {tightest['step']:.0f}, where the bound is tightest",
+        "theorem": "4", "scores": "fresh",
+        "case": f"L(θ*) − L_q(θᵗ) at step {tightest['step']:.0f}, where the bound is tightest",
         "value": tightest["left"], "reference": tightest["right"], "against": "bias and optimization bounds",
     })  # fmt: skip
     return pd.DataFrame(records)
@@ -103,9 +105,12 @@ def theorem_sheets(table: pd.DataFrame) -> list[Sheet]:
             columns=("", "Scores", "Measured", "Interval", "Held against", "Which is"),
             blocks=tuple(blocks),
             notes=(
-                "Theorem 1: 95 % intervals; an unbiased estimate of ∇L_q has the first reference inside, and the second would be that of a plain "
-                "mini-batch. Theorem 3: mean over seeds, in brackets the smallest and largest; the theorem covers fresh scores only. "
-                "Theorem 4: the loss on held-out samples stands for the expected risk.",
+                (
+                    "Theorem 1: 95 % intervals; an unbiased estimate of ∇L_q has the first reference inside, and the"
+                    " second would be that of a plain mini-batch. Theorem 3: mean over seeds, in brackets the smallest"
+                    " and largest; the theorem covers fresh scores only. Theorem 4: the loss on held-out samples stands"
+                    " for the expected risk."
+                ),
             ),
         )
     ]

@@ -56,16 +56,20 @@ def _records(
     for outcome in outcomes:
         kept = "+".join(map(str, outcome.kept))
         yield {
-            "method": method, "label": LABELS[method], "kept": kept, "probability": float(outcome.probability), "exact": str(outcome.probability),
-            "rescaled": ", ".join(f"{float(gradient):g}" for gradient in outcome.gradients), "mean": float(outcome.mean),
+            "method": method, "label": LABELS[method], "kept": kept, "probability": float(outcome.probability),
+            "exact": str(outcome.probability),
+            "rescaled": ", ".join(f"{float(gradient):g}" for gradient in outcome.gradients),
+            "mean": float(outcome.mean),
             "per_sample": float(outcome.per_sample), "prune_ratio": float(outcome.prune_ratio),
             "published_probability": published(kept, "probability"), "published": published(kept, "average-gradient"),
             "published_prune_ratio": published(kept, "prune-ratio"),
         }  # fmt: skip
     found = expectations(outcomes)
     yield {
-        "method": method, "label": LABELS[method], "kept": "expected", "probability": 1.0, "exact": "1", "rescaled": "", "mean": float(found.mean),
-        "per_sample": float(found.per_sample), "prune_ratio": float(found.prune_ratio), "published_probability": float("nan"),
+        "method": method, "label": LABELS[method], "kept": "expected", "probability": 1.0, "exact": "1",
+        "rescaled": "", "mean": float(found.mean),
+        "per_sample": float(found.per_sample), "prune_ratio": float(found.prune_ratio),
+        "published_probability": float("nan"),
         "published": published("", "expected-gradient"), "published_prune_ratio": published("", "prune-ratio"),
     }  # fmt: skip
 
@@ -84,8 +88,11 @@ def table10_sheets(table: pd.DataFrame) -> list[Sheet]:
             blocks=tuple(blocks),
             spans=(("", 1), ("Here", 5), ("Published", 3)),
             notes=(
-                "The full gradient is the mean of the gradients. InfoBatch's weights are made for the sum over n, whose expectation is the full gradient; "
-                "the paper divides by the number kept instead. OrderDP's estimate is meant for L_q, not for the full gradient.",
+                (
+                    "The full gradient is the mean of the gradients. InfoBatch's weights are made for the sum over n,"
+                    " whose expectation is the full gradient; the paper divides by the number kept instead. OrderDP's"
+                    " estimate is meant for L_q, not for the full gradient."
+                ),
             ),
         )
     ]

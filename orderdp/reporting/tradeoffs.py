@@ -151,6 +151,8 @@ def _draw_full(ax: Axes, full: pd.DataFrame, column: str, scale: float) -> None:
 def _draw_line(ax: Axes, method: str, rows: pd.DataFrame, x: str, column: str, scale: float) -> None:
     look, done = style.look(method), rows.dropna(subset=column)
     ax.errorbar(
-        100 * done[x], done[column] / scale, yerr=done[f"{column}_std"].fillna(0.0) / scale, color=look.color, linestyle=look.line,
-        marker=look.marker, markersize=7 if look.marker == "*" else 5, capsize=2, elinewidth=0.9, label=rows.iloc[0]["legend"],
+        100 * done[x], done[column] / scale, yerr=done[f"{column}_std"].fillna(0.0) / scale, color=look.color,
+        linestyle=look.line,
+        marker=look.marker, markersize=7 if look.marker == "*" else 5, capsize=2, elinewidth=0.9,
+        label=rows.iloc[0]["legend"],
     )  # fmt: skip

@@ -69,7 +69,8 @@ def _draw_histogram(ax: Axes, part: pd.DataFrame, workload: str) -> None:
     if len(part) <= 40 and first["seeds"] > 1:
         whiskers = [part["samples"] - part["samples_min"], part["samples_max"] - part["samples"]]
     ax.bar(
-        part["uses"], part["samples"], width=0.9 if len(part) <= 40 else 1.0, color=look.color, alpha=0.85, yerr=whiskers,
+        part["uses"], part["samples"], width=0.9 if len(part) <= 40 else 1.0, color=look.color, alpha=0.85,
+        yerr=whiskers,
         error_kw={"elinewidth": 0.9, "capsize": 2, "ecolor": "#333333"},
     )  # fmt: skip
     expected = first["expected_uses"]

@@ -61,9 +61,11 @@ def _sheet(workload: str, table: pd.DataFrame) -> Sheet:
         columns=("Method", "Accuracy (%)", "Δ to full data", "Wrong among trained (%)", "Really pruned (%)", "Runs"),
         blocks=blocks,
         notes=(
-            "Δ: points below (−) or above (+) the full data with the same wrong labels, mean of the differences paired by seed; from three seeds on "
-            "± half of their 95 % t interval. Wrong among trained: share of wrong labels among all samples that were trained, counted as often "
-            "as they were.",
+            (
+                "Δ: points below (−) or above (+) the full data with the same wrong labels, mean of the differences"
+                " paired by seed; from three seeds on ± half of their 95 % t interval. Wrong among trained: share of"
+                " wrong labels among all samples that were trained, counted as often as they were."
+            ),
         ),
     )
 
@@ -133,7 +135,8 @@ def _draw_accuracy(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
             ax.text(0.5, methods.index(row["method"]), row["status"], **at)
             continue
         ax.errorbar(
-            row["accuracy"], methods.index(row["method"]), xerr=None if error != error else error, color=look.color, marker=look.marker,
+            row["accuracy"], methods.index(row["method"]), xerr=None if error != error else error, color=look.color,
+            marker=look.marker,
             markersize=7 if look.marker == "*" else 5, capsize=2, elinewidth=0.9,
         )  # fmt: skip
         if row["method"] == FULL:

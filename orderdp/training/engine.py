@@ -331,8 +331,8 @@ class Training:
         return recipe.epochs * len(batch_sizes(kept, recipe.batch_size))
 
     def _record_kept(self, indices: Tensor) -> dict[str, float | int | None]:
-        """Counts this epoch's samples; keeps its set if one is recorded now or after the next epoch: neighbours can then
-        be compared."""
+        """Counts this epoch's samples. Keeps its set if one is recorded now or after the next epoch, so that neighbours
+        can be compared."""
         self.usage.index_add_(0, indices, torch.ones(len(indices), dtype=torch.int32))
         epoch = self.epoch + 1
         wanted = record_epochs(self.spec)

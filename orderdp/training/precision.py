@@ -15,8 +15,10 @@ from orderdp.training.optim import Scheduled
 
 
 class Precision:
-    """Autocast, backward pass and optimizer step of a run; with float16 also the dynamic loss scale (Micikevicius et al.
-    2018), which costs one wait for the device at every step.
+    """Autocast, backward pass and optimizer step of a run.
+
+    With float16 there is a dynamic loss scale (Micikevicius et al. 2018), which costs one wait for the device at every
+    step.
 
     Args:
         name: of the recipe.

@@ -100,7 +100,8 @@ def gather_evidence(
         finals.append(logits)
         early.append(noted)
         say(
-            f"network {number + 1} of {spec.models}: {row['test_accuracy']:.2f} % on the test set, {row['seconds']:.1f} s"
+            f"network {number + 1} of {spec.models}: {row['test_accuracy']:.2f} % on the test set,"
+            f" {row['seconds']:.1f} s"
         )
     t0 = time.perf_counter()
     arrays["perturbation"] = _deepfool(training, spec).numpy()

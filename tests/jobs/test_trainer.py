@@ -27,7 +27,8 @@ import sys, time
 from pathlib import Path
 from tests.training.conftest import run_of, spec, train_run
 base, data = Path(sys.argv[1]), Path(sys.argv[2])
-train_run(run_of("run", spec(epochs=60)), data=data, runs=base / "runs", work=base / "work", keep_models="last", threads=1,
+train_run(run_of("run", spec(epochs=60)), data=data, runs=base / "runs", work=base / "work", keep_models="last",
+threads=1,
            checkpoint_every_s=0, on_epoch=lambda row, epochs: time.sleep(0.05))
 """
 

@@ -119,7 +119,8 @@ def test_a_workload_that_is_nowhere_is_a_mistake(params, tmp_path):
     add_mine(params, scales=())
     params["experiments"]["mine"]["workloads"] = ["mine-resnet9"]
     message = (
-        r"experiments\.mine\.workloads: 'mine-resnet9' has no entry under scales\.fashion\.substitutes, nor at any other "
+        r"experiments\.mine\.workloads: 'mine-resnet9' has no entry under scales\.fashion\.substitutes, nor at any"
+        r" other "
         r"scale\. Add `mine-resnet9: NAME` there, with the name of an entry of `workloads`"
     )
     with pytest.raises(SpecError, match=message) as caught:
@@ -190,7 +191,10 @@ def test_a_wrong_key_of_a_recipe_is_told_at_the_recipe_once(params, tmp_path):
         (
             "workloads/digits-resnet8/overrides/optimizer",
             {"name": "sgd", "decay": "all", "clip_norm": None, "nesterov": False, "weight_decay": -1},
-            r"workloads\.digits-resnet8\.overrides\.optimizer\.weight_decay: Input should be greater than or equal to 0\. Got -1",
+            (
+                r"workloads\.digits-resnet8\.overrides\.optimizer\.weight_decay: Input should be greater than or equal"
+                r" to 0\. Got -1"
+            ),
         ),
         (
             "workloads/digits-resnet8/overrides/optimizer",
@@ -200,7 +204,8 @@ def test_a_wrong_key_of_a_recipe_is_told_at_the_recipe_once(params, tmp_path):
         (
             "workloads/digits-resnet8/overrides/augment",
             {"size": 32, "min_scale": 0.1, "flip": True, "rand_augment": None, "test_resize": 36},
-            r"workloads\.digits-resnet8\.overrides\.augment: these changes do not fit the recipe 'digits', which states "
+            r"workloads\.digits-resnet8\.overrides\.augment: these changes do not fit the recipe 'digits', which"
+            r" states "
             r"recipes\.digits\.augment\.crop_padding beside them \(Unknown key\. Got 0\)\. Take a recipe that they fit "
             r"\(imagenet, timm, swin, vit_mae, mae\), or write one under 'recipes'",
         ),

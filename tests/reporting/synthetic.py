@@ -231,10 +231,13 @@ def simulate(
                 "epoch": epoch, "progress": progress, "lr": 0.1, "momentum": 0.9,
                 "train_loss": float("nan") if broken else 2 - 1.5 * progress, "train_accuracy": accuracy - 2,
                 "test_loss": 2 - 1.6 * progress, "test_accuracy": accuracy, "kept": count, "prune_ratio": 1 - count / n,
-                "steps": math.ceil(count / batch), "grad_norm_mean": norm, "grad_norm_std": 0.3 * norm, "grad_norm_min": 0.3 * norm,
-                "grad_norm_max": 2.4 * norm, "grad_norm_normalized_mean": norm / scale, "jaccard": None if epoch == 1 else share / (2 - share),
+                "steps": math.ceil(count / batch), "grad_norm_mean": norm, "grad_norm_std": 0.3 * norm,
+                "grad_norm_min": 0.3 * norm,
+                "grad_norm_max": 2.4 * norm, "grad_norm_normalized_mean": norm / scale,
+                "jaccard": None if epoch == 1 else share / (2 - share),
                 "coverage": float((usage > 0).mean()), "selection_s": selection_s,
-                "training_s": training_s, "evaluation_s": 0.05, "samples_per_s": count / training_s, "peak_memory_mb": 300.0,
+                "training_s": training_s, "evaluation_s": 0.05, "samples_per_s": count / training_s,
+                "peak_memory_mb": 300.0,
                 "timestamp": started + clock,
             }
         )  # fmt: skip
@@ -261,7 +264,8 @@ def summarise(run: Train, history: list[dict[str, Any]], n: int, diverged: bool)
         "started": history[0]["timestamp"] - 1,
         "ended": history[-1]["timestamp"],
         "environment": {
-            "python": "3.13.1", "torch": "2.14.1", "platform": "Linux", "device": "cpu", "device_name": "made up", "threads": 1,
+            "python": "3.13.1", "torch": "2.14.1", "platform": "Linux", "device": "cpu", "device_name": "made up",
+            "threads": 1,
             "precision": "float32", "git_commit": "0123456789ab",
         },
         "n": n,

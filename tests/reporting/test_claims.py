@@ -179,10 +179,7 @@ def test_diverged_runs_are_named(good):
 def test_what_the_scale_does_not_ask_for_is_not_run(good):
     results = good["results"]
     rows = evaluate(good | {"results": results[results["experiment"] != "table3"]}, without_seeds=False).set_index("id")
-    assert rows.loc["imagenet-fastest", ["verdict", "reason"]].tolist() == [
-        NOT_RUN,
-        "this scale has no runs of table3",
-    ]
+    assert rows.loc["imagenet-fastest", ["verdict", "reason"]].tolist() == [NOT_RUN, "this scale has no runs of table3"]
     assert rows.loc[rows["experiments"].str.contains("table3"), "verdict"].eq(NOT_RUN).all()
 
 

@@ -14,8 +14,10 @@ def epochs(method, seed, accuracy, norm):
     count = len(accuracy)
     return pd.DataFrame(
         {
-            "workload": "digits-resnet8", "stands_for": "cifar100-resnet18", "method": method, "label": method, "seed": seed,
-            "run": f"{method}-0.7-{seed}", "epoch": range(1, count + 1), "test_accuracy": accuracy, "grad_norm_mean": norm,
+            "workload": "digits-resnet8", "stands_for": "cifar100-resnet18", "method": method, "label": method,
+            "seed": seed,
+            "run": f"{method}-0.7-{seed}", "epoch": range(1, count + 1), "test_accuracy": accuracy,
+            "grad_norm_mean": norm,
             "grad_norm_std": [0.5] * count, "time_s": [10.0 * (seed + 1) * (i + 1) for i in range(count)],
         }
     )  # fmt: skip
@@ -96,9 +98,7 @@ def test_figures_of_one_ratio_each_show_every_ratio_of_the_grid_once(ratios):
         figure = usage.draw_usage(data, "")
         assert len(figure.axes) == max(1, data["prune_ratio"].nunique())
     results = pd.DataFrame([run("full", None, 0, 1), *(run("orderdp", ratio, 0, 1) for ratio in ratios)])
-    histories = pd.concat(
-        [epochs("orderdp", 0, [50, 60], [1, 1]).assign(run=f"orderdp-{ratio}-0") for ratio in ratios]
-    )
+    histories = pd.concat([epochs("orderdp", 0, [50, 60], [1, 1]).assign(run=f"orderdp-{ratio}-0") for ratio in ratios])
     times = [curves.time_to_accuracy(place, last)(results, histories) for place, last in ((0, False), (1, True))]
     assert sorted(ratio for data in times for ratio in data["prune_ratio"].unique()) == ratios
     for data in times:

@@ -33,7 +33,8 @@ def run(
 ):
     ok = status == "finished"
     return {
-        "workload": workload, "stands_for": stands_for or workload, "method": method, "label": method.upper(), "prune_ratio": ratio,
+        "workload": workload, "stands_for": stands_for or workload, "method": method, "label": method.upper(),
+        "prune_ratio": ratio,
         "explore": NAN, "panel": "", "seed": seed, "run": f"{workload}-{method}-{ratio}-{seed}", "status": status,
         "test_accuracy": accuracy if ok else NAN, "time_s": time if ok else NAN, "gpus": gpus if ok else NAN,
         "realised_prune_ratio": (0.0 if ratio != ratio else ratio if realised is None else realised) if ok else NAN,
@@ -188,10 +189,7 @@ def sweep(workload="cifar10-resnet18", **more):
         "infobatch", 0.3, (94.0, 94.0), 8.0, realised=0.25
     )
     return pd.DataFrame(
-        [
-            row | {"workload": workload, "stands_for": workload, "run": f"{workload} {row['run']}"} | more
-            for row in rows
-        ]
+        [row | {"workload": workload, "stands_for": workload, "run": f"{workload} {row['run']}"} | more for row in rows]
     )
 
 
@@ -304,9 +302,7 @@ def test_quick_makes_every_table_from_runs(tmp_path):
     """One seed is there: means without deviations, and no largest ratio before all have run."""
     grid = grids.load(ROOT / "params.yaml", "quick")
     names = ("table3", "table4", "table5", "table6", "table7")
-    for cell in {
-        name: grid.runs[name] for experiment in names for name in grid.experiments[experiment].runs
-    }.values():
+    for cell in {name: grid.runs[name] for experiment in names for name in grid.experiments[experiment].runs}.values():
         if cell.spec.seed == 0:
             write_run(cell, tmp_path / "runs")
             if cell.starts_from is not None:

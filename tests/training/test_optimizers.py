@@ -84,7 +84,8 @@ class Twin:
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("sgd", {}), ("sgd", {"nesterov": True}), ("adamw", {}), ("lars", {}), ("lars", {"adapt": "decayed"}), ("lamb", {}),
+        ("sgd", {}), ("sgd", {"nesterov": True}), ("adamw", {}), ("lars", {}), ("lars", {"adapt": "decayed"}),
+        ("lamb", {}),
         ("lamb", {"bias_correction": False}), ("lamb", {"adapt": "decayed"}),
     ],
 )  # fmt: skip

@@ -82,7 +82,8 @@ def on_rank(base: Path, data: Path, method: str, epochs: int, pause: float, vari
 
     try:
         train_run(
-            run(method, epochs), data=data, runs=base / "runs", work=base / "work", keep_models="last", threads=1, device="cpu",
+            run(method, epochs), data=data, runs=base / "runs", work=base / "work", keep_models="last", threads=1,
+            device="cpu",
             checkpoint_every_s=0, on_epoch=lambda row, _: time.sleep(pause), say=say,
         )  # fmt: skip
     except Exception as error:

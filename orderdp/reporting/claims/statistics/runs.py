@@ -84,9 +84,7 @@ def measured(
     """
     if needs not in histories:
         raise NotRun(f"the runs did not record their {needs}")
-    epochs = (
-        histories[histories["run"].isin(set(rows["run"]))].drop_duplicates(["run", "epoch"]).sort_values("epoch")
-    )
+    epochs = histories[histories["run"].isin(set(rows["run"]))].drop_duplicates(["run", "epoch"]).sort_values("epoch")
     parts = dict(list(epochs.groupby("run", sort=False)))
     values = [measure(parts[run]) if run in parts else float("nan") for run in rows["run"]]
     return rows.assign(value=values)
