@@ -109,7 +109,7 @@ class PrunerMixin:
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)  # type: ignore[misc]
 
 
-class PrunedTrainer(PrunerMixin, Trainer):
+class PrunedTrainer(PrunerMixin, Trainer):  # type: ignore[misc]
     """A `Trainer` that trains on what a pruner selects: `PrunedTrainer(..., pruner=OrderDP(len(train_dataset)))`."""
 
 

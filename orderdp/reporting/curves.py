@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from orderdp.reporting import style
@@ -57,10 +58,11 @@ def _dynamics(run: pd.DataFrame) -> pd.DataFrame:
 
 
 def _methods(results: pd.DataFrame) -> Iterator[tuple[str, list[str], dict[str, Any]]]:
-    """(legend, cells of finished runs, coordinates) per method; the legend says what is missing."""
+    """(legend, finished runs, coordinates) per method; the legend says what is missing."""
     for _, runs in results.groupby(GROUP, sort=False, dropna=False):
         done = runs[runs["status"] == FINISHED]
-        first = runs.iloc[0][["workload", "stands_for", "method", "label", "seed"]].to_dict()
+        keys = ("workload", "stands_for", "method", "label", "seed")
+        first: dict[str, Any] = {key: runs.iloc[0][key] for key in keys}
         missing = [f"{count} {status}" for status, count in runs["status"].value_counts().items() if status != FINISHED]
         yield first["label"] + (f" ({', '.join(missing)})" if missing else ""), list(done["run"]), first
 
@@ -86,10 +88,10 @@ def draw_figure1(data: pd.DataFrame, footer: str) -> Figure:
         over = f" over {window:.0f} epochs" if window == window else ""
         _label(c, f"(c) Rolling deviation{over}", "Epoch", "Std of gradient norm")
         for ax in (a, b, c):
-            if not any(len(line.get_xdata()) for line in ax.lines):
+            if not any(np.size(line.get_xdata()) for line in ax.lines):
                 style.nothing(ax)
                 continue
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
             ax.set_xlim(a.get_xlim())
             if ax is not a:
                 ax.set_ylim(bottom=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -50,7 +51,7 @@ def _headline_sheet(workload: str, rows: pd.DataFrame) -> Sheet:
     )
 
 
-def _row(row: dict[str, Any], is_best_other: bool) -> tuple[Entry, ...]:
+def _row(row: Mapping[Any, Any], is_best_other: bool) -> tuple[Entry, ...]:
     name = Entry(f"{row['label']}{' (best other)' if is_best_other else ''}")
     runs = Entry(f"{row['seeds']} of {row['planned']}")
     if row["status"] != FINISHED:

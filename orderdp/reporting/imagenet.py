@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -198,5 +199,5 @@ def _blocks(part: pd.DataFrame, rows: list[tuple[Entry, ...]]) -> tuple[Block, .
     return tuple(Block(heading, tuple(lines)) for heading, lines in grouped.items())
 
 
-def _short(row: dict[str, Any]) -> tuple[Entry, ...]:
+def _short(row: Mapping[Any, Any]) -> tuple[Entry, ...]:
     return (*measured(row), runs_entry(row), published_entry(row["published accuracy"], row["published gap"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -52,7 +53,7 @@ def kept_table(results: pd.DataFrame, diagnostics: pd.DataFrame) -> pd.DataFrame
             **counts(runs),
         }  # fmt: skip
         for name in MEASURED:
-            values = of_run[name].mean() * (100 if name in SHARES else 1) if name in diagnostics else []
+            values: Any = of_run[name].mean() * (100 if name in SHARES else 1) if name in diagnostics else []
             record[name], record[f"{name}_std"], _ = spread(values)
         records.append(record)
     return pd.DataFrame(records)
@@ -65,7 +66,7 @@ def kept_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 def _sheet(workload: str, table: pd.DataFrame) -> Sheet:
     blocks = [
-        Block(f"Prune ratio {100 * float(ratio):g} %", tuple(_row(row) for row in part.to_dict("records")))
+        Block(f"Prune ratio {100 * float(str(ratio)):g} %", tuple(_row(row) for row in part.to_dict("records")))
         for ratio, part in table.groupby("prune_ratio")
     ]
     return Sheet(
@@ -85,7 +86,7 @@ def _sheet(workload: str, table: pd.DataFrame) -> Sheet:
     )
 
 
-def _row(row: dict[str, Any]) -> tuple[Entry, ...]:
+def _row(row: Mapping[Any, Any]) -> tuple[Entry, ...]:
     texts = [with_error(row[name], row[f"{name}_std"], digits) for name, (_, digits) in MEASURED.items()]
     return (Entry(row["label"]), *map(Entry, texts), Entry(runs_text(row["runs"], row["planned"], row["diverged"])))
 
@@ -155,7 +156,8 @@ PANELS = (
 
 def draw_kept(data: pd.DataFrame, footer: str) -> Figure:
     """A row of panels per measure, a column per workload and prune ratio."""
-    columns = list(data.groupby(["workload", "prune_ratio"], sort=True).groups) or [("", float("nan"))]
+    keys: list[Any] = list(data.groupby(["workload", "prune_ratio"], sort=True).groups)
+    columns: list[tuple[str, float]] = keys or [("", float("nan"))]
     figure, axes = style.panels(len(PANELS), len(columns), 2.6 * len(PANELS))
     for row, (title, names, x, y) in zip(axes, PANELS, strict=True):
         for ax, (workload, ratio) in zip(row, columns, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -27,7 +28,7 @@ def _table2_sheet(workload: str, table: pd.DataFrame) -> Sheet:
     blocks = []
     for ratio, block in table.groupby("prune_ratio"):
         for group, heading in (
-            ("paper", f"Prune ratio {100 * float(ratio):.6g} %"),
+            ("paper", f"Prune ratio {100 * float(str(ratio)):.6g} %"),
             ("added", "Rows that the paper does not have"),
         ):
             chosen = block[block["group"].isin(["full", "paper"] if group == "paper" else [group])]
@@ -57,12 +58,12 @@ def published_heading(workload: str, table: pd.DataFrame) -> str:
     return "Published" if is_comparable(workload, str(table.iloc[0]["stands_for"])) else NOT_COMPARABLE
 
 
-def _table2_row(row: dict[str, Any], papers: list[str]) -> tuple[Entry, ...]:
+def _table2_row(row: Mapping[Any, Any], papers: list[str]) -> tuple[Entry, ...]:
     published = [published_entry(row.get(f"published {where}"), row.get(f"published gap {where}")) for where in papers]
     return (*measured(row), runs_entry(row), *published)
 
 
-def measured(row: dict[str, Any]) -> tuple[Entry, ...]:
+def measured(row: Mapping[Any, Any]) -> tuple[Entry, ...]:
     """Name and the columns OURS, from a row of `tables.summarise` with `best`."""
     name = Entry(str(row["label"]), best=bool(row["best"]))
     if row["status"] != FINISHED:
@@ -76,7 +77,7 @@ def measured(row: dict[str, Any]) -> tuple[Entry, ...]:
     )
 
 
-def runs_entry(row: dict[str, Any]) -> Entry:
+def runs_entry(row: Mapping[Any, Any]) -> Entry:
     """The column "Runs", from a row of `tables.summarise`."""
     return Entry(runs_text(row["seeds"], row["planned"], row["diverged"]))
 
@@ -87,7 +88,7 @@ def runs_text(finished: object, planned: object, diverged: object) -> str:
     return text + (f", {diverged} {DIVERGED}" if diverged else "")
 
 
-def difference_text(row: dict[str, Any]) -> str:
+def difference_text(row: Mapping[Any, Any]) -> str:
     """`−0.31 ± 0.52`, from the columns `difference` and `difference_ci95`."""
     if row["difference"] != row["difference"]:
         return "–"
@@ -95,7 +96,7 @@ def difference_text(row: dict[str, Any]) -> str:
     return signed(row["difference"], 2) + ("" if error != error else f" ± {error:.2f}")
 
 
-def published_entry(value: object, gap: object) -> Entry:
+def published_entry(value: Any, gap: Any) -> Entry:
     """`94.6 (−1.0)`: accuracy with the printed gap."""
     if value is None or value != value:
         return Entry("–", muted=True)

@@ -192,7 +192,7 @@ def _ours(lines: pd.DataFrame) -> tuple[Entry, ...]:
         Entry(_interval(row)),
         Entry(f"{100 * row['realised_prune_ratio']:.1f}"),
         Entry(with_error(row["accuracy"], row["accuracy_std"], 2)),
-        Entry(difference_text(row)),
+        Entry(difference_text(row.to_dict())),
         Entry(number(100 * (1 - row["time_ratio"]), 0)),
         _runs(lines),
     )

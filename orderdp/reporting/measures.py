@@ -31,7 +31,7 @@ class Spread(NamedTuple):
 
     mean: float
     std: float
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 class Difference(NamedTuple):

@@ -81,11 +81,11 @@ def _by_phase(results: pd.DataFrame, values: pd.DataFrame, table: str, quantity:
             "realised_prune_ratio": spread(done["realised_prune_ratio"]).mean,
         }  # fmt: skip
         mine = values[values["run"].isin(done["run"])]
-        where = f"{published_workloads(first['stands_for'])[0]}/{100 * float(ratio):g}"
+        where = f"{published_workloads(first['stands_for'])[0]}/{100 * float(str(ratio)):g}"
         for phase in (*NAMES, FINAL):
             mean, std, _ = spread(mine.loc[mine["phase"] == phase, "value"])
             column = f"{where}/progress={'100' if phase == FINAL else phase}/{quantity}"
-            theirs = dict(zip(("published", "published_std"), printed(published, method, column), strict=True))
+            theirs = dict(zip(("published", "published_std"), printed(published, str(method), column), strict=True))
             records.append(base | {"phase": phase, "mean": mean, "std": std} | theirs)
     return pd.DataFrame(records)
 
@@ -117,7 +117,7 @@ def _sheet(workload: str, table: pd.DataFrame, what: str, note: str) -> Sheet:
     where = workload_label(published_workloads(stands_for)[0])
     same = "" if is_comparable(workload, stands_for) else "; other data and network, so the lines are not comparable"
     blocks = [
-        Block(f"Prune ratio {100 * float(ratio):g} %", tuple(_rows(part)))
+        Block(f"Prune ratio {100 * float(str(ratio)):g} %", tuple(_rows(part)))
         for ratio, part in table.groupby("prune_ratio")
     ]
     return Sheet(

@@ -68,7 +68,8 @@ def table1(results: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
 
 def _cost(method: str, runs: pd.DataFrame, spent: pd.DataFrame) -> dict[str, float]:
     if method in spent.index:
-        return {"select_s": float(spent.at[method, "select_s"]), "proxy_s": float(spent.at[method, "proxy_s"])}
+        of_method: Any = spent.loc[method]
+        return {column: float(of_method[column]) for column in ("select_s", "proxy_s")}
     return {"select_s": float(runs["selection_s"].mean()) if method == OURS else float("nan"), "proxy_s": float("nan")}
 
 

@@ -132,7 +132,7 @@ def published_of(
     found = {}
     for where in published_workloads(stands_for):
         column = f"{where}/0" if method == FULL else f"{where}/{100 * ratio:.6g}"
-        found[f"published {where}"], _ = printed(published, method, column)
+        found[f"published {where}"], _ = printed(published, str(method), column)
         found[f"published gap {where}"], _ = printed(published, method, f"{column}/gap")
     return found
 
@@ -179,7 +179,7 @@ def table9(results: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
         for phase, values in _phase_statistics(mine):
             column = f"{where}/{100 * at:.6g}/progress={phase}"
             column += {"accuracy": "", "gradient norm": "/gradient-norm"}.get(values["metric"], "/none")
-            theirs = dict(zip(("published", "published_std"), printed(published, method, column), strict=True))
+            theirs = dict(zip(("published", "published_std"), printed(published, str(method), column), strict=True))
             records.append(base | {"phase": phase} | values | theirs | {"published_on": where, "published_at": at})
     return pd.DataFrame(records)
 
@@ -194,7 +194,10 @@ def _phase_statistics(histories: pd.DataFrame) -> Iterator[tuple[str, dict[str, 
     runs = [history for _, history in histories.groupby("run", sort=False)]
     for metric in ("accuracy", "gradient norm", "gradient norm / mean weight"):
         for phase, start, end in (*PHASES, ("final", None, None)):
-            parts = [run.tail(1) if start is None else run[in_phase(run["progress"], start, end)] for run in runs]
+            parts = [
+                run.tail(1) if start is None or end is None else run[in_phase(run["progress"], start, end)]
+                for run in runs
+            ]
             parts = [part for part in parts if len(part)]
             yield phase, {"metric": metric, **_statistic(metric, parts)}
 

@@ -116,7 +116,7 @@ def theorem_sheets(table: pd.DataFrame) -> list[Sheet]:
     ]
 
 
-def _row(row: dict[str, Any]) -> tuple[Entry, ...]:
+def _row(row: Mapping[Any, Any]) -> tuple[Entry, ...]:
     interval = "–" if row["low"] != row["low"] else f"[{row['low']:.4g}, {row['high']:.4g}]"
     return tuple(
         map(

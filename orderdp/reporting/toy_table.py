@@ -98,7 +98,7 @@ def table10_sheets(table: pd.DataFrame) -> list[Sheet]:
     ]
 
 
-def _row(row: dict[str, Any]) -> tuple[Entry, ...]:
+def _row(row: Mapping[Any, Any]) -> tuple[Entry, ...]:
     last = row["kept"] == "expected"
     ours = (
         row["exact"],

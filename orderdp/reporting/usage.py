@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -39,12 +39,13 @@ def usage_at(place: int, last: bool = False) -> Callable[[pd.DataFrame], pd.Data
             part = pd.DataFrame(
                 {"samples": wide.mean(axis=1), "samples_min": wide.min(axis=1), "samples_max": wide.max(axis=1)}
             ).reset_index()
+            coordinates: dict[str, Any] = dict(zip(keys, values, strict=True))
             found = {
                 "expected_uses": runs.drop_duplicates("seed")["expected_uses"].mean(),
                 "total": int(wide.iloc[:, 0].sum()),
                 "seeds": wide.shape[1],
             }
-            parts.append(part.assign(**dict(zip(keys, values, strict=True)), **found))
+            parts.append(part.assign(**coordinates, **found))
         columns = [*keys, "uses", "samples", "samples_min", "samples_max", "expected_uses", "total", "seeds"]
         return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
@@ -79,7 +80,7 @@ def _draw_histogram(ax: Axes, part: pd.DataFrame, workload: str) -> None:
     ax.set_xlabel("Times used in training")
     ax.set_ylabel("Samples")
     ax.set_xlim(-0.8, part["uses"].max() + 0.8)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
     ax.grid(axis="x", visible=False)
     ax.set_title(never_used(part), loc="right", fontweight="normal", fontsize=8)
 

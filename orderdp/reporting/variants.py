@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -53,7 +54,7 @@ def variant_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 def _sheet(workload: str, table: pd.DataFrame) -> Sheet:
     blocks = tuple(
-        Block(_noise_name(noise), tuple(map(_row, part.to_dict("records"))))
+        Block(_noise_name(float(str(noise))), tuple(map(_row, part.to_dict("records"))))
         for noise, part in table.groupby("label_noise", sort=False)
     )
     return Sheet(
@@ -74,7 +75,7 @@ def _noise_name(noise: float) -> str:
     return f"{100 * noise:.6g} % of the labels wrong" if noise else "All labels right"
 
 
-def _row(row: dict[str, Any]) -> tuple[Entry, ...]:
+def _row(row: Mapping[Any, Any]) -> tuple[Entry, ...]:
     if row["status"] != FINISHED:
         return (Entry(str(row["label"])), Entry(str(row["status"])), *[Entry("–")] * 3, runs_entry(row))
     return (
@@ -125,7 +126,7 @@ def _draw_accuracy(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
     for row in part.to_dict("records"):
         look, error = style.look(row["method"]), row["accuracy_std"]
         if row["status"] != FINISHED:
-            at = {
+            at: dict[str, Any] = {
                 "transform": ax.get_yaxis_transform(),
                 "ha": "center",
                 "va": "center",
@@ -141,7 +142,7 @@ def _draw_accuracy(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
         )  # fmt: skip
         if row["method"] == FULL:
             ax.axvline(row["accuracy"], color=look.color, linestyle="--", lw=0.9)
-    ax.xaxis.get_major_locator().set_params(nbins=4)
+    ax.xaxis.get_major_locator().set_params(nbins=4)  # type: ignore[call-arg]
 
 
 def _draw_wrong(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
