@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from orderdp.grid import Grid
 from orderdp.grid.report_fingerprint import artifact_fingerprint, page_fingerprint
-from orderdp.reporting import style
+from orderdp.reporting import coresets, results, style
+from orderdp.reporting.items.base import paths
 from orderdp.reporting.page import write_page
 from orderdp.reporting.provenance import PAGE, PARTIAL, delete_records, find_records, qualified, write_record
-from orderdp.reporting.registry import ARTIFACTS, READERS, artifacts_of, paths
+from orderdp.reporting.registry import artifacts_of
 from orderdp.reporting.results import Runs
 from orderdp.reporting.verify import verify
 
-__all__ = ["ARTIFACTS", "make", "report", "report_after_failures", "verify"]
+READERS: dict[str, Callable[..., Any]] = {
+    "results": results.collect,
+    "pretrainings": results.pretrainings,
+    "histories": results.histories,
+    "selections": results.selections,
+    "diagnostics": results.diagnostics,
+    "profiles": results.profiles,
+    "study": results.study,
+    "settings": results.settings,
+    "costs": coresets.costs,
+    "overlaps": coresets.overlaps,
+}
+"""What an artifact may read -> the function of `results.py` that gives it."""
+
+__all__ = ["make", "report", "report_after_failures", "verify"]
 
 
 def report(
@@ -84,7 +100,7 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, fingerprint: st
 
     Args:
         grid: of the scale.
-        experiment: a name in the grid. One that ARTIFACTS lacks gets a record of its runs and nothing else.
+        experiment: a name in the grid. One that the registry lacks gets a record of its runs and nothing else.
         runs: folder of runs; what is not there is shown as not run.
         reports: folder of all reports; files go to `<reports>/<scale>/{tables,figures,provenance}/`.
         fingerprint: ends the record's name, from `orderdp.grid.report_fingerprint.artifact_fingerprint`.

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from orderdp.reporting.layouts import difference_text
+from orderdp.reporting.entries import difference_text
 from orderdp.reporting.ratios import percent
 from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, number, with_error
-from orderdp.reporting.tables import FULL
+from orderdp.reporting.summaries import FULL
 
-OURS = "orderdp"
+ORDERDP = "orderdp"
 
 
 def headline_sheets(table2: pd.DataFrame) -> list[Sheet]:
@@ -21,7 +21,7 @@ def headline_sheets(table2: pd.DataFrame) -> list[Sheet]:
     ratio.
 
     Args:
-        table2: from `tables.table2`.
+        table2: from `items.table02.table2`.
     """
     largest = [
         rows[rows["prune_ratio"] == rows["prune_ratio"].max()] for _, rows in table2.groupby("workload", sort=False)
@@ -30,11 +30,11 @@ def headline_sheets(table2: pd.DataFrame) -> list[Sheet]:
 
 
 def _headline_sheet(workload: str, rows: pd.DataFrame) -> Sheet:
-    others = rows[(rows["group"] == "paper") & (rows["method"] != OURS) & (rows["status"] == FINISHED)]
+    others = rows[(rows["group"] == "paper") & (rows["method"] != ORDERDP) & (rows["status"] == FINISHED)]
     best = others.nlargest(1, "accuracy")
     chosen = [
         *rows[rows["method"] == FULL].to_dict("records"),
-        *rows[rows["method"] == OURS].to_dict("records"),
+        *rows[rows["method"] == ORDERDP].to_dict("records"),
         *best.to_dict("records"),
     ]
     return Sheet(

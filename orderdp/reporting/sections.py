@@ -11,36 +11,28 @@ from typing import Any
 import pandas as pd
 
 from orderdp.grid import Experiment, Grid
-from orderdp.grid.report_fingerprint import CAPTIONS
-from orderdp.reporting.layouts import published_sheet
+from orderdp.reporting.entries import published_sheet
+from orderdp.reporting.items.base import Figure, Table, paths
 from orderdp.reporting.paper import ITEMS, Item
 from orderdp.reporting.provenance import PARTIAL, command, find_records
-from orderdp.reporting.registry import Figure, Table, artifacts_of, paths
+from orderdp.reporting.registry import item_of
 from orderdp.reporting.results import DIVERGED, FINISHED, NOT_RUN, Runs
 from orderdp.reporting.sheets import Sheet, duration_text
 
 DEVIATIONS = Path(__file__).with_name("deviations.csv")
 
 
-def caption(experiment: str) -> str:
-    """An experiment's caption, which `html.paragraphs` turns into HTML."""
-    path = CAPTIONS / f"{experiment}.rst"
-    if not path.is_file():
-        raise FileNotFoundError(f"The experiment {experiment!r} has no caption. Write it to {path}")
-    return path.read_text(encoding="utf-8")
-
-
 def experiment_section(grid: Grid, experiment: Experiment, runs: Path, out: Path) -> dict[str, Any]:
     """Heading, caption, tables and figures of an experiment, how they were made, and which runs are missing."""
-    name, artifacts, records = experiment.name, artifacts_of(experiment.name), find_records(out, experiment.name)
+    name, item, records = experiment.name, item_of(experiment.name), find_records(out, experiment.name)
     record: dict[str, Any] = json.loads(records[-1].read_text(encoding="utf-8")) if records else {}
     partial = record.get("fingerprint") == PARTIAL
     return {
         "name": name,
         "reproduces": experiment.reproduces,
         "title": experiment.title,
-        "caption": caption(name) if artifacts else "",
-        "artifacts": [_artifact(artifact, out) for artifact in artifacts],
+        "caption": "" if item is None else item.caption,
+        "artifacts": [_artifact(artifact, out) for artifact in (() if item is None else item.artifacts)],
         "record": record,
         "command": record["command"] if record else command(grid, name),
         "files": [*record["files"], f"provenance/{records[-1].name}"] if record else [],

@@ -228,3 +228,9 @@ def _small(png: io.BytesIO) -> bytes:
 def time_unit(largest_s: float) -> tuple[float, str]:
     """Seconds per unit, and the unit, in which durations up to `largest_s` are easy to read."""
     return (3600.0, "h") if largest_s > 3 * 3600 else (60.0, "min") if largest_s > 300 else (1.0, "s")
+
+
+def label(ax: Axes, title: str, x: str, y: str) -> None:
+    ax.set_title(title)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)

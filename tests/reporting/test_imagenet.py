@@ -7,12 +7,14 @@ import pytest
 import yaml
 
 from orderdp import grid as grids
-from orderdp.reporting import imagenet, lossless, sheets
+from orderdp.reporting import sheets
 from orderdp.reporting.artifacts import make
 from orderdp.reporting.claims.statistics import lossless as claims
 from orderdp.reporting.claims.statistics.deciding import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from orderdp.reporting.items import table03_05, table06_07
+from orderdp.reporting.items.base import paths
 from orderdp.reporting.published import load_published
-from orderdp.reporting.registry import artifacts_of, paths
+from orderdp.reporting.registry import artifacts_of
 from orderdp.reporting.results import NOT_RUN, pretrainings
 from tests.reporting.synthetic import ROOT, write_run
 
@@ -72,7 +74,7 @@ def two_gpus():
 
 
 def test_table3_counts_node_hours(two_gpus):
-    table = imagenet.table3(two_gpus)
+    table = table03_05.table3(two_gpus)
     assert list(table["method"]) == ["full", "ucb", "orderdp", "random"]
     ours = line(table, "orderdp")
     assert (ours["accuracy"], ours["difference"], ours["node_hours"], ours["time_ratio"]) == (76.5, -0.5, 12.0, 0.6)
@@ -86,7 +88,7 @@ def test_table3_counts_node_hours(two_gpus):
     assert list(table[table["best"]]["method"]) == [
         "orderdp"
     ]  # the 99 of random pruning are those of two seeds of three
-    (sheet,) = imagenet.table3_sheets(table)
+    (sheet,) = table03_05.table3_sheets(table)
     assert sheet.spans[-1] == ("Published", 3)
     # Differences 0, -0.5, -1: mean -0.5, deviation 0.5, times 4.3027 / sqrt(3).
     assert (
@@ -106,10 +108,10 @@ def test_table4_has_a_block_per_ratio():
         + runs("infobatch", 0.6, (74.0, 74.0), realised=0.5)
     )
     rows += runs("orderdp", 0.3, (76.0, 76.0), 7.0)
-    table = imagenet.table4(
+    table = table03_05.table4(
         pd.DataFrame([row | {"workload": "digits-resnet8", "stands_for": "imagenet-resnet50"} for row in rows])
     )
-    (sheet,) = imagenet.table4_sheets(table)
+    (sheet,) = table03_05.table4_sheets(table)
     assert [block.heading for block in sheet.blocks] == ["", "Prune ratio 30 %", "Prune ratio 60 %"]
     assert (
         line(table, "orderdp", 0.6)["published gap"] == 0.4
@@ -135,7 +137,7 @@ def test_table5_counts_the_pretraining_that_is_pruned():
         [(rows[0]["run"], 0.0, 300.0), (rows[1]["run"], 0.308, 200.0)],
         columns=["run", "pretraining_ratio", "pretraining_s"],
     )
-    table = imagenet.table5(pd.DataFrame(rows), before)
+    table = table03_05.table5(pd.DataFrame(rows), before)
     vit = table[table["workload"] == "vit"].set_index("method").loc["orderdp"]
     assert (vit["realised_prune_ratio"], vit["time_s"], vit["time_ratio"], vit["difference"]) == (
         0.308,
@@ -150,7 +152,7 @@ def test_table5_counts_the_pretraining_that_is_pruned():
         81.4,
         0.1,
     )
-    (sheet,) = imagenet.table5_sheets(table)
+    (sheet,) = table03_05.table5_sheets(table)
     assert [block.heading for block in sheet.blocks] == [
         "ImageNet-1K, ViT-B-MAE; here vit; 30.8 % asked for",
         "ImageNet-1K, Swin-T; here swin; 22.1 % asked for",
@@ -195,9 +197,9 @@ def sweep(workload="cifar10-resnet18", **more):
 
 def test_table6_finds_the_largest_ratio_within_the_tolerance():
     """The full data has 95.1 on average: 95.0 is within 0.1 points of it, 94.9 is not."""
-    table = lossless.table6(sweep())
+    table = table06_07.table6(sweep())
     assert table[table["largest"]][["method", "prune_ratio"]].to_numpy().tolist() == [["orderdp", 0.3]]
-    (sheet,) = lossless.table6_sheets(table)
+    (sheet,) = table06_07.table6_sheets(table)
     shown = text([sheet])
     # Differences 0 and -0.2: mean -0.1, deviation 0.1414, times 12.706 / sqrt(2).
     assert "| ORDERDP | 30 | none to 40 | 30.0 | 95.00 ± 0.00 | −0.10 ± 1.27 | 30 | 6 | 95.5 (41.2) |" in shown
@@ -214,25 +216,25 @@ def test_table6_waits_for_all_runs_and_passes_over_diverged_ones():
     results = sweep()
     at = (results["method"] == "orderdp") & (results["prune_ratio"] == 0.4) & (results["seed"] == 1)
     results.loc[at, ["status", "test_accuracy"]] = [NOT_RUN, NAN]
-    assert not lossless.table6(results)["largest"].any()
-    assert "| ORDERDP | not run | – |" in text(lossless.table6_sheets(lossless.table6(results)))
+    assert not table06_07.table6(results)["largest"].any()
+    assert "| ORDERDP | not run | – |" in text(table06_07.table6_sheets(table06_07.table6(results)))
     results.loc[at, "status"] = "diverged"
     results.loc[(results["prune_ratio"] == 0.4) & (results["seed"] == 0), "test_accuracy"] = (
         99.0  # the seed that went well
     )
-    assert lossless.table6(results).query("largest")["prune_ratio"].tolist() == [0.3]
-    assert "| 5 of 6, 1 diverged |" in text(lossless.table6_sheets(lossless.table6(results)))
+    assert table06_07.table6(results).query("largest")["prune_ratio"].tolist() == [0.3]
+    assert "| 5 of 6, 1 diverged |" in text(table06_07.table6_sheets(table06_07.table6(results)))
 
 
 def test_table7_reads_the_numbers_of_each_optimizer():
     results = pd.concat([sweep("cifar10-resnet50"), sweep("digits-resnet8-lamb", stands_for="cifar10-resnet50-lamb")])
-    table = lossless.table7(results)
+    table = table06_07.table7(results)
     lamb = table[(table["workload"] == "digits-resnet8-lamb") & (table["method"] == "infobatch")].iloc[0]
     assert (
         lamb["published saved CIFAR10/ResNet-50/optimizer=LAMB"] == 37.1
         and lamb["published CIFAR10/ResNet-50/optimizer=LAMB"] == 95.0
     )
-    made = lossless.table7_sheets(table)
+    made = table06_07.table7_sheets(table)
     assert [sheet.columns[-1] for sheet in made] == ["CIFAR-10, ResNet-50, SGD", "CIFAR-10, ResNet-50, LAMB"]
     assert "Left out at this scale: AdamW; LARS." in text(made)
 

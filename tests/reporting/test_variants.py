@@ -7,7 +7,8 @@ import math
 import pandas as pd
 import pytest
 
-from orderdp.reporting import style, variants
+from orderdp.reporting import style
+from orderdp.reporting.items import variants
 from orderdp.reporting.sheets import markdown
 from tests.reporting.test_tables import run
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from orderdp.reporting.claims.statistics.toy import orderdp_of
+from orderdp.reporting.items.base import Item, Table
 from orderdp.reporting.published import load_published
 from orderdp.reporting.sheets import Block, Entry, Sheet, muted
 from orderdp.theory import Outcome, expectations, infobatch_outcomes, random_outcomes
@@ -111,3 +112,16 @@ def _row(row: Mapping[Any, Any]) -> tuple[Entry, ...]:
     name = Entry("Expectation" if last else "{" + str(row["kept"]).replace("+", ", ") + "}", best=last)
     texts = ("–" if last else ours[0], *("–" if text != text else str(text) for text in ours[1:]))
     return (name, *(Entry(text, best=last) for text in texts), *muted("–" if v != v else f"{v:.4g}" for v in printed))
+
+
+ITEMS = {
+    "table10": Item(
+        caption="""
+The toy example of E.1: five samples with the gradients 1 to 5. Every outcome of each method with its exact
+probability, by enumeration. InfoBatch keeps what is above the mean, and each other sample with probability 1 - r,
+weighed by 1/(1 - r); OrderDP draws s uniformly from 1 to 5, then s candidates, and keeps the largest; dynamic random
+keeps one at random. What differs from the published columns is listed in the errata.
+""",
+        artifacts=(Table("table10", "Table 10", ("settings",), table10, table10_sheets),),
+    )
+}

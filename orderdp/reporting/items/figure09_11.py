@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orderdp.reporting import style
+from orderdp.reporting.items.base import Figure, Item
 from orderdp.reporting.ratios import at_place
 from orderdp.reporting.results import FINISHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
 
 def usage_at(place: int, last: bool = False) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -52,7 +53,7 @@ def usage_at(place: int, last: bool = False) -> Callable[[pd.DataFrame], pd.Data
     return data
 
 
-def draw_usage(data: pd.DataFrame, footer: str) -> Figure:
+def draw_usage(data: pd.DataFrame, footer: str) -> MatplotlibFigure:
     """One histogram per workload, method and prune ratio."""
     parts = [part for _, part in data.groupby(["workload", "method", "prune_ratio"], sort=False)]
     figure, axes = style.panels(max(1, len(parts)), 1, 3.4 * max(1, len(parts)))
@@ -90,3 +91,20 @@ def never_used(part: pd.DataFrame) -> str:
     zero, total = part[part["uses"] == 0], part.iloc[0]["total"]
     mean, worst = (0.0, 0.0) if zero.empty else (zero.iloc[0]["samples"], zero.iloc[0]["samples_max"])
     return f"Never used: {mean:.3g} of {total:,} samples ({100 * mean / total:.2g} %), at most {worst:.0f} in a seed"
+
+
+ITEMS = {
+    "figures9_11": Item(
+        caption="""
+How often OrderDP used each sample during training: number of samples per usage count, mean over seeds; whiskers span
+the seeds. Only epochs that were trained count. The dashed line is the mean, epochs times the share kept. How many
+samples were never used stands above the bars: the paper's claim is that there are none.
+""",
+        artifacts=(
+            # One figure per prune ratio of the grid, ascending; the last shows any that are left.
+            Figure("figure9", "Figure 9", ("selections",), usage_at(0), draw_usage),
+            Figure("figure10", "Figure 10", ("selections",), usage_at(1), draw_usage),
+            Figure("figure11", "Figure 11", ("selections",), usage_at(2, last=True), draw_usage),
+        ),
+    )
+}

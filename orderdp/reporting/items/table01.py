@@ -8,18 +8,19 @@ import numpy as np
 import pandas as pd
 
 from orderdp.reporting import style
-from orderdp.reporting.layouts import difference_text, published_entry, published_heading, runs_text
+from orderdp.reporting.entries import difference_text, published_entry, published_heading, runs_text
+from orderdp.reporting.items.base import Figure, Item, Table
 from orderdp.reporting.paper import published_cells, published_workloads, workload_label
 from orderdp.reporting.ratios import others_note
 from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
-from orderdp.reporting.tables import FULL, mark_best, published_of, summarise
+from orderdp.reporting.summaries import FULL, mark_best, published_of, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
-OURS = "orderdp"
+ORDERDP = "orderdp"
 REFERENCE = "static_random"
 TITLES = {
     "random": "Random",
@@ -41,9 +42,9 @@ def table1(results: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per workload, prune ratio and method, the full data first (repeated at every ratio): `family` (a key of
-        TITLES, empty for the full data and OrderDP), measured columns as in `tables.summarise`, `select_s` and
+        TITLES, empty for the full data and OrderDP), measured columns as in `summaries.summarise`, `select_s` and
         `proxy_s` (means over seeds; of OrderDP the seconds that all its selections took; of the full data none), `best`
-        and the published columns as in `tables.table2`.
+        and the published columns as in `summaries.table2`.
     """
     published = published_cells("table1")
     records: list[dict[str, Any]] = []
@@ -70,7 +71,10 @@ def _cost(method: str, runs: pd.DataFrame, spent: pd.DataFrame) -> dict[str, flo
     if method in spent.index:
         of_method: Any = spent.loc[method]
         return {column: float(of_method[column]) for column in ("select_s", "proxy_s")}
-    return {"select_s": float(runs["selection_s"].mean()) if method == OURS else float("nan"), "proxy_s": float("nan")}
+    return {
+        "select_s": float(runs["selection_s"].mean()) if method == ORDERDP else float("nan"),
+        "proxy_s": float("nan"),
+    }
 
 
 def table1_sheets(table: pd.DataFrame) -> list[Sheet]:
@@ -140,7 +144,7 @@ def _seconds(value: float) -> str:
     return "–" if value != value else f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
-def draw_accuracy(data: pd.DataFrame, footer: str) -> Figure:
+def draw_accuracy(data: pd.DataFrame, footer: str) -> MatplotlibFigure:
     """Accuracy over the prune ratio, a panel per family, full data, OrderDP and the random subset in each.
 
     Args:
@@ -167,11 +171,13 @@ def _draw_family(ax: Axes, part: pd.DataFrame, family: str) -> None:
     full = part[(part["method"] == FULL) & (part["status"] == FINISHED)].head(1)
     for _, row in full.iterrows():
         ax.axhline(row["accuracy"], color=style.look(FULL).color, linestyle="--", lw=1.2, label=row["label"])
-    shown = part[((part["family"] == family) | part["method"].isin([OURS, REFERENCE])) & (part["status"] == FINISHED)]
+    shown = part[
+        ((part["family"] == family) | part["method"].isin([ORDERDP, REFERENCE])) & (part["status"] == FINISHED)
+    ]
     own = {}
     for method in _ordered(shown):
         rows, look, main = shown[shown["method"] == method], style.look(method), style.FAMILIES.get(method) == family
-        common = method in (OURS, REFERENCE)  # in the legend of the figure; the others in that of their panel
+        common = method in (ORDERDP, REFERENCE)  # in the legend of the figure; the others in that of their panel
         line = ax.errorbar(
             100 * rows["prune_ratio"], rows["accuracy"], yerr=rows["accuracy_std"].fillna(0.0) if main else None,
             color=look.color,
@@ -190,7 +196,7 @@ def _draw_family(ax: Axes, part: pd.DataFrame, family: str) -> None:
 
 def _ordered(part: pd.DataFrame) -> list[str]:
     """The methods of a part: full data, OrderDP, then family by family."""
-    return [method for method in (FULL, OURS, *style.FAMILIES) if method in set(part["method"])]
+    return [method for method in (FULL, ORDERDP, *style.FAMILIES) if method in set(part["method"])]
 
 
 def _share_y(axes: list[Axes], part: pd.DataFrame) -> None:
@@ -203,7 +209,7 @@ def _share_y(axes: list[Axes], part: pd.DataFrame) -> None:
             ax.set_ylim(low - 0.04 * (high - low), high + 0.04 * (high - low))
 
 
-def draw_cost(data: pd.DataFrame, footer: str) -> Figure:
+def draw_cost(data: pd.DataFrame, footer: str) -> MatplotlibFigure:
     """Accuracy over the seconds that choosing took, its proxy included; a panel per prune ratio.
 
     Args:
@@ -252,7 +258,7 @@ def overlap_data(overlaps: pd.DataFrame) -> pd.DataFrame:
     return overlaps
 
 
-def draw_overlap(data: pd.DataFrame, footer: str) -> Figure:
+def draw_overlap(data: pd.DataFrame, footer: str) -> MatplotlibFigure:
     """A heat map per workload, at the highest prune ratio.
 
     Args:
@@ -308,3 +314,35 @@ def _draw_map(ax: Axes, part: pd.DataFrame) -> None:
             ax.axvline(index - 0.5, color="white", lw=1.6)
     ax.grid(visible=False)
     ax.figure.colorbar(image, ax=ax, shrink=0.75, label="Samples in common (%)")
+
+
+ITEMS = {
+    "table1": Item(
+        caption="""
+Static methods choose their samples once, by networks that were trained before (the proxy), and every run trains on
+that fixed subset for as many epochs as OrderDP. One protocol for all: the proxy has the network and the recipe of the
+workload, without augmentation, and is trained once; each class keeps its share of the budget to the sample, but for
+*Random, unbalanced*; CRAIG and GradMatch weigh their samples, with a mean of 1. What is shared by all seeds is the
+proxy: the spread over seeds contains the randomness of training and of ties, not that of the proxy.
+
+The paper's table has K-Center and Margin where its text names K-means and Entropy; both are here, and Facility
+Location, GradMatch and the unbalanced random subset are ours. It does not say what the numbers in GraNd-4, EL2N-2 and
+EL2N-20 count: here they are the epoch at which the score is taken, at the proxy's 20 epochs or at the same share of
+fewer, averaged over four networks. GLISTER compares with held-out samples of the training set, never with the test
+set, and chooses among the others.
+
+The cost of choosing is what nobody prints: seconds of the proxy that a method looks at, and of the choice itself. It
+is paid once for all ratios and seeds, so that it weighs less the more runs share it; the dotted line is one training
+on all data.
+
+Overlap: two random subsets of one seed are cut from one order, hence their overlap; whatever else comes out as by
+chance has nothing in common.
+""",
+        artifacts=(
+            Table("table1", "Table 1", ("results", "costs"), table1, table1_sheets),
+            Figure("table1_accuracy", "Table 1 as curves", ("results", "costs"), table1, draw_accuracy),
+            Figure("table1_cost", "Cost of Table 1's methods", ("results", "costs"), table1, draw_cost),
+            Figure("table1_overlap", "Overlap of Table 1's coresets", ("overlaps",), overlap_data, draw_overlap),
+        ),
+    )
+}

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from orderdp.reporting import style
+from orderdp.reporting.items.base import Figure, Item
 from orderdp.theory import limit_weights, rank_weights, sup_gap, total_variation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
 DRAWN = 500
 """Ranks drawn of one curve at most."""
@@ -41,7 +42,7 @@ def figure5(settings: Mapping[str, Any]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).assign(s=s, q=q)
 
 
-def draw_figure5(data: pd.DataFrame, footer: str) -> Figure:
+def draw_figure5(data: pd.DataFrame, footer: str) -> MatplotlibFigure:
     """One curve for each n, and the limit dashed."""
     figure, ((ax,),) = style.panels(1, 1, 3.6)
     sizes = [n for n in data["n"].unique() if math.isfinite(n)]
@@ -82,7 +83,7 @@ def figure6(settings: Mapping[str, Any]) -> pd.DataFrame:
     return pd.concat([_weights(n, s, own["q"]), distances.assign(panel="distances", n=n, s=s)], ignore_index=True)
 
 
-def draw_figure6(data: pd.DataFrame, footer: str) -> Figure:
+def draw_figure6(data: pd.DataFrame, footer: str) -> MatplotlibFigure:
     """The weights at the left; the distances at the right, where the paper says that C_s goes to 0."""
     figure, axes = style.panels(1, 2, 4.3)
     left, right = axes[0]
@@ -118,7 +119,7 @@ def figure7(settings: Mapping[str, Any]) -> pd.DataFrame:
     return _weights(own["n"], own["s"], own["q"])
 
 
-def draw_figure7(data: pd.DataFrame, footer: str) -> Figure:
+def draw_figure7(data: pd.DataFrame, footer: str) -> MatplotlibFigure:
     """One curve for each q, and uniform weights."""
     figure, ((ax,),) = style.panels(1, 1, 3.6)
     _draw_weights(ax, data)
@@ -137,7 +138,7 @@ def figure8(settings: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame({"q": own["q"], "total": totals, "deviation": [total - 1 for total in totals], "n": n, "s": s})
 
 
-def draw_figure8(data: pd.DataFrame, footer: str) -> Figure:
+def draw_figure8(data: pd.DataFrame, footer: str) -> MatplotlibFigure:
     """The sums, and their deviation from 1 enlarged."""
     figure, axes = style.panels(1, 2, 3.2)
     left, right = axes[0]
@@ -174,3 +175,23 @@ def _axes(ax: Axes, x: str, y: str, bottom: float | None = 0) -> None:
     ax.set_ylabel(y)
     if bottom is not None:
         ax.set_ylim(bottom=bottom)
+
+
+ITEMS = {
+    "figures5_8": Item(
+        caption="""
+The chance γ of each rank to be kept (Eq. 3), computed exactly; nothing is trained. Figure 5: nγ over the relative
+rank as n grows at fixed s and q, and its limit (Proposition 2 as its proof ends). Figure 6: the weights γ/q of
+several q beside uniform ones; at the right, which the paper does not show, how far they are from uniform at every q:
+the gap C of Theorem 4 stays at 1 until q = s, where the paper says that it vanishes, while the total variation does
+shrink. Figure 7: the same weights at n = 400. Figure 8: their sum, which is 1; at the right what floating point
+leaves of it.
+""",
+        artifacts=(
+            Figure("figure5", "Figure 5", ("settings",), figure5, draw_figure5),
+            Figure("figure6", "Figure 6", ("settings",), figure6, draw_figure6),
+            Figure("figure7", "Figure 7", ("settings",), figure7, draw_figure7),
+            Figure("figure8", "Figure 8", ("settings",), figure8, draw_figure8),
+        ),
+    )
+}

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orderdp.reporting import style
-from orderdp.reporting.layouts import difference_text, runs_entry
+from orderdp.reporting.entries import difference_text, runs_entry
+from orderdp.reporting.items.base import Figure, Item, Table
 from orderdp.reporting.measures import spread
 from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, number, with_error
-from orderdp.reporting.tables import FULL, summarise
+from orderdp.reporting.summaries import FULL, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as MatplotlibFigure
 
 
 LEAST_PAIRS = 3
@@ -30,7 +31,7 @@ def variants(results: pd.DataFrame) -> pd.DataFrame:
         results: from `results.collect`, of this experiment.
 
     Returns:
-        One row per workload, label noise and method, the full data first: measured columns as in `tables.summarise`,
+        One row per workload, label noise and method, the full data first: measured columns as in `summaries.summarise`,
         with the difference to the full data of the same label noise (its interval from three pairs on), and
         `wrong_labels` (share of wrong labels among all samples trained, mean over seeds; NaN where no label is wrong).
     """
@@ -88,7 +89,7 @@ def _row(row: Mapping[Any, Any]) -> tuple[Entry, ...]:
     )
 
 
-def draw_variants(data: pd.DataFrame, footer: str) -> Figure:
+def draw_variants(data: pd.DataFrame, footer: str) -> MatplotlibFigure:
     """Per workload one line per method: accuracy in a panel for each share of wrong labels, and at the right what share
     was trained."""
     workloads, noises = list(dict.fromkeys(data["workload"])), sorted(data["label_noise"].unique())
@@ -169,3 +170,28 @@ def _draw_wrong(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
         ax.set_xlim(0, 108 * max(noises[-1], part["wrong_labels"].max()))
     else:
         style.nothing(ax, "no wrong labels")
+
+
+ITEMS = {
+    "variants": Item(
+        caption="""
+Not in the paper: its section F names such variants, and noisy labels, as future work. Half of the data is pruned.
+Each variant differs from OrderDP in one thing. *Easiest* keeps the candidates of smallest loss, *half easiest* keeps
+half from either end. *Trimmed* first leaves out the fifth of the candidates with the largest known losses; samples
+never seen are never left out. *Mean of losses* ranks by a moving average with weight 0.3 on the newest loss,
+*gradient norm* by the distance between predicted probabilities and label, *margin* by how far the most probable other
+class lies above the label's. *Rising ratio* prunes linearly more over the training, half on average.
+
+Wrong labels are drawn once for a data set: each is another class, uniformly, the same in all runs, and what is wrong
+at 10 % is wrong at 20 % too. Test labels are right. Points and whiskers are mean and standard deviation over seeds; a
+dashed line in the panels of accuracy is the full data with the same wrong labels. At the right: the share of wrong
+labels among all samples trained, pale for the smaller shares; the dashed lines are the shares in the data. A method
+that trains wrong labels more often than they occur lies beyond its line. The table compares with the full data seed
+by seed. A method or a share of wrong labels that is not listed was not run at this scale.
+""",
+        artifacts=(
+            Table("variants", "Table of variants", ("results",), variants, variant_sheets),
+            Figure("variants_accuracy", "Figure of variants", ("results",), variants, draw_variants),
+        ),
+    )
+}

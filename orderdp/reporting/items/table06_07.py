@@ -13,16 +13,17 @@ from typing import Any
 import pandas as pd
 
 from orderdp.reporting.claims.statistics.lossless_sweep import sweep
-from orderdp.reporting.imagenet import left_out
-from orderdp.reporting.layouts import difference_text, published_heading, runs_text
+from orderdp.reporting.entries import difference_text, published_heading, runs_text
+from orderdp.reporting.items.base import Item, Table
+from orderdp.reporting.items.table03_05 import left_out
 from orderdp.reporting.measures import LOSSLESS_TOLERANCE, lossless_ratio
 from orderdp.reporting.paper import PUBLISHED_OPTIMIZERS, PUBLISHED_WORKLOADS, printed, published_cells, workload_label
 from orderdp.reporting.results import FINISHED, NOT_RUN
 from orderdp.reporting.sheets import Block, Entry, Sheet, number, with_error
-from orderdp.reporting.tables import FULL, SUMMARY, summarise
+from orderdp.reporting.summaries import FULL, SUMMARY, summarise
 
 COLUMNS = ("workload", "prune_ratio", *SUMMARY, "sweep", "largest", "largest_low", "largest_high")
-OURS = (
+SWEEP_COLUMNS = (
     "Largest ratio, asked for (%)",
     "95 % interval",
     "Really pruned (%)",
@@ -47,7 +48,7 @@ def table6(results: pd.DataFrame) -> pd.DataFrame:
         results: from `results.collect`, of this experiment.
 
     Returns:
-        One row per workload, method and prune ratio (the full data first, NaN): see `tables.summarise`; `sweep`
+        One row per workload, method and prune ratio (the full data first, NaN): see `summaries.summarise`; `sweep`
         ("complete", or "not run" while runs of the method or of the full data are missing); `largest` (whether this is
         the method's largest ratio without loss, for which all runs must have finished), `largest_low` and
         `largest_high` (ends of its 95 % interval, ratios as asked for; 0 for none); and for each of the paper's
@@ -157,21 +158,25 @@ def _sheet(title: str, table: pd.DataFrame, place: Callable[[str], tuple[str, st
     rows = []
     for _, part in table.groupby("method", sort=False):
         theirs = [_published_entry(part.iloc[0], f"{where}{qualifier}") for where, qualifier in places]
-        rows.append((*_ours(part), *theirs))
+        rows.append((*_measured(part), *theirs))
     return Sheet(
         title=f"{title}; tried: {tried} %",
         columns=(
             "Method",
-            *OURS,
+            *SWEEP_COLUMNS,
             *(workload_label(where) + qualifier.replace("/optimizer=", ", ") for where, qualifier in places),
         ),
         blocks=(Block("", tuple(rows)),),
-        spans=(("", 1), ("Here", len(OURS)), (published_heading(str(table.iloc[0]["workload"]), table), len(places))),
+        spans=(
+            ("", 1),
+            ("Here", len(SWEEP_COLUMNS)),
+            (published_heading(str(table.iloc[0]["workload"]), table), len(places)),
+        ),
     )
 
 
-def _ours(lines: pd.DataFrame) -> tuple[Entry, ...]:
-    """Name and the columns OURS of one method."""
+def _measured(lines: pd.DataFrame) -> tuple[Entry, ...]:
+    """Name and the columns SWEEP_COLUMNS of one method."""
     first = lines.iloc[0]
     name = Entry(first["label"])
     if first["method"] == FULL:
@@ -215,3 +220,25 @@ def _published_entry(row: pd.Series, where: str) -> Entry:
     """`95.5 (41.2)`."""
     saved = row[f"published saved {where}"]
     return Entry(number(row[f"published {where}"], 1) + ("" if saved != saved else f" ({saved:.1f})"), muted=True)
+
+
+ITEMS = {
+    "table6": Item(
+        caption="""
+The largest prune ratio without loss, by data set and network. The paper does not say how it found its ratios. Here
+every method is trained at each ratio of a sweep, and its largest is the one with the most really pruned whose mean
+accuracy over seeds lies at most 0.1 points below that of the full data. Where no ratio does, the table says none.
+With a few seeds the mean is uncertain by more than 0.1 points: the ratio tells what was found, and the interval
+beside it how firmly.
+""",
+        artifacts=(Table("table6", "Table 6", ("results",), table6, table6_sheets),),
+    ),
+    "table7": Item(
+        caption="""
+The largest prune ratio without loss, by optimizer, with the rule of Table 6: accuracy there, and the share of sample
+visits and of time that it saves. Each optimizer has a learning rate of its own, stated in ``params.yaml``, which the
+paper does not print; the schedule and all else are alike.
+""",
+        artifacts=(Table("table7", "Table 7", ("results",), table7, table7_sheets),),
+    ),
+}

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from orderdp.reporting.layouts import published_line, runs_text
+from orderdp.reporting.entries import published_line, runs_text
+from orderdp.reporting.items.base import Figure, Item, Table
+from orderdp.reporting.items.table11_kept import draw_kept, kept_figure, kept_sheets, kept_table
 from orderdp.reporting.measures import FIFTHS, in_phase, spread, taken_in_phase
 from orderdp.reporting.paper import is_comparable, printed, published_cells, published_workloads, workload_label
 from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, muted, number, with_error
-from orderdp.reporting.tables import counts
+from orderdp.reporting.summaries import counts
 from orderdp.theory import expected_jaccard, random_jaccard
 
 FINAL = "final"
@@ -150,3 +152,31 @@ def _rows(part: pd.DataFrame) -> Iterator[tuple[Entry, ...]]:
         if (static := part["static"].dropna()).size:
             yield muted(("Ranking never changed (OrderDP)", *[f"{static.iloc[0]:.3f}"] * 6, "", ""))
         yield muted(("Ranking by chance", *[f"{part['chance'].iloc[0]:.3f}"] * 6, "", ""))
+
+
+ITEMS = {
+    "table8": Item(
+        caption="""
+Jaccard similarity of the sets that two successive epochs keep, mean over the epochs of each fifth of training, then
+mean and standard deviation over runs. The two grey lines are theory: what OrderDP would reach if the order of the
+samples never changed, and what any method reaches that keeps the same share at random. The number thus measures
+mostly how many candidates are drawn, which the paper does not state for this table.
+""",
+        artifacts=(Table("table8", "Table 8", ("results", "histories"), table8, table8_sheets),),
+    ),
+    "table11": Item(
+        caption="""
+Cosine of the angle between the gradient on the kept samples, with the method's weights, and the gradient on all
+samples, at the same network weights, in evaluation mode and without augmentation; before the epochs that end at the
+checkpoints, and once after the last epoch. Measured in a job of its own, from weights that the run kept. The table
+and the figure below it say what is kept: norms, losses, forgetting, labels, and which tenths of the samples by loss.
+
+In the figure, "forgotten" is the share of the samples that were right at the measurement before and are wrong now.
+""",
+        artifacts=(
+            Table("table11", "Table 11", ("results", "diagnostics"), table11, table11_sheets),
+            Table("kept", "What is kept", ("results", "diagnostics"), kept_table, kept_sheets),
+            Figure("kept", "What is kept", ("results", "histories", "diagnostics", "profiles"), kept_figure, draw_kept),
+        ),
+    ),
+}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orderdp.reporting import style
-from orderdp.reporting.layouts import runs_text
+from orderdp.reporting.entries import runs_text
 from orderdp.reporting.measures import spread
 from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, with_error
-from orderdp.reporting.tables import counts
+from orderdp.reporting.summaries import counts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
