@@ -1,8 +1,8 @@
 """Time and memory of every coreset method at CIFAR's size: `python benchmarks/coresets.py [--n 50000] [--classes 10
 100] [--methods ...]`.
 
-Each method selects 30 % of made-up evidence, class by class, in a process of its own. "seconds" is `select` alone, with
-the evidence in memory; "peak" is how much the process grew meanwhile at most, on top of the evidence. What a proxy run
+Each method selects 30 % of made-up outputs, class by class, in a process of its own. "seconds" is `select` alone, with
+the outputs in memory; "peak" is how much the process grew meanwhile at most, on top of the outputs. What a proxy run
 costs is not in it, and so neither is DeepFool's search, of which the method only ranks the result. The table is
 printed, and written as CSV.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from orderdp.coresets import CORESETS, Evidence, select
+from orderdp.coresets import CORESETS, ProxyOutputs, select
 
 RESULTS = Path(__file__).parent / "results" / "coresets.csv"
 COLUMNS = (
@@ -34,7 +34,7 @@ COLUMNS = (
 
 def made_up(
     n: int, classes: int, features: int, needs: tuple[str, ...], *, epochs: int = 10, models: int = 2
-) -> Evidence:
+) -> ProxyOutputs:
     """Classes that a linear layer tells apart with few mistakes, and probabilities between a guess and certainty."""
     g = torch.Generator().manual_seed(0)
     centers = torch.randn(classes, features, generator=g)
@@ -60,7 +60,7 @@ def made_up(
         "validation_labels": held_out,
         "perturbation": torch.rand(n, generator=g),
     }
-    return Evidence(labels, classes, **{name: fields[name] for name in needs})
+    return ProxyOutputs(labels, classes, **{name: fields[name] for name in needs})
 
 
 def one(
@@ -68,11 +68,11 @@ def one(
 ) -> dict[str, object]:
     """A row of the table, measured in this process."""
     torch.set_num_threads(threads)
-    evidence = made_up(n, classes, features, CORESETS[method].method.needs)  # type: ignore[attr-defined]
-    size = sum(value.nbytes for value in vars(evidence).values() if isinstance(value, torch.Tensor))
+    outputs = made_up(n, classes, features, CORESETS[method].method.needs)  # type: ignore[attr-defined]
+    size = sum(value.nbytes for value in vars(outputs).values() if isinstance(value, torch.Tensor))
     before = resident_mib(forget_peak=True)
     t0 = time.perf_counter()
-    select(method, evidence, [round(keep * n)], np.random.default_rng(0), balance=balanced)
+    select(method, outputs, [round(keep * n)], np.random.default_rng(0), balance=balanced)
     seconds = time.perf_counter() - t0
     return {
         "seconds": round(seconds, 2),
@@ -85,7 +85,7 @@ def resident_mib(*, forget_peak: bool = False) -> float:
     """The largest resident size so far; with `forget_peak` the present one, from which the largest counts anew where
     Linux allows it."""
     if forget_peak:
-        with contextlib.suppress(OSError):  # elsewhere a peak below that of making the evidence stays unseen
+        with contextlib.suppress(OSError):  # elsewhere a peak below that of making the outputs stays unseen
             Path("/proc/self/clear_refs").write_text("5")
     try:
         line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

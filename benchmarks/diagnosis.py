@@ -13,12 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orderdp.diagnose import run_diagnosis
+from orderdp.training.run import train_cell
+
 from benchmarks.measuring import compared, in_turn
 from benchmarks.workload import ROOT
 from orderdp import datasets, grid
-from orderdp.diagnose import run_diagnosis
 from orderdp.grid import Cell, Diagnosis
-from orderdp.training.run import train_cell
 
 KEYS = ("scale", "method", "prune_ratio", "thing", "epochs", "checkpoints")
 GOAL = 1.10

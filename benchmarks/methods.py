@@ -14,7 +14,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "random": {"prune_ratio": PRUNE_RATIO},
     "epsilon_greedy": {"prune_ratio": PRUNE_RATIO, "period": 1, "warmup_epochs": 0},
     "ucb": {"prune_ratio": PRUNE_RATIO, "period": 1, "warmup_epochs": 0},
-    "infobatch": {"prune_ratio": PRUNE_RATIO, "budget": "calibrated"},
+    "infobatch": {"prune_ratio": PRUNE_RATIO, "ratio_of": "all"},
     "orderdp": {"prune_ratio": PRUNE_RATIO, "explore": 0.5},
     "orderdp_batches": {"prune_ratio": PRUNE_RATIO, "candidates": 256},
     "orderdp_scheduled": {"prune_ratio": PRUNE_RATIO, "rise": 0.2, "epochs": 200},

@@ -1,7 +1,7 @@
 """(b) What a pruned epoch costs beside its share of the work: its wall time over k times that of a full epoch, k being
 what it kept.
 
-Both are epochs of the engine as the workflow runs it, with all records, without evaluation. Selection, learning the
+Both are epochs of the engine as the workflow runs it, with all records, without evaluation. Subset, learning the
 losses, augmentation drawn for samples that are left out, the last batch that is not full: all of it is in the ratio.
 The epochs of a repeat run side by side, a step of whichever is least far, so that a machine whose speed changes
 meanwhile changes the ratio by little.

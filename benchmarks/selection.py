@@ -30,7 +30,7 @@ TINY: dict[str, Any] = {"sizes": [200], "repeats": 2}
 class SortedOrderDP(OrderDP):
     """OrderDP the obvious way: a permutation for the candidates, a full sort for the top."""
 
-    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
+    def select_mask(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
         """The top q by score of s uniform candidates."""
         candidates = torch.from_numpy(draw.permutation(self.n)[: self.candidates])
         kept = torch.zeros(self.n, dtype=torch.bool)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from benchmarks.measuring import compared, in_turn, rounded
 from benchmarks.workload import as_usual, data, one_epoch, spec, training
-from orderdp.pruning.streams import generator
+from orderdp.pruning.rng import generator
 from orderdp.training import feeds
 from orderdp.training.allocator import keep_freed_memory
 from orderdp.training.augment import Draws, Images, _reflect, draw

@@ -20,4 +20,4 @@ for _ in range(15):
         optimizer.step()
         optimizer.zero_grad()
 
-report(model, test, 1 - pruner.prune_ratio)
+report(model, test, 1 - pruner.realised_prune_ratio)

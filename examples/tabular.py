@@ -43,4 +43,7 @@ for epoch in range(30):
 x, y = collate(test)
 with torch.inference_mode():
     scores = torch.cat([torch.zeros(len(x), 1), model(x)], 1)
-print(f"accuracy {correct(scores, y):.1f} %, trained on {100 * (1 - pruner.prune_ratio):.2f} % of the samples an epoch")
+print(
+    f"accuracy {correct(scores, y):.1f} %, trained on {100 * (1 - pruner.realised_prune_ratio):.2f} % of the samples an"
+    " epoch"
+)

@@ -31,7 +31,7 @@ def main():
                 optimizer.zero_grad()
 
     if accelerator.is_main_process:
-        report(accelerator.unwrap_model(model), test, 1 - pruner.prune_ratio)
+        report(accelerator.unwrap_model(model), test, 1 - pruner.realised_prune_ratio)
 
 
 if __name__ == "__main__":

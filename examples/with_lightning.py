@@ -43,7 +43,7 @@ def main():
         enable_model_summary=False,
     )
     trainer.fit(module, DataLoader(Indexed(train), batch_size=32, sampler=pruner), DataLoader(test, batch_size=359))
-    report(module.model, test, 1 - pruner.prune_ratio)
+    report(module.model, test, 1 - pruner.realised_prune_ratio)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def main():
             optimizer.zero_grad()
 
     if dist.get_rank() == 0:
-        report(model.module, test, 1 - pruner.prune_ratio)
+        report(model.module, test, 1 - pruner.realised_prune_ratio)
     dist.destroy_process_group()
 
 

@@ -20,20 +20,31 @@ if TYPE_CHECKING:
         Pruner,
         RandomPruning,
         ScheduledOrderDP,
-        Selection,
         StaticSubset,
         StreamingOrderDP,
+        Subset,
     )
 
 __version__ = "0.1.0"
 __all__ = [
-    "UCB", "EpsilonGreedy", "FullData", "Indexed", "InfoBatch", "OrderDP", "OrderDPBatches", "Pruner", "RandomPruning",
-    "ScheduledOrderDP", "Selection", "StaticSubset", "StreamingOrderDP",
+    "UCB",
+    "EpsilonGreedy",
+    "FullData",
+    "Indexed",
+    "InfoBatch",
+    "OrderDP",
+    "OrderDPBatches",
+    "Pruner",
+    "RandomPruning",
+    "ScheduledOrderDP",
+    "StaticSubset",
+    "StreamingOrderDP",
+    "Subset",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
+    if name in __all__ or name == "Selection":
         return getattr(importlib.import_module("orderdp.pruning"), name)
     raise AttributeError(f"module 'orderdp' has no attribute {name!r}")
 

@@ -93,7 +93,7 @@ def theory(args: argparse.Namespace) -> int:
     return run(args)
 
 
-def select(args: argparse.Namespace) -> int:
+def coreset(args: argparse.Namespace) -> int:
     """Select a coreset from features, logits and labels of your own, or from a run's usage counts."""
     from orderdp.coresets.command import run
     from orderdp.files import write
@@ -160,11 +160,11 @@ def schema(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "plan": plan, "prepare": prepare, "run": run, "report": report, "track": track, "verify": verify, "gc": gc,
-    "schema": schema, "theory": theory, "select": select,
+    "schema": schema, "theory": theory, "coreset": coreset,
 }  # fmt: skip
 OLD = {"train": "--cell", "proxy": "--proxy", "coresets": "--coresets", "diagnose": "--diagnosis", "study": "--study"}
 """Commands of version 0.1, which ran one kind of job each -> the option that named the job. They work until 0.3."""
-GRAMMARS = {"theory": "orderdp.theory.command", "select": "orderdp.coresets.command"}
+GRAMMARS = {"theory": "orderdp.theory.command", "coreset": "orderdp.coresets.command"}
 """Commands that stand alone, without params.yaml -> the module whose `add_arguments` knows their options; imported only
 for them."""
 
@@ -234,6 +234,10 @@ def main(argv: list[str] | None = None) -> int:
         old, flag = words[0], OLD[words[0]]
         _tell(f"orderdp {old} {flag} NAME is now orderdp run NAME. The old form works until version 0.3.")
         words = ["run", *(word.removeprefix(f"{flag}=") for word in words[1:] if word != flag)]
+    if words and words[0] == "select":
+        flags = {"--evidence": "--proxy-outputs", "--budget": "--n-keep"}
+        _tell("orderdp select is now orderdp coreset. The old form works until version 0.3.")
+        words = ["coreset", *(flags.get(word, word) for word in words[1:])]
     args = parser(words[0] if words else None).parse_args(words)
     try:
         return COMMANDS[args.command](args)

@@ -380,7 +380,7 @@ class CoresetSpec(CoresetChoice):
         return self
 
 
-NEUTRAL = {"hardest": 1, "trim": 0, "smoothing": 1, "rise": 0}
+NEUTRAL = {"hard_fraction": 1, "trim": 0, "smoothing": 1, "rise": 0}
 """Shares among a method's options that stand in a run's name where they are in force -> their value where they are
 not."""
 

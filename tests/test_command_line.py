@@ -20,7 +20,7 @@ from orderdp import __main__ as command_line
             "The 's' of OrderDP must be an integer in [1, n] = [1, 100]. Got 101.",
         ),
         (
-            ["select", "--evidence", "nowhere.npz", "--method", "margin", "--budget", "3", "--out", "a.npy"],
+            ["coreset", "--proxy-outputs", "nowhere.npz", "--method", "margin", "--n-keep", "3", "--out", "a.npy"],
             "there is no nowhere.npz",
         ),
     ],

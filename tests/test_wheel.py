@@ -50,7 +50,7 @@ model, epochs = torch.nn.Linear(4, 2), 40
 optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
 {loop}
 print(orderdp.__file__)
-print(float((model(data.tensors[0]).argmax(1) == data.tensors[1]).float().mean()), pruner.prune_ratio)
+print(float((model(data.tensors[0]).argmax(1) == data.tensors[1]).float().mean()), pruner.realised_prune_ratio)
 print(sorted(set({absent!r}) & set(sys.modules)))
 """
 

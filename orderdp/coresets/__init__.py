@@ -1,4 +1,4 @@
-"""Static data pruning: a proxy's evidence in, a coreset out. One function per method, one registry. Torch and NumPy
+"""Static data pruning: a proxy's outputs in, a coreset out. One function per method, one registry. Torch and NumPy
 only; usable alone."""
 
 from __future__ import annotations
@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from orderdp.coresets.base import Evidence, Method, Selection
+from orderdp.compat import warn_renamed
+from orderdp.coresets.base import Method, ProxyOutputs, Subset
 from orderdp.coresets.deepfool import deepfool
 from orderdp.coresets.dynamics import el2n, forgetting, grand
 from orderdp.coresets.geometry import contextual_diversity, herding, k_center
@@ -20,7 +21,7 @@ from orderdp.coresets.selection import select
 from orderdp.coresets.submodular import craig, facility_location
 from orderdp.coresets.uncertainty import entropy, least_confidence, margin
 
-__all__ = ["CORESETS", "Evidence", "Method", "Selection", "select"]
+__all__ = ["CORESETS", "Method", "ProxyOutputs", "Subset", "select"]
 
 CORESETS: dict[str, Callable[..., Tensor]] = {
     "random": random,
@@ -42,3 +43,11 @@ CORESETS: dict[str, Callable[..., Tensor]] = {
     "influence": influence,
     "dataset_pruning": dataset_pruning,
 }
+
+
+def __getattr__(name: str) -> object:
+    if name in ("Evidence", "Selection"):
+        new = "ProxyOutputs" if name == "Evidence" else "Subset"
+        warn_renamed(f"orderdp.coresets.{name}", f"orderdp.coresets.{new}")
+        return globals()[new]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

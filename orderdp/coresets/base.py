@@ -1,13 +1,13 @@
-"""The coreset contract: what a proxy run leaves behind (`Evidence`), what a method makes of it, and what comes out
-(`Selection`).
+"""The coreset contract: the outputs of a proxy (`ProxyOutputs`), what a method makes of it, and what comes out
+(`Subset`).
 
 A method is a plain function with one of two decorators, and its keyword-only arguments are its options:
 
     @scored(needs=("logits",), family="uncertainty")
-    def entropy(evidence, members, rng): ...                # one score per member; the largest are kept
+    def entropy(outputs, members, rng): ...                # one score per member; the largest are kept
 
     @ordered(needs=("features",), family="geometry")
-    def herding(evidence, members, budget, rng): ...        # `budget` of the members, best first
+    def herding(outputs, members, n_keep, rng): ...        # `n_keep` of the members, best first
 
 `members` (int64 sample numbers) come in random order, and whatever a method leaves undecided goes to the member that
 comes first. So ties are broken at random and never by sample number, and no method needs tie-breakers of its own. A
@@ -28,8 +28,8 @@ from torch import Tensor
 Family = Literal["random", "geometry", "uncertainty", "training dynamics", "gradient matching", "influence"]
 
 
-class Held(NamedTuple):
-    """What a tensor of the evidence must be."""
+class ArraySpec(NamedTuple):
+    """What a tensor of the outputs must be."""
 
     kind: str
     shape: tuple[str, ...]
@@ -41,34 +41,38 @@ class Held(NamedTuple):
         return f"{self.kind} ({', '.join(self.shape)}{',' if len(self.shape) == 1 else ''})"
 
 
-HELD = {
-    "labels": Held("int64", ("n",), "classes of the training samples, each in 0..k-1"),
-    "logits": Held("float", ("models", "n", "k"), "outputs of each proxy after its last epoch, in eval mode"),
-    "features": Held(
+ARRAYS = {
+    "labels": ArraySpec("int64", ("n",), "classes of the training samples, each in 0..k-1"),
+    "logits": ArraySpec("float", ("models", "n", "k"), "outputs of each proxy after its last epoch, in eval mode"),
+    "features": ArraySpec(
         "float", ("n", "d"), "what enters the last layer of the last proxy, in eval mode, after its last epoch"
     ),
-    "correct": Held(
+    "correct": ArraySpec(
         "bool", ("epochs", "n"), "whether each sample was classified right when it was trained on, epoch by epoch"
     ),
-    "losses": Held("float", ("epochs", "n"), "each sample's loss when it was trained on, epoch by epoch"),
-    "early_logits": Held("float", ("early models", "n", "k"), "outputs of each proxy at an early epoch, in eval mode"),
-    "early_norms": Held(
+    "losses": ArraySpec("float", ("epochs", "n"), "each sample's loss when it was trained on, epoch by epoch"),
+    "early_logits": ArraySpec(
+        "float", ("early models", "n", "k"), "outputs of each proxy at an early epoch, in eval mode"
+    ),
+    "early_norms": ArraySpec(
         "float", ("early models", "n"), "Euclidean norm of what enters the last layer of each proxy at that early epoch"
     ),
-    "validation_logits": Held("float", ("m", "k"), "the last proxy's outputs for samples held out of its training set"),
-    "validation_features": Held(
+    "validation_logits": ArraySpec(
+        "float", ("m", "k"), "the last proxy's outputs for samples held out of its training set"
+    ),
+    "validation_features": ArraySpec(
         "float", ("m", "d"), "what enters the last proxy's last layer for the held-out samples"
     ),
-    "validation_labels": Held("int64", ("m",), "labels of the held-out samples, which are never the test set's"),
-    "perturbation": Held(
+    "validation_labels": ArraySpec("int64", ("m",), "labels of the held-out samples, which are never the test set's"),
+    "perturbation": ArraySpec(
         "float", ("n",), "norm of the smallest change of the input that changes the class, by DeepFool"
     ),
 }
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What a proxy run knows of the training set: `HELD` says of each tensor what it is. A method asks for those that
+class ProxyOutputs:
+    """What a proxy run knows of the training set: `ARRAYS` says of each tensor what it is. A method asks for those that
     it needs only.
 
     All tensors are on one device. `classes` is k.
@@ -92,7 +96,7 @@ class Evidence:
         """Number of samples."""
         return len(self.labels)
 
-    def held(self, name: str) -> Tensor:
+    def require(self, name: str) -> Tensor:
         """A tensor that the method's `needs` name; `check` has seen that it is there."""
         tensor: Tensor | None = getattr(self, name)
         assert tensor is not None, name
@@ -104,7 +108,7 @@ class Evidence:
         In double precision, because a proxy knows most of its training set so well that float32 probabilities would
         tie.
         """
-        logs = self.held("logits")[:, members].double().log_softmax(-1)
+        logs = self.require("logits")[:, members].double().log_softmax(-1)
         return logs.logsumexp(0) - math.log(len(logs))
 
     def check(self, asker: str, needs: tuple[str, ...]) -> None:
@@ -112,35 +116,35 @@ class Evidence:
         range."""
         sizes = {"k": self.classes}
         for name in ("labels", *needs):
-            held, tensor = HELD[name], getattr(self, name)
+            spec, tensor = ARRAYS[name], getattr(self, name)
             if tensor is None:
-                raise ValueError(f"'{asker}' needs the evidence '{name}', {held.text}: {held.meaning}.")
-            same_dims = len(held.shape) == tensor.dim()
+                raise ValueError(f"'{asker}' needs the proxy output '{name}', {spec.text}: {spec.meaning}.")
+            same_dims = len(spec.shape) == tensor.dim()
             if not same_dims or any(
-                sizes.setdefault(s, size) != size for s, size in zip(held.shape, tensor.shape, strict=True)
+                sizes.setdefault(s, size) != size for s, size in zip(spec.shape, tensor.shape, strict=True)
             ):
-                known = "".join(f", {symbol} = {sizes[symbol]}" for symbol in held.shape if symbol in sizes)
+                known = "".join(f", {symbol} = {sizes[symbol]}" for symbol in spec.shape if symbol in sizes)
                 raise ValueError(
-                    f"The evidence '{name}' must be {held.text}{known}. Got the shape {tuple(tensor.shape)}."
+                    f"The proxy output '{name}' must be {spec.text}{known}. Got the shape {tuple(tensor.shape)}."
                 )
-            if held.kind != _kind(tensor) or tensor.numel() == 0:
+            if spec.kind != _kind(tensor) or tensor.numel() == 0:
                 raise ValueError(
-                    f"The evidence '{name}' must be {held.text} and not empty. Got {tensor.dtype} of"
+                    f"The proxy output '{name}' must be {spec.text} and not empty. Got {tensor.dtype} of"
                     f" {tuple(tensor.shape)}."
                 )
-            if held.kind == "float" and not bool(tensor.isfinite().all()):
+            if spec.kind == "float" and not bool(tensor.isfinite().all()):
                 raise ValueError(
-                    f"The evidence '{name}' holds NaN or infinity. Did the proxy diverge? Train it at a lower learning"
-                    " rate."
+                    f"The proxy output '{name}' holds NaN or infinity. Did the proxy diverge? Train it at a lower"
+                    " learning rate."
                 )
-            if held.kind == "int64" and not 0 <= int(tensor.min()) <= int(tensor.max()) < self.classes:
+            if spec.kind == "int64" and not 0 <= int(tensor.min()) <= int(tensor.max()) < self.classes:
                 raise ValueError(
-                    f"The evidence '{name}' must lie in 0..{self.classes - 1}. Got"
+                    f"The proxy output '{name}' must lie in 0..{self.classes - 1}. Got"
                     f" {int(tensor.min())}..{int(tensor.max())}."
                 )
 
 
-class Selection(NamedTuple):
+class Subset(NamedTuple):
     """A coreset, on the CPU: int64 indices, each once, best first; float32 weights with mean 1, or None."""
 
     indices: Tensor
@@ -152,11 +156,11 @@ class Method:
     """What `select` knows of a method beside its function.
 
     Args:
-        needs: fields of `Evidence` beside the labels.
+        needs: fields of `ProxyOutputs` beside the labels.
         family: heading in the tables of methods.
         scored: whether the function scores all samples or orders those of a class.
-        nested: a smaller budget's answer is the beginning of a larger one's, so that one order serves all budgets.
-        weigh: `weigh(evidence, members, chosen, **options)` -> float (len(chosen),), positive and finite: how many of
+        nested: a smaller n_keep's answer is the beginning of a larger one's, so that one order serves all budgets.
+        weigh: `weigh(outputs, members, chosen, **options)` -> float (len(chosen),), positive and finite: how many of
             `members` each chosen one stands for. `select` puts classes together and divides by the mean. It gets those
             options of the method that its own keyword-only arguments name. None: no weights.
     """
@@ -169,7 +173,7 @@ class Method:
 
 
 def scored(*, needs: tuple[str, ...], family: Family) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
-    """Marks `function(evidence, members, rng, **options)` -> (len(members),), or (len(members), r) compared column by
+    """Marks `function(outputs, members, rng, **options)` -> (len(members),), or (len(members), r) compared column by
     column."""
     return _marked(Method(needs, family, scored=True, nested=True))
 
@@ -177,7 +181,7 @@ def scored(*, needs: tuple[str, ...], family: Family) -> Callable[[Callable[...,
 def ordered(
     *, needs: tuple[str, ...], family: Family, nested: bool = True, weigh: Callable[..., Tensor] | None = None
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
-    """Marks `function(evidence, members, budget, rng, **options)` -> int64 (budget,), some of `members`, best first."""
+    """Marks `function(outputs, members, n_keep, rng, **options)` -> int64 (n_keep,), some of `members`, best first."""
     return _marked(Method(needs, family, scored=False, nested=nested, weigh=weigh))
 
 

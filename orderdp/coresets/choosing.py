@@ -1,4 +1,4 @@
-"""From a proxy's evidence file to coresets: which of its arrays a method gets to see."""
+"""From a proxy's file of outputs to coresets: which of its arrays a method gets to see."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from orderdp.coresets.base import Evidence, Method, Selection
+from orderdp.coresets.base import Method, ProxyOutputs, Subset
 from orderdp.coresets.selection import Balance, select
 
 HELD_OUT = ("validation_logits", "validation_features", "validation_labels")
 
 
-class Recipe(Protocol):
+class CoresetOptions(Protocol):
     """How to choose (`orderdp.spec.CoresetSpec`)."""
 
     @property
@@ -34,16 +34,16 @@ class Recipe(Protocol):
 def choose(
     function: Callable[..., Tensor],
     arrays: Mapping[str, NDArray[Any]],
-    recipe: Recipe,
+    options: CoresetOptions,
     prune_ratios: Sequence[float],
     seed: int,
-) -> list[Selection]:
+) -> list[Subset]:
     """The coresets of one method, one for each prune ratio: round((1 - prune_ratio) n) of all n training samples.
 
     Args:
-        function: the registry's entry for `recipe.method`.
+        function: the registry's entry for `options.method`.
         arrays: as `orderdp.training.proxy` notes them.
-        recipe: method, options and what of the arrays it looks at.
+        options: method, its options and what of the arrays it looks at.
         prune_ratios: each in (0, 1).
         seed: decides ties and whatever the method draws.
 
@@ -52,25 +52,27 @@ def choose(
         that did not train on them, and chooses among the others.
 
     Raises:
-        ValueError: the evidence is not there, or a budget is larger than what a method may choose from.
+        ValueError: the outputs are not there, or more samples are to be kept than a method may choose from.
     """
     method: Method = function.method  # type: ignore[attr-defined]
-    evidence = evidence_for(method.needs, arrays, recipe.models, recipe.epoch)
-    budgets = [round((1 - ratio) * len(arrays["labels"])) for ratio in prune_ratios]
-    if max(budgets) > evidence.n:
+    outputs = outputs_for(method.needs, arrays, options.models, options.epoch)
+    n_keep = [round((1 - ratio) * len(arrays["labels"])) for ratio in prune_ratios]
+    if max(n_keep) > outputs.n:
         raise ValueError(
-            f"'{recipe.method}' chooses among the {evidence.n} samples that are not held out, fewer than the"
-            f" {max(budgets)} to keep. Lower the proxy's 'validation', or raise the prune ratio."
+            f"'{options.method}' chooses among the {outputs.n} samples that are not held out, fewer than the"
+            f" {max(n_keep)} to keep. Lower the proxy's 'validation', or raise the prune ratio."
         )
     rng = np.random.default_rng(seed)
-    selections = select(recipe.method, evidence, budgets, rng, balance=recipe.balance, **recipe.options)
+    selections = select(options.method, outputs, n_keep, rng, balance=options.balance, **options.options)
     if not holds_out(method.needs):
         return selections
     members = torch.from_numpy(arrays["split_members"]).long()
-    return [Selection(members[selection.indices], selection.weights) for selection in selections]
+    return [Subset(members[selection.indices], selection.weights) for selection in selections]
 
 
-def evidence_for(needs: Sequence[str], arrays: Mapping[str, NDArray[Any]], models: int, epoch: int | None) -> Evidence:
+def outputs_for(
+    needs: Sequence[str], arrays: Mapping[str, NDArray[Any]], models: int, epoch: int | None
+) -> ProxyOutputs:
     """What a method with these needs is shown: of the last `models` networks, and of one early epoch."""
     tensor = {name: torch.from_numpy(array) for name, array in arrays.items()}
     labels, classes = tensor["labels"].long(), int(tensor["classes"])
@@ -87,7 +89,7 @@ def evidence_for(needs: Sequence[str], arrays: Mapping[str, NDArray[Any]], model
             if name.startswith("early_") and epoch is not None:
                 place = arrays["early_epochs"].tolist().index(epoch)
                 fields[name] = tensor[name][-models:, place]
-    return Evidence(labels, classes, **{name: fields[name] for name in needs if name in fields})
+    return ProxyOutputs(labels, classes, **{name: fields[name] for name in needs if name in fields})
 
 
 def holds_out(needs: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""`python -m orderdp select`: a file of evidence, or a run, in; a coreset's indices and a summary out."""
+"""`python -m orderdp coreset`: a file of a proxy's outputs, or a run, in; a coreset's indices and a summary out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from orderdp.coresets import CORESETS
-from orderdp.coresets.base import HELD, Evidence, Selection
+from orderdp.coresets.base import ARRAYS, ProxyOutputs, Subset
 from orderdp.coresets.selection import Balance, select
 
 Write = Callable[[Path, "str | Callable[[IO[bytes]], object]"], None]
@@ -24,12 +24,12 @@ BALANCE: dict[str, Balance] = {"yes": True, "no": False, "equal": "equal"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's grammar."""
     source = parser.add_mutually_exclusive_group(required=True)
-    arrays = "; ".join(f"{name}: {held.text}, {held.meaning}" for name, held in HELD.items())
-    source.add_argument("--evidence", type=Path, help=f"an .npz file of what a proxy run left. Arrays: {arrays}")
+    arrays = "; ".join(f"{name}: {held.text}, {held.meaning}" for name, held in ARRAYS.items())
+    source.add_argument("--proxy-outputs", type=Path, help=f"an .npz file of what a proxy run left. Arrays: {arrays}")
     source.add_argument(
         "--from-run", type=Path, help="a run's folder: takes the samples that its dynamic pruning kept most often"
     )
-    parser.add_argument("--method", help=f"with --evidence: {', '.join(CORESETS)}")
+    parser.add_argument("--method", help=f"with --proxy-outputs: {', '.join(CORESETS)}")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the method; can be repeated"
     )
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--balance", choices=BALANCE, default="yes", help="keep class proportions, or take as many of each class"
     )
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--budget", type=int, help="samples to keep")
+    size.add_argument("--n-keep", type=int, help="samples to keep")
     size.add_argument("--prune-ratio", type=float, help="share of the samples to leave out, in (0, 1)")
     parser.add_argument("--seed", type=int, default=0, help="decides ties and whatever a method draws")
     parser.add_argument(
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace, write: Write) -> str:
     if args.seed < 0:
         raise ValueError(f"--seed: must be at least 0. Got {args.seed}.")
     rng = np.random.default_rng(args.seed)
-    selection, summary = (_from_run if args.from_run else _from_evidence)(args, rng)
+    selection, summary = (_from_run if args.from_run else _from_outputs)(args, rng)
     if selection.weights is not None:
         weights = selection.weights.numpy()
         summary["weights"] = {
@@ -79,26 +79,26 @@ def run(args: argparse.Namespace, write: Write) -> str:
     )
 
 
-def load(path: Path) -> Evidence:
-    """Evidence from an .npz file with the fields of `Evidence`; `classes` may be left out."""
-    arrays = _arrays(path, "--evidence")
-    unknown = sorted(arrays.keys() - HELD.keys() - {"classes"})
+def load(path: Path) -> ProxyOutputs:
+    """ProxyOutputs from an .npz file with the fields of `ProxyOutputs`; `classes` may be left out."""
+    arrays = _arrays(path, "--proxy-outputs")
+    unknown = sorted(arrays.keys() - ARRAYS.keys() - {"classes"})
     if unknown or "labels" not in arrays:
         what = f"holds an unknown array '{unknown[0]}'" if unknown else "holds no 'labels'"
-        raise ValueError(f"--evidence: {path} {what}. Known: {', '.join(HELD)}, classes.")
+        raise ValueError(f"--proxy-outputs: {path} {what}. Known: {', '.join(ARRAYS)}, classes.")
     tensors = {name: _tensor(array) for name, array in arrays.items() if name != "classes"}
-    return Evidence(classes=_classes(arrays), **tensors)
+    return ProxyOutputs(classes=_classes(arrays), **tensors)
 
 
-def _from_evidence(args: argparse.Namespace, rng: np.random.Generator) -> tuple[Selection, dict[str, Any]]:
+def _from_outputs(args: argparse.Namespace, rng: np.random.Generator) -> tuple[Subset, dict[str, Any]]:
     if args.method is None:
-        raise ValueError(f"--evidence: needs a --method. Known: {', '.join(CORESETS)}.")
-    evidence, options = load(args.evidence), dict(_option(text) for text in args.option)
-    evidence.check(args.method, ())  # before anything is counted
-    budget = _budget(args, evidence.n)
-    (selection,) = select(args.method, evidence, [budget], rng, balance=BALANCE[args.balance], **options)
-    counts = evidence.labels[selection.indices].bincount(minlength=evidence.classes).tolist()
-    summary = _summary(args, evidence.n, budget) | {
+        raise ValueError(f"--proxy-outputs: needs a --method. Known: {', '.join(CORESETS)}.")
+    outputs, options = load(args.proxy_outputs), dict(_option(text) for text in args.option)
+    outputs.check(args.method, ())  # before anything is counted
+    n_keep = _n_keep(args, outputs.n)
+    (selection,) = select(args.method, outputs, [n_keep], rng, balance=BALANCE[args.balance], **options)
+    counts = outputs.labels[selection.indices].bincount(minlength=outputs.classes).tolist()
+    summary = _summary(args, outputs.n, n_keep) | {
         "method": args.method,
         "options": options,
         "balance": args.balance,
@@ -107,7 +107,7 @@ def _from_evidence(args: argparse.Namespace, rng: np.random.Generator) -> tuple[
     return selection, summary
 
 
-def _from_run(args: argparse.Namespace, rng: np.random.Generator) -> tuple[Selection, dict[str, Any]]:
+def _from_run(args: argparse.Namespace, rng: np.random.Generator) -> tuple[Subset, dict[str, Any]]:
     """The most used samples; those used equally often in random order."""
     if args.method or args.option:
         raise ValueError("--from-run: takes the most used samples, no --method and no --option.")
@@ -115,29 +115,29 @@ def _from_run(args: argparse.Namespace, rng: np.random.Generator) -> tuple[Selec
     usage = _arrays(path, "--from-run").get("usage")
     if usage is None or usage.ndim != 1:
         raise ValueError(f"--from-run: {path} holds no 'usage', how often each sample was kept.")
-    budget = _budget(args, len(usage))
-    order = np.lexsort((rng.random(len(usage)), -usage.astype(np.int64)))[:budget]
+    n_keep = _n_keep(args, len(usage))
+    order = np.lexsort((rng.random(len(usage)), -usage.astype(np.int64)))[:n_keep]
     kept = {"least": int(usage[order[-1]]), "most": int(usage[order[0]]), "unused": int((usage[order] == 0).sum())}
-    return Selection(torch.from_numpy(order), None), _summary(args, len(usage), budget) | {
+    return Subset(torch.from_numpy(order), None), _summary(args, len(usage), n_keep) | {
         "run": args.from_run.name,
         "usage": kept,
     }
 
 
-def _summary(args: argparse.Namespace, n: int, budget: int) -> dict[str, Any]:
-    return {"samples": n, "budget": budget, "prune_ratio": 1 - budget / n, "seed": args.seed}
+def _summary(args: argparse.Namespace, n: int, n_keep: int) -> dict[str, Any]:
+    return {"samples": n, "n_keep": n_keep, "prune_ratio": 1 - n_keep / n, "seed": args.seed}
 
 
-def _budget(args: argparse.Namespace, n: int) -> int:
-    """--budget, or what --prune-ratio leaves of n."""
-    if args.budget is None:
+def _n_keep(args: argparse.Namespace, n: int) -> int:
+    """--n-keep, or what --prune-ratio leaves of n."""
+    if args.n_keep is None:
         if not 0 < args.prune_ratio < 1:
             raise ValueError(f"--prune-ratio: must be in (0, 1). Got {args.prune_ratio}.")
         return max(1, round(n * (1 - float(args.prune_ratio))))
-    budget = int(args.budget)
-    if not 1 <= budget <= n:
-        raise ValueError(f"--budget: must be from 1 to n = {n}. Got {budget}.")
-    return budget
+    n_keep = int(args.n_keep)
+    if not 1 <= n_keep <= n:
+        raise ValueError(f"--n-keep: must be from 1 to n = {n}. Got {n_keep}.")
+    return n_keep
 
 
 def _arrays(path: Path, flag: str) -> dict[str, np.ndarray[Any, Any]]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orderdp.coresets.base import Evidence
+from orderdp.coresets.base import ProxyOutputs
 from orderdp.coresets.last_layer import Gradients, gradients
 
 Kind = Literal["auto", "exact", "kronecker", "cg"]
@@ -86,26 +86,24 @@ class Iterative(NamedTuple):
 Curvature = Exact | Kronecker | Iterative
 
 
-def gauss_newton(evidence: Evidence, kind: Kind, damping: float) -> Curvature:
-    """H over all samples of the evidence, in the form asked for; "auto": exact where it is small, else Kronecker."""
+def gauss_newton(outputs: ProxyOutputs, kind: Kind, damping: float) -> Curvature:
+    """H over all samples of the outputs, in the form asked for; "auto": exact where it is small, else Kronecker."""
     if kind not in ("auto", "exact", "kronecker", "cg"):
         raise ValueError(f"The 'curvature' must be 'auto', 'exact', 'kronecker' or 'cg'. Got {kind!r}.")
     if not 0 < damping < float("inf"):
         raise ValueError(f"The 'damping' must be positive and finite. Got {damping!r}.")
-    order = evidence.classes * (evidence.held("features").shape[1] + 1)
+    order = outputs.classes * (outputs.require("features").shape[1] + 1)
     if kind == "auto":
         kind = "exact" if order <= EXACT else "kronecker"
 
     def build() -> Curvature:
-        probabilities = evidence.held("logits")[-1].double().softmax(-1)
-        inputs = gradients(
-            evidence, torch.arange(evidence.n, device=evidence.labels.device), dtype=torch.float64
-        ).inputs
+        probabilities = outputs.require("logits")[-1].double().softmax(-1)
+        inputs = gradients(outputs, torch.arange(outputs.n, device=outputs.labels.device), dtype=torch.float64).inputs
         if kind == "cg":
             return Iterative(probabilities, inputs, damping)
         return (exact if kind == "exact" else kronecker)(probabilities, inputs, damping)
 
-    return remembered(evidence, ("curvature", kind, damping), build)
+    return remembered(outputs, ("curvature", kind, damping), build)
 
 
 def exact(probabilities: Tensor, inputs: Tensor, damping: float) -> Exact:
@@ -148,27 +146,27 @@ def norms(form: Curvature, parts: Gradients, sketched: Callable[[], Tensor]) -> 
     return torch.cat(results)
 
 
-def sketch(evidence: Evidence, kind: Kind, damping: float, members: Tensor, size: int) -> Tensor:
+def sketch(outputs: ProxyOutputs, kind: Kind, damping: float, members: Tensor, size: int) -> Tensor:
     """float64 (len(members), size): random projections of H^-1 g_i that keep lengths and angles on average
     (Johnson-Lindenstrauss).
 
     Row r is <H^-1 z_r, g_i> with z_r of +-1 / sqrt(size): `size` systems to solve instead of n. The z_r are the same in
     every call, so that classes share the solutions. Where H's order is at most `size` the vectors themselves come out.
     """
-    form = gauss_newton(evidence, kind, damping)
+    form = gauss_newton(outputs, kind, damping)
 
     def probes() -> Tensor:
-        k, width = evidence.classes, evidence.held("features").shape[1] + 1
+        k, width = outputs.classes, outputs.require("features").shape[1] + 1
         if k * width <= size:
             signs = torch.eye(k * width, dtype=torch.float64)
         else:
             signs = (
                 torch.from_numpy(np.random.default_rng(0).integers(2, size=(size, k * width)) * 2.0 - 1.0) / size**0.5
             )
-        return form.solve(signs.view(-1, k, width).to(evidence.labels.device))
+        return form.solve(signs.view(-1, k, width).to(outputs.labels.device))
 
-    solved = remembered(evidence, ("sketch", kind, damping, size), probes)
-    parts = gradients(evidence, members, dtype=torch.float64)
+    solved = remembered(outputs, ("sketch", kind, damping, size), probes)
+    parts = gradients(outputs, members, dtype=torch.float64)
     columns = solved.permute(2, 0, 1).flatten(1)  # (d + 1, size k)
     rows = max(1, 2**23 // columns.shape[1])
     products = [
@@ -178,10 +176,10 @@ def sketch(evidence: Evidence, kind: Kind, damping: float, members: Tensor, size
     return torch.cat(products)
 
 
-def remembered(evidence: Evidence, key: tuple[object, ...], build: Callable[[], T]) -> T:
-    """What was built from the evidence before, once for all classes and budgets; it lives as long as the evidence
+def remembered(outputs: ProxyOutputs, key: tuple[object, ...], build: Callable[[], T]) -> T:
+    """What was built from the outputs before, once for all classes and budgets; it lives as long as the outputs
     does."""
-    memory: dict[tuple[object, ...], T] = vars(evidence).setdefault("_remembered", {})
+    memory: dict[tuple[object, ...], T] = vars(outputs).setdefault("_remembered", {})
     if key not in memory:
         memory[key] = build()
     return memory[key]

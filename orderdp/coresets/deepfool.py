@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from orderdp.coresets.base import Evidence, scored
+from orderdp.coresets.base import ProxyOutputs, scored
 
 
 @scored(needs=("perturbation",), family="uncertainty")
-def deepfool(evidence: Evidence, members: Tensor, rng: np.random.Generator) -> Tensor:
+def deepfool(outputs: ProxyOutputs, members: Tensor, rng: np.random.Generator) -> Tensor:
     """DeepFool: the samples that the smallest change of the input would carry over the decision boundary (Ducoffe &
     Precioso 2018)."""
-    return -evidence.held("perturbation")[members]
+    return -outputs.require("perturbation")[members]
 
 
 def perturbations(
@@ -87,14 +87,14 @@ def _likeliest(logits: Tensor, classes: int) -> Tensor:
 def _step(model: nn.Module, point: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
     """The shortest way to the linearised boundary with one of the candidates, and whether any gradient leads there."""
     point = point.requires_grad_()
-    outputs = model(point).gather(1, candidates)
-    columns = range(outputs.shape[1])
+    values = model(point).gather(1, candidates)
+    columns = range(values.shape[1])
     slopes = [
-        torch.autograd.grad(outputs[:, c].sum(), point, retain_graph=c != columns[-1])[0].flatten(1).double()
+        torch.autograd.grad(values[:, c].sum(), point, retain_graph=c != columns[-1])[0].flatten(1).double()
         for c in columns
     ]
     ways = torch.stack(slopes[1:], dim=1) - slopes[0].unsqueeze(1)
-    lead = (outputs[:, :1] - outputs[:, 1:]).detach().double().clamp(min=0)
+    lead = (values[:, :1] - values[:, 1:]).detach().double().clamp(min=0)
     squares = ways.square().sum(2)
     near, which = torch.where(squares > 0, lead / squares.sqrt(), torch.inf).min(1)
     rows = torch.arange(len(point), device=point.device)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orderdp.coresets.base import Evidence, ordered, residuals
+from orderdp.coresets.base import ProxyOutputs, ordered, residuals
 from orderdp.coresets.last_layer import Gradients, gradients, with_one
 
 NEEDS = ("logits", "features", "validation_logits", "validation_features", "validation_labels")
@@ -14,43 +14,49 @@ NEEDS = ("logits", "features", "validation_logits", "validation_features", "vali
 
 @ordered(needs=NEEDS, family="gradient matching", nested=False)
 def glister(
-    evidence: Evidence, members: Tensor, budget: int, rng: np.random.Generator, *, rounds: int = 15, rate: float = 0.05
+    outputs: ProxyOutputs,
+    members: Tensor,
+    n_keep: int,
+    rng: np.random.Generator,
+    *,
+    rounds: int = 15,
+    rate: float = 0.05,
 ) -> Tensor:
     """GLISTER: greedy by the drop in validation loss that a step on the chosen samples would bring (Killamsetty et al.
     2021).
 
-    gain_i = <g_i, grad L_val(theta - (rate / budget) sum_{j in S} g_j)>, with gradients of the last layer. The
+    gain_i = <g_i, grad L_val(theta - (rate / n_keep) sum_{j in S} g_j)>, with gradients of the last layer. The
     validation logits are linear in that layer, so that they follow each step exactly. Paper: the sum has the learning
-    rate as its factor; here: the mean over the budget has, because a sum over thousands leaves the neighbourhood of
+    rate as its factor; here: the mean over the n_keep has, because a sum over thousands leaves the neighbourhood of
     theta in which the gain means anything.
 
     Args:
-        evidence: with logits, features and a validation split held out of the training set.
+        outputs: with logits, features and a validation split held out of the training set.
         members: of one class, or all. The validation loss is that of all classes.
-        budget: how many to choose.
+        n_keep: how many to choose.
         rng: unused.
-        rounds: how often the validation gradient is taken anew; the budget is split evenly. From `budget` on: after
+        rounds: how often the validation gradient is taken anew; the n_keep is split evenly. From `n_keep` on: after
             every sample.
         rate: step size.
     """
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
         raise ValueError(f"The 'rounds' of glister must be an integer of at least 1. Got {rounds!r}.")
-    logits = evidence.held("validation_logits").double()
-    inputs = with_one(evidence.held("validation_features").float())
+    logits = outputs.require("validation_logits").double()
+    inputs = with_one(outputs.require("validation_features").float())
     positions = greedy(
-        gradients(evidence, members),
+        gradients(outputs, members),
         logits,
         inputs,
-        evidence.held("validation_labels"),
-        budget,
+        outputs.require("validation_labels"),
+        n_keep,
         rounds=rounds,
-        rate=rate / budget,
+        rate=rate / n_keep,
     )
     return members[positions]
 
 
 def greedy(
-    training: Gradients, logits: Tensor, inputs: Tensor, labels: Tensor, budget: int, *, rounds: int, rate: float
+    training: Gradients, logits: Tensor, inputs: Tensor, labels: Tensor, n_keep: int, *, rounds: int, rate: float
 ) -> Tensor:
     """Positions of the samples chosen, in that order.
 
@@ -59,13 +65,13 @@ def greedy(
         logits: float (v, k) of the validation samples at theta.
         inputs: float (v, d + 1), what enters the last layer for them, with a 1.
         labels: int64 (v,).
-        budget: how many to choose.
+        n_keep: how many to choose.
         rounds: the validation gradient is taken anew this many times.
         rate: of the step along the *sum* of the chosen gradients.
     """
     open_ = torch.ones(len(training.errors), dtype=torch.bool, device=labels.device)
     chosen = torch.empty(0, dtype=torch.int64, device=labels.device)
-    for part in np.array_split(np.arange(budget), min(rounds, budget)):
+    for part in np.array_split(np.arange(n_keep), min(rounds, n_keep)):
         validation = Gradients(residuals(logits, labels).to(inputs.dtype), inputs)
         gains = training.dot(validation.total() / len(labels)).masked_fill_(~open_, -torch.inf)
         best = gains.argsort(descending=True, stable=True)[: len(part)]

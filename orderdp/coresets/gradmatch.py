@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orderdp.coresets.base import Evidence, ordered
+from orderdp.coresets.base import ProxyOutputs, ordered
 from orderdp.coresets.last_layer import Gradients, gradients, places
 
 # Samples whose inner products are held at once: 256 MB; a product with them costs less than one with the gradients'
@@ -17,12 +17,12 @@ GRAM = 8192
 LEAST_WEIGHT = 1e-6  # of the mean: a chosen sample that the best weights give nothing is still a member of the coreset
 
 
-def matched_weights(evidence: Evidence, members: Tensor, chosen: Tensor, *, ridge: float = 0.5) -> Tensor:
+def matched_weights(outputs: ProxyOutputs, members: Tensor, chosen: Tensor, *, ridge: float = 0.5) -> Tensor:
     """The weights >= 0 with which the chosen samples' gradients come closest to the sum over all members, for this very
     cut."""
-    parts = gradients(evidence, members).scaled()
+    parts = gradients(outputs, members).scaled()
     weights = fit(
-        parts.take(places(evidence, members, chosen)), parts.total(), ridge * float(parts.squares().mean())
+        parts.take(places(outputs, members, chosen)), parts.total(), ridge * float(parts.squares().mean())
     ).double()
     even = len(members) / len(chosen)
     if float(weights.sum()) <= 0:  # all gradients are 0, or none points the right way
@@ -32,9 +32,9 @@ def matched_weights(evidence: Evidence, members: Tensor, chosen: Tensor, *, ridg
 
 @ordered(needs=("logits", "features"), family="gradient matching", weigh=matched_weights)
 def gradmatch(
-    evidence: Evidence,
+    outputs: ProxyOutputs,
     members: Tensor,
-    budget: int,
+    n_keep: int,
     rng: np.random.Generator,
     *,
     ridge: float = 0.5,
@@ -48,9 +48,9 @@ def gradmatch(
     ||w||^2.
 
     Args:
-        evidence: with logits and features.
+        outputs: with logits and features.
         members: of one class, or all.
-        budget: how many to choose.
+        n_keep: how many to choose.
         rng: unused.
         ridge: relative to the mean squared norm of the gradients, so that it does not depend on the loss's scale.
         growth: how many are chosen between two fits, as a share of those chosen so far; at least one. 0.02 fits after
@@ -59,11 +59,11 @@ def gradmatch(
     for name, value in (("ridge", ridge), ("growth", growth)):
         if not 0 <= value < float("inf"):
             raise ValueError(f"The '{name}' of gradmatch must be at least 0 and finite. Got {value!r}.")
-    parts = gradients(evidence, members).scaled()
-    return members[pursue(parts, budget, penalty=ridge * float(parts.squares().mean()), growth=growth)]
+    parts = gradients(outputs, members).scaled()
+    return members[pursue(parts, n_keep, penalty=ridge * float(parts.squares().mean()), growth=growth)]
 
 
-def pursue(parts: Gradients, budget: int, *, penalty: float, growth: float = 0.0) -> Tensor:
+def pursue(parts: Gradients, n_keep: int, *, penalty: float, growth: float = 0.0) -> Tensor:
     """Positions in the order in which the pursuit of the sum of all gradients takes them; of equal ones the first."""
     target = parts.total()
     residual = target
@@ -71,12 +71,12 @@ def pursue(parts: Gradients, budget: int, *, penalty: float, growth: float = 0.0
     chosen, weights = torch.empty(0, dtype=torch.int64, device=device), target.new_empty(0)
     taken = torch.zeros(len(parts.errors), dtype=torch.bool, device=device)
     while True:
-        count = min(max(1, int(growth * len(chosen))), budget - len(chosen))
+        count = min(max(1, int(growth * len(chosen))), n_keep - len(chosen))
         products = parts.dot(residual).masked_fill_(taken, -torch.inf)
         best = products.argmax().unsqueeze(0) if count == 1 else products.argsort(descending=True, stable=True)[:count]
         chosen = torch.cat([chosen, best])
         taken[best] = True
-        if len(chosen) == budget:
+        if len(chosen) == n_keep:
             return chosen
         weights = fit(parts.take(chosen), target, penalty, torch.cat([weights, weights.new_zeros(count)]))
         residual = target - parts.take(chosen).total(weights)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orderdp.coresets.base import Evidence, ordered, residuals, scored
+from orderdp.coresets.base import ProxyOutputs, ordered, residuals, scored
 from orderdp.coresets.curvature import Kind, gauss_newton, norms, sketch
 from orderdp.coresets.last_layer import Gradients, gradients, with_one
 from orderdp.coresets.swaps import least_sum
@@ -17,7 +17,7 @@ from orderdp.coresets.swaps import least_sum
 
 @scored(needs=("logits", "features"), family="influence")
 def influence(
-    evidence: Evidence,
+    outputs: ProxyOutputs,
     members: Tensor,
     rng: np.random.Generator,
     *,
@@ -30,7 +30,7 @@ def influence(
     Liang 2017).
 
     Args:
-        evidence: with logits and features; for the target "loss" with a validation split too.
+        outputs: with logits and features; for the target "loss" with a validation split too.
         members: all samples.
         rng: unused.
         target: "parameters"; or "loss": the samples whose larger weight would lower the validation loss most, grad
@@ -42,22 +42,22 @@ def influence(
     """
     if target not in ("parameters", "loss"):
         raise ValueError(f"The 'target' of influence must be 'parameters' or 'loss'. Got {target!r}.")
-    parts = gradients(evidence, members, dtype=torch.float64)
-    form = gauss_newton(evidence, curvature, damping)
+    parts = gradients(outputs, members, dtype=torch.float64)
+    form = gauss_newton(outputs, curvature, damping)
     if target == "parameters":
-        return norms(form, parts, lambda: sketch(evidence, curvature, damping, members, projection))
-    evidence.check("influence", ("validation_logits", "validation_features", "validation_labels"))
-    labels = evidence.held("validation_labels")
-    errors = residuals(evidence.held("validation_logits").double(), labels)
-    slope = Gradients(errors, with_one(evidence.held("validation_features").double())).total() / len(labels)
+        return norms(form, parts, lambda: sketch(outputs, curvature, damping, members, projection))
+    outputs.check("influence", ("validation_logits", "validation_features", "validation_labels"))
+    labels = outputs.require("validation_labels")
+    errors = residuals(outputs.require("validation_logits").double(), labels)
+    slope = Gradients(errors, with_one(outputs.require("validation_features").double())).total() / len(labels)
     return parts.dot(form.solve(slope.unsqueeze(0))[0])
 
 
 @ordered(needs=("logits", "features"), family="influence", nested=False)
 def dataset_pruning(
-    evidence: Evidence,
+    outputs: ProxyOutputs,
     members: Tensor,
-    budget: int,
+    n_keep: int,
     rng: np.random.Generator,
     *,
     curvature: Kind = "auto",
@@ -74,9 +74,9 @@ def dataset_pruning(
     from where a simulated annealing ends. The better set is the answer.
 
     Args:
-        evidence: with logits and features.
+        outputs: with logits and features.
         members: of one class, or all.
-        budget: how many to keep.
+        n_keep: how many to keep.
         rng: proposes and accepts swaps.
         curvature: as in `influence`.
         damping: added to H's diagonal.
@@ -89,8 +89,8 @@ def dataset_pruning(
             raise ValueError(f"The '{name}' of dataset_pruning must be an integer of at least 1. Got {value!r}.")
     if not 0 < temperature < float("inf"):
         raise ValueError(f"The 'temperature' of dataset_pruning must be positive and finite. Got {temperature!r}.")
-    if budget == len(members):
+    if n_keep == len(members):
         return members
-    shifts = sketch(evidence, curvature, damping, members, projection).cpu().numpy() / evidence.n
-    kept, _ = least_sum(shifts, budget, rng, steps=sweeps * len(members), temperature=temperature)
+    shifts = sketch(outputs, curvature, damping, members, projection).cpu().numpy() / outputs.n
+    kept, _ = least_sum(shifts, n_keep, rng, steps=sweeps * len(members), temperature=temperature)
     return members[torch.from_numpy(kept).to(members.device)]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from orderdp.coresets.base import Evidence, residuals
+from orderdp.coresets.base import ProxyOutputs, residuals
 
 
 class Gradients(NamedTuple):
@@ -47,11 +47,11 @@ class Gradients(NamedTuple):
         return Gradients(self.errors / largest, self.inputs) if float(largest) > 0 else self
 
 
-def gradients(evidence: Evidence, members: Tensor, *, dtype: torch.dtype = torch.float32) -> Gradients:
+def gradients(outputs: ProxyOutputs, members: Tensor, *, dtype: torch.dtype = torch.float32) -> Gradients:
     """The gradients of the last proxy. Errors are computed in double precision, so that a softmax near 1 keeps its
     digits."""
-    errors = residuals(evidence.held("logits")[-1, members].double(), evidence.labels[members])
-    return Gradients(errors.to(dtype), with_one(evidence.held("features")[members].to(dtype)))
+    errors = residuals(outputs.require("logits")[-1, members].double(), outputs.labels[members])
+    return Gradients(errors.to(dtype), with_one(outputs.require("features")[members].to(dtype)))
 
 
 def with_one(features: Tensor) -> Tensor:
@@ -59,8 +59,8 @@ def with_one(features: Tensor) -> Tensor:
     return torch.cat([features, features.new_ones(len(features), 1)], dim=1)
 
 
-def places(evidence: Evidence, members: Tensor, chosen: Tensor) -> Tensor:
+def places(outputs: ProxyOutputs, members: Tensor, chosen: Tensor) -> Tensor:
     """int64 (len(chosen),): where among the members the chosen ones are."""
-    place = torch.empty(evidence.n, dtype=torch.int64, device=members.device)
+    place = torch.empty(outputs.n, dtype=torch.int64, device=members.device)
     place[members] = torch.arange(len(members), device=members.device)
     return place[chosen]

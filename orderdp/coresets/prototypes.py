@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orderdp.coresets.base import Evidence, scored
+from orderdp.coresets.base import ProxyOutputs, scored
 
 
 @scored(needs=("features",), family="geometry")
 def prototypes(
-    evidence: Evidence,
+    outputs: ProxyOutputs,
     members: Tensor,
     rng: np.random.Generator,
     *,
@@ -30,7 +30,7 @@ def prototypes(
     asked otherwise.
 
     Args:
-        evidence: the proxy's features.
+        outputs: the proxy's features.
         members: the samples to score.
         rng: decides where k-means starts.
         keep: "hard" keeps the samples far from their centre, which pays when most are kept; "easy" keeps the near ones.
@@ -43,13 +43,13 @@ def prototypes(
         raise ValueError(
             f"'prototypes' takes keep = hard or easy, metric = euclidean or cosine. Got {keep!r}, {metric!r}."
         )
-    features = evidence.held("features")[members].float()
+    features = outputs.require("features")[members].float()
     if metric == "cosine":
         features = torch.nn.functional.normalize(features, dim=1)
     if supervised:
-        cluster = evidence.labels[members]
+        cluster = outputs.labels[members]
     else:
-        cluster = _k_means(features, evidence.classes if clusters is None else clusters, starts, rng)
+        cluster = _k_means(features, outputs.classes if clusters is None else clusters, starts, rng)
     size = cluster.bincount().clamp(min=1)
     centers = features.new_zeros(len(size), features.shape[1]).index_add_(0, cluster, features) / size.unsqueeze(1)
     if metric == "cosine":

@@ -1,14 +1,14 @@
-"""No evidence at all."""
+"""No outputs at all."""
 
 from __future__ import annotations
 
 import numpy as np
 from torch import Tensor
 
-from orderdp.coresets.base import Evidence, ordered
+from orderdp.coresets.base import ProxyOutputs, ordered
 
 
 @ordered(needs=(), family="random")
-def random(evidence: Evidence, members: Tensor, budget: int, rng: np.random.Generator) -> Tensor:
+def random(outputs: ProxyOutputs, members: Tensor, n_keep: int, rng: np.random.Generator) -> Tensor:
     """A uniform draw without replacement: the members come in random order already."""
-    return members[:budget]
+    return members[:n_keep]

@@ -1,4 +1,4 @@
-"""From evidence to coresets: checks, budgets, classes, and one answer for each budget."""
+"""From a proxy's outputs to coresets: checks, classes, and one coreset for each size."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from orderdp.coresets.base import Evidence, Method, Selection
+from orderdp.compat import renamed_arguments
+from orderdp.coresets.base import Method, ProxyOutputs, Subset
 from orderdp.coresets.quotas import quotas
 
 Balance = bool | Literal["equal"]
 
 
+@renamed_arguments(evidence="outputs", budgets="n_keep")
 def select(
     name: str,
-    evidence: Evidence,
-    budgets: Sequence[int],
+    outputs: ProxyOutputs,
+    n_keep: Sequence[int],
     rng: np.random.Generator,
     *,
     balance: Balance = True,
     **options: Any,
-) -> list[Selection]:
-    """Coresets of one method, one for each budget.
+) -> list[Subset]:
+    """Coresets of one method, one for each size.
 
-    A budget's answer is the same whatever other budgets are asked for with it, and a function of the evidence, the
+    A coreset is the same whatever other sizes are chosen with it, and a function of the outputs, the
     options and `rng`; it uses no other randomness. If the samples are renumbered, other samples may win where a method
     is indifferent, and no others.
 
     Args:
         name: a key of `CORESETS`.
-        evidence: what the proxy left, with everything that the method `needs`.
-        budgets: sizes of the coresets, each from 1 (with `balance` from the number of classes) to n.
+        outputs: of the proxy, with everything that the method `needs`.
+        n_keep: sizes of the coresets, each from 1 (with `balance` from the number of classes) to n.
         rng: is advanced by the same amount whatever the method.
         balance: True selects from each class in proportion to its size, "equal" as many from each (small classes
             whole), and the classes take turns in the result; False selects from all samples at once.
         options: keyword-only arguments of the method.
 
     Raises:
-        ValueError: an unknown method or option, a budget out of range, or evidence that is missing or broken.
+        ValueError: an unknown method or option, a size out of range, or outputs that are missing or broken.
     """
     function, method = _find(name)
     _check_options(name, function, options)
-    evidence.check(name, method.needs)
+    outputs.check(name, method.needs)
     if balance not in (True, False, "equal"):
         raise ValueError(f"'balance' must be True, False or 'equal'. Got {balance!r}.")
-    present = int(evidence.labels.bincount().count_nonzero()) if balance else 1
-    for budget in budgets:
-        _check_budget(budget, present, evidence.n)
+    present = int(outputs.labels.bincount().count_nonzero()) if balance else 1
+    for count in n_keep:
+        _check_size(count, present, outputs.n)
 
-    seed, everyone, keys = int(rng.integers(2**63)), rng.permutation(evidence.n), rng.permutation(evidence.classes)
-    shuffled = torch.from_numpy(everyone).to(evidence.labels.device)
-    groups = _by_class(shuffled, evidence.labels) if balance else [shuffled]
-    turns = keys[[int(evidence.labels[group[0]]) for group in groups]] if balance else keys[:1]
-    shares = [
-        quotas([len(group) for group in groups], int(budget), turns, equal=balance == "equal") for budget in budgets
-    ]
-    answer = _answers(partial(function, evidence, **options), method, shuffled, groups, shares, seed)
+    seed, everyone, keys = int(rng.integers(2**63)), rng.permutation(outputs.n), rng.permutation(outputs.classes)
+    shuffled = torch.from_numpy(everyone).to(outputs.labels.device)
+    groups = _by_class(shuffled, outputs.labels) if balance else [shuffled]
+    turns = keys[[int(outputs.labels[group[0]]) for group in groups]] if balance else keys[:1]
+    shares = [quotas([len(group) for group in groups], int(count), turns, equal=balance == "equal") for count in n_keep]
+    answer = _answers(partial(function, outputs, **options), method, shuffled, groups, shares, seed)
 
     selections = []
     for share in shares:
@@ -70,8 +70,8 @@ def select(
         order = _take_turns(share, turns)
         weights = None
         if method.weigh is not None:
-            weights = _weights(method.weigh, evidence, groups, chosen, options)[order]
-        selections.append(Selection(torch.cat(chosen).cpu()[order], weights))
+            weights = _weights(method.weigh, outputs, groups, chosen, options)[order]
+        selections.append(Subset(torch.cat(chosen).cpu()[order], weights))
     return selections
 
 
@@ -83,7 +83,7 @@ def _answers(
     shares: Sequence[NDArray[np.int64]],
     seed: int,
 ) -> Callable[[int, int], Tensor]:
-    """(group, quota) -> the members chosen, best first. Whatever serves all budgets is computed here, once."""
+    """(group, quota) -> the members chosen, best first. Whatever serves all sizes is computed here, once."""
 
     def ask(group: int, quota: int) -> Tensor:
         # A generator of its own for each call: no answer depends on which others were asked for before it.
@@ -132,14 +132,14 @@ def _take_turns(share: NDArray[np.int64], turns: NDArray[np.int64]) -> Tensor:
 
 def _weights(
     weigh: Callable[..., Tensor],
-    evidence: Evidence,
+    outputs: ProxyOutputs,
     groups: Sequence[Tensor],
     chosen: Sequence[Tensor],
     options: Mapping[str, Any],
 ) -> Tensor:
     """float32: the chosen ones' weights, concatenated, with mean 1."""
     known = {key: value for key, value in options.items() if key in _options(weigh)}
-    parts = [weigh(evidence, group, some, **known).double().cpu() for group, some in zip(groups, chosen, strict=True)]
+    parts = [weigh(outputs, group, some, **known).double().cpu() for group, some in zip(groups, chosen, strict=True)]
     weights = torch.cat(parts)
     assert bool((weights.isfinite() & (weights > 0)).all()), (
         f"{weigh.__name__} gave a weight that is not positive and finite"
@@ -171,7 +171,7 @@ def _check_options(name: str, function: Callable[..., Tensor], options: Mapping[
         raise ValueError(f"'{name}' needs the option '{missing[0]}'.")
 
 
-def _check_budget(budget: Any, least: int, n: int) -> None:
-    if isinstance(budget, bool) or not isinstance(budget, Integral) or not least <= int(budget) <= n:
+def _check_size(count: Any, least: int, n: int) -> None:
+    if isinstance(count, bool) or not isinstance(count, Integral) or not least <= int(count) <= n:
         why = f"{least}, one for each class," if least > 1 else "1"
-        raise ValueError(f"A budget must be an integer from {why} to n = {n}. Got {budget!r}.")
+        raise ValueError(f"Each 'n_keep' must be an integer from {why} to n = {n}. Got {count!r}.")

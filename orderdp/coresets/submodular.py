@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orderdp.coresets.base import Evidence, ordered
+from orderdp.coresets.base import ProxyOutputs, ordered
 from orderdp.coresets.last_layer import Gradients, gradients, places
 
 # Largest group whose distances are held at once: 256 MB. Those of larger groups are computed as they are asked for.
@@ -36,9 +36,9 @@ Distances = Callable[[Tensor], Tensor]
 
 @ordered(needs=("features",), family="geometry")
 def facility_location(
-    evidence: Evidence,
+    outputs: ProxyOutputs,
     members: Tensor,
-    budget: int,
+    n_keep: int,
     rng: np.random.Generator,
     *,
     metric: Literal["euclidean", "cosine"] = "euclidean",
@@ -46,34 +46,34 @@ def facility_location(
     """Facility location on the features: always the sample that shortens the distances to the nearest chosen one most.
 
     Args:
-        evidence: with features.
+        outputs: with features.
         members: of one class, or all.
-        budget: how many to choose.
+        n_keep: how many to choose.
         rng: unused.
         metric: "euclidean", or "cosine" for 1 - cos.
     """
     if metric not in ("euclidean", "cosine"):
         raise ValueError(f"The 'metric' of facility_location must be 'euclidean' or 'cosine'. Got {metric!r}.")
-    features = evidence.held("features")[members]
-    return members[greedy(feature_distances(features, metric), len(members), budget)]
+    features = outputs.require("features")[members]
+    return members[greedy(feature_distances(features, metric), len(members), n_keep)]
 
 
-def cluster_sizes(evidence: Evidence, members: Tensor, chosen: Tensor) -> Tensor:
+def cluster_sizes(outputs: ProxyOutputs, members: Tensor, chosen: Tensor) -> Tensor:
     """How many members each chosen sample is the nearest to, itself included; of equally near ones the first chosen
     counts."""
     return nearest_counts(
-        gradient_distances(gradients(evidence, members, dtype=torch.float64)),
-        places(evidence, members, chosen),
+        gradient_distances(gradients(outputs, members, dtype=torch.float64)),
+        places(outputs, members, chosen),
         len(members),
     )
 
 
 @ordered(needs=("logits", "features"), family="gradient matching", weigh=cluster_sizes)
-def craig(evidence: Evidence, members: Tensor, budget: int, rng: np.random.Generator) -> Tensor:
+def craig(outputs: ProxyOutputs, members: Tensor, n_keep: int, rng: np.random.Generator) -> Tensor:
     """CRAIG: facility location on the last layer's gradients, each chosen one weighted by its cluster (Mirzasoleiman et
     al. 2020)."""
-    parts = gradients(evidence, members, dtype=torch.float64)
-    return members[greedy(gradient_distances(parts), len(members), budget)]
+    parts = gradients(outputs, members, dtype=torch.float64)
+    return members[greedy(gradient_distances(parts), len(members), n_keep)]
 
 
 def feature_distances(features: Tensor, metric: str = "euclidean") -> Distances:
@@ -104,16 +104,16 @@ def _squared(inner: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return squared.masked_fill_(squared <= total.mul_(SAME), 0)
 
 
-def greedy(distances: Distances, m: int, budget: int) -> Tensor:
+def greedy(distances: Distances, m: int, n_keep: int) -> Tensor:
     """The exact greedy order, evaluated lazily (Minoux 1978): a gain never grows, so an old one bounds it from above.
 
     Args:
         distances: at least 0, and 0 from a sample to itself; symmetric.
         m: number of samples.
-        budget: how many to choose.
+        n_keep: how many to choose.
 
     Returns:
-        int64 (budget,) positions in 0..m-1; of equal gains, the first position.
+        int64 (n_keep,) positions in 0..m-1; of equal gains, the first position.
     """
     if m <= MATRIX:
         distances = _kept(distances, m)
@@ -132,7 +132,7 @@ def greedy(distances: Distances, m: int, budget: int) -> Tensor:
     ]
     heapq.heapify(heap)
     trials = FIRST_TRIALS
-    while len(order) < budget:
+    while len(order) < n_keep:
         if heap[0][2] == len(order) or heap[0][0] >= 0:  # exact and on top; or nothing gains anything any more
             best = heapq.heappop(heap)[1]
             order.append(best)

@@ -17,7 +17,7 @@ BLOCK = 64  # dropped rows that a step of the descent compares with all kept one
 
 
 def least_sum(
-    shifts: Vectors, budget: int, rng: np.random.Generator, *, steps: int, temperature: float
+    shifts: Vectors, n_keep: int, rng: np.random.Generator, *, steps: int, temperature: float
 ) -> tuple[Rows, float]:
     """The rows to keep so that ||sum of the dropped rows|| is small: the best of two descents.
 
@@ -27,22 +27,22 @@ def least_sum(
 
     Args:
         shifts: (m, r), finite; in random order if equal rows are to be treated alike.
-        budget: how many to keep, 1..m-1.
+        n_keep: how many to keep, 1..m-1.
         rng: of the annealing.
         steps: swaps that the annealing proposes; at least `FEWEST` are.
         temperature: of its start, as in `anneal`.
 
     Returns:
-        (int64 (budget,) rows kept, the squared length of the sum of the others). No single swap makes it smaller.
+        (int64 (n_keep,) rows kept, the squared length of the sum of the others). No single swap makes it smaller.
     """
     longest = np.argsort(-np.square(shifts).sum(1), kind="stable")
-    annealed, _ = anneal(shifts, longest, budget, rng, steps=max(steps, FEWEST), temperature=temperature)
-    found = [descend(shifts, start, budget) for start in (longest, annealed)]
+    annealed, _ = anneal(shifts, longest, n_keep, rng, steps=max(steps, FEWEST), temperature=temperature)
+    found = [descend(shifts, start, n_keep) for start in (longest, annealed)]
     order, square = min(found, key=lambda answer: answer[1])
-    return order[:budget], square
+    return order[:n_keep], square
 
 
-def descend(shifts: Vectors, order: Rows, budget: int) -> tuple[Rows, float]:
+def descend(shifts: Vectors, order: Rows, n_keep: int) -> tuple[Rows, float]:
     """Swaps a dropped row with a kept one as long as that shortens the sum of the dropped ones.
 
     Goes through the dropped rows in blocks and makes the best swap of a block until it has none. A swap that lets a in
@@ -50,15 +50,15 @@ def descend(shifts: Vectors, order: Rows, budget: int) -> tuple[Rows, float]:
 
     Args:
         shifts: (m, r).
-        order: (m,), the rows; the first `budget` are kept at the start.
-        budget: 1..m-1.
+        order: (m,), the rows; the first `n_keep` are kept at the start.
+        n_keep: 1..m-1.
 
     Returns:
         (the rows in the same form, the squared length). All pairs were compared since the last swap, and none shortens
         the sum by more than rounding errors do.
     """
     order = order.copy()
-    kept, dropped = order[:budget], order[budget:]
+    kept, dropped = order[:n_keep], order[n_keep:]
     squares = np.square(shifts).sum(1)
     total = shifts[dropped].sum(0)
     square, at, compared = float(total @ total), 0, 0
@@ -87,14 +87,14 @@ def descend(shifts: Vectors, order: Rows, budget: int) -> tuple[Rows, float]:
 
 
 def anneal(
-    shifts: Vectors, order: Rows, budget: int, rng: np.random.Generator, *, steps: int, temperature: float
+    shifts: Vectors, order: Rows, n_keep: int, rng: np.random.Generator, *, steps: int, temperature: float
 ) -> tuple[Rows, list[float]]:
-    """Simulated annealing of ||sum of the dropped rows||^2 over all sets that keep `budget` of the rows.
+    """Simulated annealing of ||sum of the dropped rows||^2 over all sets that keep `n_keep` of the rows.
 
     Args:
         shifts: (m, r).
-        order: (m,), the rows; the first `budget` are kept at the start.
-        budget: 1..m-1.
+        order: (m,), the rows; the first `n_keep` are kept at the start.
+        n_keep: 1..m-1.
         rng: proposes swaps and accepts bad ones.
         steps: swaps proposed.
         temperature: of the start, relative to the median squared distance of two rows that differ, because a few long
@@ -105,7 +105,7 @@ def anneal(
         each time it fell).
     """
     place = order.copy()  # rows kept, then rows dropped
-    total = shifts[place[budget:]].sum(0)
+    total = shifts[place[n_keep:]].sum(0)
     energy = float(total @ total)
     best = [energy]
     heat = temperature * _typical_distance(shifts, rng)
@@ -114,7 +114,7 @@ def anneal(
     swaps: list[tuple[int, int]] = []
     best_swaps = 0
     cooling = COLDEST ** (1 / steps)
-    for stay, leave, luck in _proposals(len(shifts), budget, steps, rng):
+    for stay, leave, luck in _proposals(len(shifts), n_keep, steps, rng):
         change = shifts[place[stay]] - shifts[place[leave]]
         rise = float(change @ (2 * total + change))
         if rise < heat * luck:
@@ -138,14 +138,14 @@ def _typical_distance(shifts: Vectors, rng: np.random.Generator) -> float:
     return float(np.median(squares[squares > 0])) if squares.any() else 0.0
 
 
-def _proposals(m: int, budget: int, steps: int, rng: np.random.Generator) -> Iterator[tuple[int, int, float]]:
+def _proposals(m: int, n_keep: int, steps: int, rng: np.random.Generator) -> Iterator[tuple[int, int, float]]:
     """Pairs of a place kept and a place dropped, with -log of a uniform number, in which Metropolis' rule is `rise <
     heat * luck`."""
     for first in range(0, steps, 65536):
         count = min(65536, steps - first)
         yield from zip(
-            rng.integers(budget, size=count).tolist(),
-            rng.integers(budget, m, size=count).tolist(),
+            rng.integers(n_keep, size=count).tolist(),
+            rng.integers(n_keep, m, size=count).tolist(),
             rng.exponential(size=count).tolist(),
             strict=True,
         )

@@ -9,29 +9,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orderdp.coresets.base import Evidence, scored
+from orderdp.coresets.base import ProxyOutputs, scored
 
 
 @scored(needs=("logits",), family="uncertainty")
-def least_confidence(evidence: Evidence, members: Tensor, rng: np.random.Generator) -> Tensor:
+def least_confidence(outputs: ProxyOutputs, members: Tensor, rng: np.random.Generator) -> Tensor:
     """1 - max_c p_c: the probability of all classes but the likeliest.
 
     Summed from those classes, so that samples with p = 1 to the last digit still differ.
     """
-    return _without_top(evidence.log_probabilities(members)).sum(1)
+    return _without_top(outputs.log_probabilities(members)).sum(1)
 
 
 @scored(needs=("logits",), family="uncertainty")
-def entropy(evidence: Evidence, members: Tensor, rng: np.random.Generator) -> Tensor:
+def entropy(outputs: ProxyOutputs, members: Tensor, rng: np.random.Generator) -> Tensor:
     """-sum_c p_c log p_c, with 0 log 0 = 0."""
-    terms: Tensor = torch.special.entr(evidence.log_probabilities(members).exp())
+    terms: Tensor = torch.special.entr(outputs.log_probabilities(members).exp())
     return terms.sum(1)
 
 
 @scored(needs=("logits",), family="uncertainty")
-def margin(evidence: Evidence, members: Tensor, rng: np.random.Generator) -> Tensor:
+def margin(outputs: ProxyOutputs, members: Tensor, rng: np.random.Generator) -> Tensor:
     """1 - (p_(1) - p_(2)), from the two likeliest classes."""
-    others = _without_top(evidence.log_probabilities(members))
+    others = _without_top(outputs.log_probabilities(members))
     return others.sum(1) + others.amax(1)
 
 

@@ -137,7 +137,7 @@ class Protocol(Strict):
     """How coresets are chosen: alike for every method."""
 
     balance: Balance
-    """Whether every class keeps its share of the budget."""
+    """Whether every class keeps its share of what is kept."""
     proxy: ProxyEntry
 
 

@@ -44,7 +44,7 @@ class PrunerCallback(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Exchanges the losses, so that a checkpoint of any process holds what all have seen; logs the ratio."""
         self.pruner.synchronize()
-        pl_module.log("prune_ratio", self.pruner.prune_ratio, rank_zero_only=True)
+        pl_module.log("prune_ratio", self.pruner.realised_prune_ratio, rank_zero_only=True)
 
     def state_dict(self) -> dict[str, Any]:
         """The pruner's state, for the checkpoint."""

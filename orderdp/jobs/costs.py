@@ -148,7 +148,7 @@ def kept(spec: RunSpec | ProxySpec) -> float:
     if recipe.match_steps_at is not None:
         return 1 - recipe.match_steps_at
     if (ratio := options.get("prune_ratio")) is not None:
-        return 1 - float(ratio) * (NOMINAL_SHARE if options.get("budget") == "nominal" else 1)
+        return 1 - float(ratio) * (NOMINAL_SHARE if options.get("ratio_of") == "below_mean" else 1)
     return float(options.get("explore") or 1) * float(options.get("exploit") or 1)
 
 

@@ -55,13 +55,13 @@ class Proxy(Job):
         from orderdp.datasets import load_images
         from orderdp.training.device import choose_device, peak_memory_mb, reset_peak_memory
         from orderdp.training.process import set_up
-        from orderdp.training.proxy import gather_evidence
+        from orderdp.training.proxy import gather_outputs
 
         set_up(execution.threads)
         device = choose_device(execution.device)
         reset_peak_memory(device)
         data = load_images(self.dataset, execution.data / self.dataset)
-        arrays, networks = gather_evidence(self.spec, data, device, execution.say)
+        arrays, networks = gather_outputs(self.spec, data, device, execution.say)
         write_arrays(out / OUTPUTS, arrays, compressed=False)
         write_rows(out / "networks.csv", list(networks[0]), networks)
         size = sum(array.nbytes for array in arrays.values()) / 1e6

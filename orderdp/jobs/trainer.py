@@ -27,9 +27,10 @@ from orderdp.datasets import load
 from orderdp.files import write, write_arrays, write_json, write_rows
 from orderdp.jobs.base import SUMMARY, Execution, Interrupted, is_finished
 from orderdp.jobs.progress import Progress
+from orderdp.pruning.subset import Subset
 from orderdp.training.device import allow_tf32, choose_device, memory_named
 from orderdp.training.distributed import Ranks, joined, local_device
-from orderdp.training.engine import Coreset, Diverged, Training, record_epochs
+from orderdp.training.engine import Diverged, Training, record_epochs
 from orderdp.training.process import set_up
 from orderdp.training.snapshot import Snapshot, save
 
@@ -117,7 +118,7 @@ def loader_processes() -> int:
     return min(16, max(1, here // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
-def read_coreset(runs: Path, folder: str, name: str) -> Coreset:
+def read_coreset(runs: Path, folder: str, name: str) -> Subset:
     """A coreset that a job chose.
 
     Raises:
@@ -129,7 +130,7 @@ def read_coreset(runs: Path, folder: str, name: str) -> Coreset:
     with np.load(path) as arrays:
         weights = arrays.get(f"{name}.weights")
         indices = torch.from_numpy(arrays[name].astype(np.int64))
-    return Coreset(indices, None if weights is None else torch.from_numpy(weights))
+    return Subset(indices, None if weights is None else torch.from_numpy(weights))
 
 
 class _Run:

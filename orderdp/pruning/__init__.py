@@ -3,7 +3,8 @@ alone."""
 
 from __future__ import annotations
 
-from orderdp.pruning.base import Pruner, Selection
+from orderdp.compat import warn_renamed
+from orderdp.pruning.base import Pruner
 from orderdp.pruning.epsilon_greedy import EpsilonGreedy
 from orderdp.pruning.full import FullData
 from orderdp.pruning.indexed import Indexed
@@ -14,12 +15,24 @@ from orderdp.pruning.random import RandomPruning
 from orderdp.pruning.scheduled import ScheduledOrderDP
 from orderdp.pruning.static import StaticSubset
 from orderdp.pruning.streaming import StreamingOrderDP
+from orderdp.pruning.subset import Subset
 from orderdp.pruning.ucb import UCB
 
 __all__ = [
-    "PRUNERS", "UCB", "EpsilonGreedy", "FullData", "Indexed", "InfoBatch", "OrderDP", "OrderDPBatches", "Pruner",
+    "PRUNERS",
+    "UCB",
+    "EpsilonGreedy",
+    "FullData",
+    "Indexed",
+    "InfoBatch",
+    "OrderDP",
+    "OrderDPBatches",
+    "Pruner",
     "RandomPruning",
-    "ScheduledOrderDP", "Selection", "StaticSubset", "StreamingOrderDP",
+    "ScheduledOrderDP",
+    "StaticSubset",
+    "StreamingOrderDP",
+    "Subset",
 ]  # fmt: skip
 
 PRUNERS: dict[str, type[Pruner]] = {
@@ -33,3 +46,10 @@ PRUNERS: dict[str, type[Pruner]] = {
     "orderdp_scheduled": ScheduledOrderDP,
     "static": StaticSubset,
 }
+
+
+def __getattr__(name: str) -> object:
+    if name == "Selection":
+        warn_renamed("orderdp.pruning.Selection", "orderdp.pruning.Subset")
+        return Subset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from orderdp.compat import renamed_attribute, warn_renamed
 from orderdp.pruning.batching import SHORTEST, PrunedBatches, batch_sizes
 from orderdp.pruning.checks import as_indices, per_sample, whole
-from orderdp.pruning.exchange import gather, placement
+from orderdp.pruning.exchange import gather, rank_and_world_size
 from orderdp.pruning.observations import joined, without_repetition
-from orderdp.pruning.state import Selection, Stateful
-from orderdp.pruning.streams import numpy_generator, permutation
+from orderdp.pruning.rng import numpy_generator, permutation
+from orderdp.pruning.state import Stateful
+from orderdp.pruning.subset import Subset
 
 CHUNK = 65536  # indices turned into Python integers at a time: a list of all of ImageNet's would take 50 MB
 
@@ -25,8 +27,8 @@ CHUNK = 65536  # indices turned into Python integers at a time: a list of all of
 class Pruner(Stateful, Sampler[Any]):
     """Base of all pruning methods: a `Sampler` for the `DataLoader`, and a weighted mean for the loss.
 
-    A subclass says which samples an epoch keeps (`choose`) and, if it ranks them, what it remembers (`learn`,
-    `memory`).
+    A subclass says which samples an epoch keeps (`select_mask`) and, if it ranks them, what it remembers
+    (`update_scores`, `extra_state`).
 
     Epochs are numbered from 0. `set_epoch` names the one that iterations make until the next `set_epoch`. Where it was
     never called, an iteration makes the next epoch if the one before it came to its end or losses were observed since
@@ -47,6 +49,15 @@ class Pruner(Stateful, Sampler[Any]):
         seed: decides selection and order, each from a stream of its own; global random states are never touched.
     """
 
+    prune_ratio = renamed_attribute("prune_ratio", "realised_prune_ratio")
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for old, new in (("choose", "select_mask"), ("learn", "update_scores"), ("memory", "extra_state")):
+            if old in vars(cls) and new not in vars(cls):
+                warn_renamed(f"The method '{old}' of {cls.__name__}", f"'{new}'")
+                setattr(cls, new, vars(cls)[old])
+
     def __init__(self, n: int, *, seed: int = 0) -> None:
         self.n = whole(self, "n", n, 1)
         self.seed = whole(self, "seed", seed, 0)
@@ -55,8 +66,8 @@ class Pruner(Stateful, Sampler[Any]):
         self._pending: list[tuple[Tensor, Tensor]] = []
         self._epoch = 0
         self._named = self._walked = self._observed = False
-        self._begun: tuple[int, Selection] | None = None
-        self._preview: tuple[int, Selection] | None = None
+        self._begun: tuple[int, Subset] | None = None
+        self._preview: tuple[int, Subset] | None = None
         self._tables: dict[torch.device, Tensor] = {}
         self._placement: tuple[int, int] | None = None
         self._samples_offered = 0
@@ -74,7 +85,7 @@ class Pruner(Stateful, Sampler[Any]):
     # What a method defines
 
     @abstractmethod
-    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+    def select_mask(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, Tensor | None]:
         """Which samples an epoch keeps. Changes nothing.
 
         Args:
@@ -85,15 +96,15 @@ class Pruner(Stateful, Sampler[Any]):
             (bool (n,) kept, float32 (n,) weights or None).
         """
 
-    def learn(self, indices: Tensor, losses: Tensor) -> None:
+    def update_scores(self, indices: Tensor, losses: Tensor) -> None:
         """Takes in losses: int64 (m,) without repetition, float32 (m,), each finite or +inf. The default needs none."""
 
-    def memory(self) -> dict[str, Any]:
+    def extra_state(self) -> dict[str, Any]:
         """What `state_dict` stores for the method; names of attributes with their values. Tensors are (n,), one value
         per sample."""
         return {}
 
-    def on_begin(self, epoch: int, selection: Selection) -> None:
+    def on_begin(self, epoch: int, selection: Subset) -> None:
         """Called once when an epoch begins, after its set is drawn."""
 
     # What users call
@@ -103,25 +114,25 @@ class Pruner(Stateful, Sampler[Any]):
         every rank."""
         self._epoch = whole(self, "epoch", epoch, 0)
         self._named = True
-        if placement()[1] > 1:
+        if rank_and_world_size()[1] > 1:
             self.synchronize()
 
-    def select(self, epoch: int) -> Selection:
+    def select(self, epoch: int) -> Subset:
         """The selection that an epoch would get from the present scores, the same at every call; nothing begins.
 
         Across ranks the present scores are those of the last exchange.
         """
-        if placement()[1] == 1:
+        if rank_and_world_size()[1] == 1:
             self.synchronize()
         if self._preview is None or self._preview[0] != epoch:
-            kept, weights = self.choose(epoch, numpy_generator(self.seed, "select", epoch))
+            kept, weights = self.select_mask(epoch, numpy_generator(self.seed, "select", epoch))
             order = torch.from_numpy(permutation(self.n, self.seed, epoch))
             # NumPy gathers and compresses several times as fast as boolean indexing in torch.
             indices = torch.from_numpy(order.numpy()[np.flatnonzero(kept.numpy()[order.numpy()])])
-            self._preview = (epoch, Selection(indices, None if weights is None else weights[indices]))
+            self._preview = (epoch, Subset(indices, None if weights is None else weights[indices]))
         return self._preview[1]
 
-    def begin_epoch(self, epoch: int) -> Selection:
+    def begin_epoch(self, epoch: int) -> Subset:
         """Draws an epoch's set, counts it as trained, and returns it (all ranks' together); the same again until
         another begins."""
         self._epoch = whole(self, "epoch", epoch, 0)
@@ -199,7 +210,7 @@ class Pruner(Stateful, Sampler[Any]):
         self._take_in(indices, losses)
 
     def _take_in(self, indices: Tensor, losses: Tensor) -> None:
-        if type(self).learn is not Pruner.learn:
+        if type(self).update_scores is not Pruner.update_scores:
             # Copies, because the caller may go on to change either in place.
             self._pending.append((indices.detach().clone(), losses.detach().to(torch.float32, copy=True)))
 
@@ -234,7 +245,7 @@ class Pruner(Stateful, Sampler[Any]):
         return self._tables[indices.device][indices]
 
     @property
-    def prune_ratio(self) -> float:
+    def realised_prune_ratio(self) -> float:
         """Share of the samples left out so far, over all epochs begun; of the next epoch if none has."""
         if self._samples_offered == 0:
             return 1 - len(self.select(self._epoch).indices) / self.n
@@ -243,16 +254,16 @@ class Pruner(Stateful, Sampler[Any]):
     def synchronize(self) -> None:
         """Learns from the losses observed since the last call, on all ranks: every rank must call it. Before
         `state_dict`, for example."""
-        if type(self).learn is Pruner.learn or (not self._pending and placement()[1] == 1):
+        if type(self).update_scores is Pruner.update_scores or (not self._pending and rank_and_world_size()[1] == 1):
             return
         indices, losses = joined(self._pending)
         as_indices(indices, self.n)
         self._pending.clear()
-        if placement()[1] > 1:
+        if rank_and_world_size()[1] > 1:
             indices, losses = gather(indices, losses)
         losses = torch.where(losses.isfinite(), losses, torch.inf)
         for part, values in without_repetition(indices, losses, self.n):
-            self.learn(part, values)
+            self.update_scores(part, values)
             self._preview = None
 
     def shard(self, rank: int, world_size: int) -> None:
@@ -303,7 +314,7 @@ class Pruner(Stateful, Sampler[Any]):
 
     # How an epoch goes
 
-    def _begin(self, epoch: int) -> Selection:
+    def _begin(self, epoch: int) -> Subset:
         if self._begun is None or self._begun[0] != epoch:
             self.synchronize()
             selection = self.select(epoch)
@@ -313,7 +324,7 @@ class Pruner(Stateful, Sampler[Any]):
             return selection
         return self._begun[1]
 
-    def _start(self, epoch: int, selection: Selection, samples: int) -> None:
+    def _start(self, epoch: int, selection: Subset, samples: int) -> None:
         self._warn_unobserved()
         self._begun, self._preview, self._tables = (epoch, selection), None, {}
         self._walked = self._observed = False
@@ -322,7 +333,7 @@ class Pruner(Stateful, Sampler[Any]):
 
     def _warn_unobserved(self) -> None:
         """Says once that an epoch was walked to its end without a loss, by a method that ranks by losses."""
-        if self._walked and not self._observed and type(self).learn is not Pruner.learn:
+        if self._walked and not self._observed and type(self).update_scores is not Pruner.update_scores:
             self._warn(
                 "unobserved",
                 f"{type(self).__name__} saw no loss in the whole of its last epoch, so it cannot rank the samples. Call"
@@ -336,7 +347,7 @@ class Pruner(Stateful, Sampler[Any]):
     def _check_tail(self, batch_size: int) -> None:
         """Warns once if batches of this size leave one sample over at the epoch's end."""
         self._tail_unchecked = False
-        if placement()[1] not in (1, self._ranks()[1]):
+        if rank_and_world_size()[1] not in (1, self._ranks()[1]):
             return  # a library deals out the batches among processes: their sizes are not to be told from here
         count = len(self)
         if batch_size > SHORTEST and count > batch_size and count % batch_size == 1:
@@ -363,7 +374,7 @@ class Pruner(Stateful, Sampler[Any]):
         return self._epoch + 1 if over and not self._named else self._epoch
 
     def _ranks(self) -> tuple[int, int]:
-        return placement() if self._placement is None else self._placement
+        return rank_and_world_size() if self._placement is None else self._placement
 
     def _share(self, indices: Tensor) -> Tensor:
         """This rank's part of indices (q,); padded from the start, so that all ranks take as many steps."""

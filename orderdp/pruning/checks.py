@@ -31,7 +31,7 @@ def fraction(owner: object, name: str, value: Any, *, zero: bool = False, one: b
     return float(value)
 
 
-def budget(owner: object, n: int, prune_ratio: Any) -> int:
+def n_kept(owner: object, n: int, prune_ratio: Any) -> int:
     """Samples that a prune ratio in (0, 1) keeps: round((1 - prune_ratio) n). `int` would cut 0.58 * 50,000 down to
     28,999."""
     count = round((1 - fraction(owner, "prune_ratio", prune_ratio)) * n)

@@ -7,7 +7,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def placement() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """(rank, number of ranks) of this process: (0, 1) unless `torch.distributed` is initialised."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()

@@ -26,6 +26,6 @@ class FullData(Pruner):
             raise ValueError(f"The 'prune_ratio' of FullData must be 0: it prunes nothing. Got {prune_ratio!r}.")
         return cls(n, **options)
 
-    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
+    def select_mask(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
         """All samples."""
         return torch.ones(self.n, dtype=torch.bool), None

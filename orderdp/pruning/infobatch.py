@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from orderdp.compat import renamed_arguments, renamed_attribute
 from orderdp.pruning import checks
-from orderdp.pruning.base import Pruner, Selection
+from orderdp.pruning.base import Pruner
 from orderdp.pruning.checks import fraction, whole
 from orderdp.pruning.ranking import smallest, unseen
+from orderdp.pruning.subset import Subset
 
 
 class InfoBatch(Pruner):
@@ -24,10 +26,10 @@ class InfoBatch(Pruner):
 
     Args:
         n: number of samples.
-        prune_ratio: r, in (0, 1). With budget "nominal" the share pruned of the samples *below the mean*, as published:
-            the epoch's own ratio is smaller. With "calibrated" the share pruned of all samples: r is set anew each
+        prune_ratio: r, in (0, 1). With `ratio_of` "below_mean" the share pruned of the samples *below the mean*, as
+            published: the epoch's own ratio is smaller. With "all" the share pruned of all samples: r is set for each
             epoch so that it is met exactly, where the samples below the mean suffice (`feasible` tells).
-        budget: "nominal" or "calibrated".
+        ratio_of: what `prune_ratio` is a share of: "below_mean" or "all".
         annealing: share of the epochs, in (0, 1], after which all data is used (0.875 in the original); None for never.
         epochs: planned epochs; needed with annealing.
         min_keep: least share kept below the mean (0.1 in the original), in (0, 1], which bounds the weights by 1 /
@@ -35,23 +37,26 @@ class InfoBatch(Pruner):
         seed: decides the random share and order.
     """
 
+    budget = renamed_attribute("budget", "ratio_of")
+
+    @renamed_arguments(budget=("ratio_of", {"nominal": "below_mean", "calibrated": "all"}))
     def __init__(
         self,
         n: int,
         *,
         prune_ratio: float = 0.5,
-        budget: Literal["nominal", "calibrated"] = "nominal",
+        ratio_of: Literal["below_mean", "all"] = "below_mean",
         annealing: float | None = None,
         epochs: int | None = None,
         min_keep: float = 0.1,
         seed: int = 0,
     ) -> None:
         super().__init__(n, seed=seed)
-        self._target_count = checks.budget(self, self.n, prune_ratio)
+        self._target_count = checks.n_kept(self, self.n, prune_ratio)
         self.target_ratio = float(prune_ratio)
-        if budget not in ("nominal", "calibrated"):
-            raise ValueError(f"The 'budget' of InfoBatch must be 'nominal' or 'calibrated'. Got {budget!r}.")
-        self.budget = budget
+        if ratio_of not in ("below_mean", "all"):
+            raise ValueError(f"The 'ratio_of' of InfoBatch must be 'below_mean' or 'all'. Got {ratio_of!r}.")
+        self.ratio_of = ratio_of
         self.annealing = None if annealing is None else fraction(self, "annealing", annealing, one=True)
         self.epochs = None if epochs is None else whole(self, "epochs", epochs, 1)
         if annealing is not None and epochs is None:
@@ -63,11 +68,11 @@ class InfoBatch(Pruner):
 
     @property
     def feasible(self) -> bool:
-        """Whether every epoch begun so far met its budget. Epochs before any score is known, and annealed ones, do not
-        count."""
+        """Whether every epoch begun so far met its prune ratio. Epochs before any score is known, and annealed ones, do
+        not count."""
         return not self.clamped_epochs
 
-    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+    def select_mask(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, Tensor | None]:
         """All at or above the mean and all never seen; of those below, a uniform share without replacement."""
         kept = torch.ones(self.n, dtype=torch.bool)
         low = np.empty(0, dtype=np.intp) if self._annealed(epoch) else self._below_mean()
@@ -93,7 +98,7 @@ class InfoBatch(Pruner):
     def _stay(self, count: int) -> tuple[int, float]:
         """How many of `count` samples below the mean stay, and the weight of each."""
         share = max(1 - self.target_ratio, self.min_keep)
-        if self.budget == "nominal":
+        if self.ratio_of == "below_mean":
             return math.floor(
                 share * count + 1e-9
             ), 1 / share  # the published weight, though the floor keeps slightly less
@@ -108,21 +113,21 @@ class InfoBatch(Pruner):
             and epoch >= math.floor(self.annealing * self.epochs + 1e-9)
         )
 
-    def on_begin(self, epoch: int, selection: Selection) -> None:
+    def on_begin(self, epoch: int, selection: Subset) -> None:
         """Records an epoch that could not be pruned as asked."""
         if self._annealed(epoch) or not bool(self._scores.isfinite().any()):
             return
-        if self.budget == "calibrated":
+        if self.ratio_of == "all":
             clamped = len(selection.indices) != self._target_count
         else:
             clamped = 1 - self.target_ratio < self.min_keep - 1e-9
         if clamped:
             self.clamped_epochs.append(epoch)
 
-    def learn(self, indices: Tensor, losses: Tensor) -> None:
+    def update_scores(self, indices: Tensor, losses: Tensor) -> None:
         """A sample's score is its newest unweighted loss."""
         self._scores[indices] = losses
 
-    def memory(self) -> dict[str, Any]:
-        """The scores, and which epochs missed their budget."""
+    def extra_state(self) -> dict[str, Any]:
+        """The scores, and which epochs missed their prune ratio."""
         return {"_scores": self._scores, "clamped_epochs": self.clamped_epochs}

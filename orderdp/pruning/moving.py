@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orderdp.pruning.base import Pruner, Selection
-from orderdp.pruning.checks import budget, fraction, whole
+from orderdp.pruning.base import Pruner
+from orderdp.pruning.checks import fraction, n_kept, whole
 from orderdp.pruning.ranking import mask_at, unseen
+from orderdp.pruning.subset import Subset
 
 
 def moved(mean: Tensor, variance: Tensor, losses: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
@@ -55,7 +56,7 @@ class MovingAverage(Pruner):
         seed: int = 0,
     ) -> None:
         super().__init__(n, seed=seed)
-        self._kept_count = budget(self, self.n, prune_ratio)
+        self._kept_count = n_kept(self, self.n, prune_ratio)
         self.target_ratio = float(prune_ratio)
         self.smoothing = fraction(self, "smoothing", smoothing, one=True)
         self.period = whole(self, "period", period, 1)
@@ -69,7 +70,7 @@ class MovingAverage(Pruner):
     def choose_set(self, draw: np.random.Generator) -> Tensor:
         """bool (n,): a new set of `_kept_count` samples."""
 
-    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
+    def select_mask(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
         """All samples in the warm-up; then the set of this round, chosen at its first epoch."""
         if epoch < self.warmup_epochs:
             return torch.ones(self.n, dtype=torch.bool), None
@@ -77,19 +78,19 @@ class MovingAverage(Pruner):
             return self._held, None
         return self.choose_set(draw), None
 
-    def on_begin(self, epoch: int, selection: Selection) -> None:
+    def on_begin(self, epoch: int, selection: Subset) -> None:
         """Holds a new round's set; a warm-up forgets the last one's, so that a second training chooses afresh."""
         if epoch < self.warmup_epochs:
             self._held, self._held_round = None, -1
         elif self._held is None or self._held_round != self._round(epoch):
             self._held, self._held_round = mask_at(self.n, selection.indices.numpy()), self._round(epoch)
 
-    def learn(self, indices: Tensor, losses: Tensor) -> None:
+    def update_scores(self, indices: Tensor, losses: Tensor) -> None:
         """Moves the averages."""
         mean, variance = moved(self._mean[indices], self._variance[indices], losses, self.smoothing)
         self._mean[indices], self._variance[indices] = mean, variance
 
-    def memory(self) -> dict[str, Any]:
+    def extra_state(self) -> dict[str, Any]:
         """Averages, and the set in force."""
         return {"_mean": self._mean, "_variance": self._variance, "_held": self._held, "_held_round": self._held_round}
 

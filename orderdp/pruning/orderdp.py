@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from orderdp.compat import renamed_arguments, renamed_attribute
 from orderdp.pruning.base import Pruner
-from orderdp.pruning.checks import budget, fraction, initial
+from orderdp.pruning.checks import fraction, initial, n_kept
 from orderdp.pruning.ranking import Sizes, ends, top, unseen
 
 
@@ -23,10 +24,10 @@ class OrderDP(Pruner):
     Paper: scores are the losses after the step (Eq. 2); here: those of the training step itself, before its update,
     because anything else costs a second forward pass (the released code does the same).
 
-    `hardest`, `trim` and `smoothing` are ours, beyond the paper, which names such variants as future work (section F).
-    All keep exactly q. With h = round(hardest q) and, once all scores are known, t = round(trim s), rank j is kept with
-    probability top(t + h) - top(t) + bottom(q - h), where top(k) and bottom(k) are `theory.rank_weights(n, s, k)` with
-    `hardest` = k and 0.
+    `hard_fraction`, `trim` and `smoothing` are ours, beyond the paper, which names such variants as future work
+    (section F). All keep exactly q. With h = round(hard_fraction q) and, once all scores are known, t = round(trim s),
+    rank j is kept with probability top(t + h) - top(t) + bottom(q - h), where top(k) and bottom(k) are
+    `theory.rank_weights(n, s, k)` with `n_hard` = k and 0.
 
     Args:
         n: number of samples.
@@ -37,8 +38,8 @@ class OrderDP(Pruner):
         seed: decides candidates, ties and order.
         initial_score: of samples never seen. Infinite: they come first, in random order. The released code takes 3 or
             1; a number below the losses of trained samples leaves a part of the data untrained for good.
-        hardest: share of the q that are the hardest candidates, in [0, 1]; the others are the easiest. 0: the bottom q.
-            Samples never seen come first at both ends.
+        hard_fraction: share of the q that are the hardest candidates, in [0, 1]; the others are the easiest. 0: the
+            bottom q. Samples never seen come first at both ends.
         trim: share of the candidates of known score that is left out before, those of the highest scores, in [0, 1):
             taken for wrong labels. Samples never seen are never trimmed. A trimmed sample keeps its score, and so stays
             out until others rank above it.
@@ -56,6 +57,9 @@ class OrderDP(Pruner):
         15000
     """
 
+    hardest = renamed_attribute("hardest", "hard_fraction")
+
+    @renamed_arguments(hardest="hard_fraction")
     def __init__(
         self,
         n: int,
@@ -65,7 +69,7 @@ class OrderDP(Pruner):
         prune_ratio: float | None = None,
         seed: int = 0,
         initial_score: float = math.inf,
-        hardest: float = 1.0,
+        hard_fraction: float = 1.0,
         trim: float = 0.0,
         smoothing: float = 1.0,
     ) -> None:
@@ -83,10 +87,10 @@ class OrderDP(Pruner):
                 " the shares."
             )
         self.initial_score = initial(self, initial_score)
-        self.hardest = fraction(self, "hardest", hardest, zero=True, one=True)
+        self.hard_fraction = fraction(self, "hard_fraction", hard_fraction, zero=True, one=True)
         self.trim = fraction(self, "trim", trim, zero=True)
         self.smoothing = fraction(self, "smoothing", smoothing, one=True)
-        self._sizes = Sizes(self.candidates, self.kept, round(self.hardest * self.kept))
+        self._sizes = Sizes(self.candidates, self.kept, round(self.hard_fraction * self.kept))
         self._check_trim()
         self._scores = unseen(self.n, self.initial_score)
 
@@ -102,7 +106,7 @@ class OrderDP(Pruner):
             explore: s/n, at least 1 - prune_ratio.
             exploit: q/s, at least 1 - prune_ratio, instead of `explore`. Without either, both are sqrt(1 -
                 prune_ratio): an even split.
-            options: `seed`, `initial_score`, `hardest`, `trim`, `smoothing`.
+            options: `seed`, `initial_score`, `hard_fraction`, `trim`, `smoothing`.
 
         Raises:
             ValueError: q > s, fewer candidates than samples to keep; both shares, which leave no ratio to choose.
@@ -110,13 +114,13 @@ class OrderDP(Pruner):
         explore, exploit = shares(cls, n, prune_ratio, explore, exploit)
         return cls(n, explore=explore, exploit=exploit, **options)
 
-    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
+    def select_mask(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
         """The top q by score of s uniform candidates; of a variant, what is left at the two ends."""
-        if self.hardest == 1 and self.trim == 0:
+        if self.hard_fraction == 1 and self.trim == 0:
             return top(self._scores, self.kept, draw, self.candidates), None
         return ends(self._scores, self._sizes, draw, self.trim), None
 
-    def learn(self, indices: Tensor, losses: Tensor) -> None:
+    def update_scores(self, indices: Tensor, losses: Tensor) -> None:
         """A sample's score is its newest loss, or the moving average; all others keep theirs (Eq. 2)."""
         if self.smoothing < 1:
             scores = self._scores[indices]
@@ -126,7 +130,7 @@ class OrderDP(Pruner):
             )  # no average to move yet, or an infinite loss broke it
         self._scores[indices] = losses
 
-    def memory(self) -> dict[str, Any]:
+    def extra_state(self) -> dict[str, Any]:
         """The scores."""
         return {"_scores": self._scores}
 
@@ -153,7 +157,7 @@ def shares(
     Raises:
         ValueError: a share outside its range, both shares, or q > s.
     """
-    kept = budget(owner, n, prune_ratio)
+    kept = n_kept(owner, n, prune_ratio)
     if explore is not None and exploit is not None:
         raise ValueError(
             f"'prune_ratio' = {prune_ratio:g} of OrderDP contradicts 'explore' = {explore!r} with 'exploit' ="

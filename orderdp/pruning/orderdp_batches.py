@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orderdp.pruning.base import Pruner, Selection
+from orderdp.pruning.base import Pruner
 from orderdp.pruning.batching import PrunedBatches
-from orderdp.pruning.checks import budget, initial, whole
-from orderdp.pruning.exchange import placement
+from orderdp.pruning.checks import initial, n_kept, whole
+from orderdp.pruning.exchange import rank_and_world_size
 from orderdp.pruning.ranking import largest, unseen
-from orderdp.pruning.streams import numpy_generator
+from orderdp.pruning.rng import numpy_generator
+from orderdp.pruning.subset import Subset
 
 
 class OrderDPBatches(Pruner):
@@ -95,30 +96,30 @@ class OrderDPBatches(Pruner):
         return max(1, self.n // self.candidates) if self.steps is None else self.steps
 
     @property
-    def prune_ratio(self) -> float:
+    def realised_prune_ratio(self) -> float:
         """Share of an epoch's n samples that is not trained, 1 - steps * q / n; negative where steps train more than
         n."""
         return 1 - self.steps_per_epoch * self.batch_size / self.n
 
-    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
+    def select_mask(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
         """The samples that an epoch's steps would draw from the present scores, each marked once."""
         kept = torch.zeros(self.n, dtype=torch.bool)
         kept[self.select(epoch).indices] = True
         return kept, None
 
-    def select(self, epoch: int) -> Selection:
+    def select(self, epoch: int) -> Subset:
         """All steps of an epoch as they would be drawn from the present scores: int64 (steps * q,), with
         repetitions."""
-        if placement()[1] == 1:
+        if rank_and_world_size()[1] == 1:
             self.synchronize()
-        return Selection(torch.cat([self._draw(epoch, step) for step in range(self.steps_per_epoch)]), None)
+        return Subset(torch.cat([self._draw(epoch, step) for step in range(self.steps_per_epoch)]), None)
 
-    def begin_epoch(self, epoch: int) -> Selection:
+    def begin_epoch(self, epoch: int) -> Subset:
         """Draws those steps of an epoch that were not drawn yet, all from the present scores."""
         super().begin_epoch(epoch)
         for step in range(self.steps_per_epoch):
             self._batch(epoch, step)
-        return Selection(torch.cat(self._drawn), None)
+        return Subset(torch.cat(self._drawn), None)
 
     def batches(self, epoch: int, batch_size: int) -> tuple[Iterator[Tensor], int]:
         """Begins an epoch; its batches on this rank, each ranked by the scores at its turn, and their number.
@@ -136,11 +137,11 @@ class OrderDPBatches(Pruner):
         """
         raise TypeError("OrderDPBatches is a batch sampler itself: DataLoader(Indexed(data), batch_sampler=pruner).")
 
-    def learn(self, indices: Tensor, losses: Tensor) -> None:
+    def update_scores(self, indices: Tensor, losses: Tensor) -> None:
         """A sample's score is its newest loss (Eq. 2)."""
         self._scores[indices] = losses
 
-    def memory(self) -> dict[str, Any]:
+    def extra_state(self) -> dict[str, Any]:
         """The scores, and the steps drawn of the epoch that has begun."""
         return {"_scores": self._scores, "_drawn": self._drawn}
 
@@ -154,13 +155,11 @@ class OrderDPBatches(Pruner):
         """Batches per epoch."""
         return self.steps_per_epoch
 
-    def _begin(self, epoch: int) -> Selection:
+    def _begin(self, epoch: int) -> Subset:
         if self._begun is None or self._begun[0] != epoch:
             self.synchronize()
             self._drawn = []
-            self._start(
-                epoch, Selection(torch.empty(0, dtype=torch.int64), None), self.steps_per_epoch * self.batch_size
-            )
+            self._start(epoch, Subset(torch.empty(0, dtype=torch.int64), None), self.steps_per_epoch * self.batch_size)
         return self._begun[1]  # type: ignore[index]  # set by _start
 
     def _walk_steps(self, epoch: int, turn: int | None = None) -> Iterator[Tensor]:
@@ -177,7 +176,7 @@ class OrderDPBatches(Pruner):
     def _batch(self, epoch: int, step: int) -> Tensor:
         """int64 (q,): the step's samples on all ranks; drawn once and counted then."""
         if step == len(self._drawn):
-            if placement()[1] == 1:
+            if rank_and_world_size()[1] == 1:
                 self.synchronize()
             batch = self._draw(epoch, step)
             self._drawn.append(batch)
@@ -193,6 +192,6 @@ class OrderDPBatches(Pruner):
 
 def sizes(owner: object, n: int, prune_ratio: float, candidates: int, steps: int | None) -> tuple[int, int, int]:
     """(candidates, batch_size, steps) of a ratio, with at most n candidates."""
-    kept, candidates = budget(owner, n, prune_ratio), min(candidates, n)
-    batch_size = budget(owner, candidates, prune_ratio)
+    kept, candidates = n_kept(owner, n, prune_ratio), min(candidates, n)
+    batch_size = n_kept(owner, candidates, prune_ratio)
     return candidates, batch_size, max(1, round(kept / batch_size)) if steps is None else steps

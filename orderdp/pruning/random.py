@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from orderdp.pruning.base import Pruner
-from orderdp.pruning.checks import budget
+from orderdp.pruning.checks import n_kept
 from orderdp.pruning.ranking import uniform
 
 
@@ -23,11 +23,11 @@ class RandomPruning(Pruner):
 
     def __init__(self, n: int, *, prune_ratio: float, rescale: bool = False, seed: int = 0) -> None:
         super().__init__(n, seed=seed)
-        self._kept_count = budget(self, self.n, prune_ratio)
+        self._kept_count = n_kept(self, self.n, prune_ratio)
         self.target_ratio = float(prune_ratio)
         self.rescale = rescale
 
-    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+    def select_mask(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, Tensor | None]:
         """Uniformly q = round((1 - prune_ratio) n) of n."""
         kept = uniform(self.n, self._kept_count, draw)
         return kept, torch.full((self.n,), self.n / self._kept_count) if self.rescale else None

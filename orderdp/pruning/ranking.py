@@ -21,7 +21,7 @@ class Sizes(NamedTuple):
     """s."""
     kept: int
     """q, at most s."""
-    hardest: int
+    hard: int
     """How many of the q are the hardest of the candidates; the others are the easiest."""
 
 
@@ -93,10 +93,10 @@ def ends(scores: Tensor, sizes: Sizes, draw: np.random.Generator, trim: float = 
     pool = smallest(keys, sizes.candidates)
     if trim > 0:
         pool = _trimmed(values, pool, keys, trim)
-    hard = largest(values[pool], sizes.hardest, keys[pool])
+    hard = largest(values[pool], sizes.hard, keys[pool])
     rest, chosen = pool[~hard], pool[hard]
     known = np.isfinite(values[rest])
-    easy = largest(np.where(known, -values[rest], np.float32(np.inf)), sizes.kept - sizes.hardest, keys[rest])
+    easy = largest(np.where(known, -values[rest], np.float32(np.inf)), sizes.kept - sizes.hard, keys[rest])
     return mask_at(n, np.concatenate([chosen, rest[easy]]))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from orderdp.pruning.base import Pruner
-from orderdp.pruning.checks import budget, fraction, initial, whole
+from orderdp.pruning.checks import fraction, initial, n_kept, whole
 from orderdp.pruning.ranking import top, unseen
 from orderdp.pruning.schedules import SCHEDULES
 
@@ -50,7 +50,7 @@ class ScheduledOrderDP(Pruner):
         initial_score: float = math.inf,
     ) -> None:
         super().__init__(n, seed=seed)
-        budget(self, self.n, prune_ratio)
+        n_kept(self, self.n, prune_ratio)
         self.target_ratio, self.rise = float(prune_ratio), float(rise)
         if schedule not in SCHEDULES:
             raise ValueError(f"Unknown 'schedule' {schedule!r} of ScheduledOrderDP. Known: {', '.join(SCHEDULES)}.")
@@ -75,16 +75,16 @@ class ScheduledOrderDP(Pruner):
         explore = math.sqrt(1 - ratio) if self.explore is None else self.explore
         return round(explore * self.n), round((1 - ratio) * self.n)
 
-    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
+    def select_mask(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, None]:
         """The top q_t by score of s_t uniform candidates."""
         candidates, kept = self.sizes(epoch)
         return top(self._scores, kept, draw, candidates), None
 
-    def learn(self, indices: Tensor, losses: Tensor) -> None:
+    def update_scores(self, indices: Tensor, losses: Tensor) -> None:
         """A sample's score is its newest loss."""
         self._scores[indices] = losses
 
-    def memory(self) -> dict[str, Any]:
+    def extra_state(self) -> dict[str, Any]:
         """The scores. The ratio is a function of the epoch: nothing of it to store."""
         return {"_scores": self._scores}
 

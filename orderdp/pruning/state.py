@@ -4,22 +4,14 @@ grows."""
 from __future__ import annotations
 
 import inspect
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from orderdp.pruning.checks import whole
-from orderdp.pruning.exchange import placement
-
-
-class Selection(NamedTuple):
-    """The samples of an epoch, in training order."""
-
-    indices: Tensor
-    """int64 (q,)."""
-    weights: Tensor | None
-    """float32 (q,), or None where all weigh 1."""
+from orderdp.pruning.exchange import rank_and_world_size
+from orderdp.pruning.subset import Subset
 
 
 class Stateful:
@@ -33,8 +25,8 @@ class Stateful:
     _named: bool
     _walked: bool
     _observed: bool
-    _begun: tuple[int, Selection] | None
-    _preview: tuple[int, Selection] | None
+    _begun: tuple[int, Subset] | None
+    _preview: tuple[int, Subset] | None
     _tables: dict[torch.device, Tensor]
     _placement: tuple[int, int] | None
     _samples_offered: int
@@ -51,7 +43,7 @@ class Stateful:
         self._arguments = (args, options)
         return self
 
-    def memory(self) -> dict[str, Any]:
+    def extra_state(self) -> dict[str, Any]:
         """See `Pruner`."""
         raise NotImplementedError
 
@@ -65,7 +57,7 @@ class Stateful:
         Raises:
             RuntimeError: across ranks, losses that were not exchanged: one rank's state would lack what the others saw.
         """
-        if placement()[1] == 1:
+        if rank_and_world_size()[1] == 1:
             self.synchronize()
         elif self._pending:
             raise RuntimeError(
@@ -81,7 +73,7 @@ class Stateful:
             "begun": None if self._begun is None else [self._begun[0], *self._begun[1]],
             "usage": self.usage.clone(),
             "counts": [self._samples_offered, self._samples_begun],
-            "memory": {name: copied(value) for name, value in self.memory().items()},
+            "memory": {name: copied(value) for name, value in self.extra_state().items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -99,10 +91,10 @@ class Stateful:
         self._epoch, begun = state["epoch"], state["begun"]
         self._named, self._walked, self._observed = state["flags"]
         self._samples_offered, self._samples_begun = state["counts"]
-        self._begun = None if begun is None else (begun[0], Selection(begun[1], begun[2]))
+        self._begun = None if begun is None else (begun[0], Subset(begun[1], begun[2]))
         self.usage = state["usage"].clone()
         self._pending, self._preview, self._tables = [], None, {}
-        for name in self.memory():
+        for name in self.extra_state():
             setattr(self, name, copied(state["memory"][name]))
 
     def __repr__(self) -> str:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from orderdp.pruning.base import Pruner
-from orderdp.pruning.checks import as_indices, budget
+from orderdp.pruning.checks import as_indices, n_kept
 from orderdp.pruning.ranking import mask_at, uniform
-from orderdp.pruning.streams import numpy_generator
+from orderdp.pruning.rng import numpy_generator
 
 
 class StaticSubset(Pruner):
@@ -48,7 +48,7 @@ class StaticSubset(Pruner):
     @classmethod
     def at_ratio(cls, n: int, prune_ratio: float, *, seed: int = 0, **options: Any) -> Self:
         """Static random pruning: a subset drawn once from the seed."""
-        kept = uniform(n, budget(cls, n, prune_ratio), numpy_generator(seed, "subset", 0))
+        kept = uniform(n, n_kept(cls, n, prune_ratio), numpy_generator(seed, "subset", 0))
         return cls(n, indices=kept.nonzero().squeeze(1), seed=seed, **options)
 
     @property
@@ -56,7 +56,7 @@ class StaticSubset(Pruner):
         """The samples trained on, in the order given."""
         return self._chosen.tolist()
 
-    def choose(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, Tensor | None]:
+    def select_mask(self, epoch: int, draw: np.random.Generator) -> tuple[Tensor, Tensor | None]:
         """The given samples."""
         kept = mask_at(self.n, self._chosen.numpy())
         if self._given is None:

@@ -13,7 +13,7 @@ from torch.utils.data import default_collate
 from orderdp.pruning.checks import fraction, per_sample, whole
 from orderdp.pruning.observations import joined
 from orderdp.pruning.ranking import largest
-from orderdp.pruning.streams import numpy_generator
+from orderdp.pruning.rng import numpy_generator
 
 
 class StreamingOrderDP:

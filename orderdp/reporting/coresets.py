@@ -23,7 +23,7 @@ def costs(grid: Grid, runs: Runs, experiments: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         workload, method, seed, `select_s` (seconds to choose for all ratios at once, without the proxy) and `proxy_s`
-        (seconds of the proxy's training that the method's evidence took, as if no other method had shared it).
+        (seconds of the proxy's training that the method's inputs took, as if no other method had shared it).
     """
     places = {
         (row.workload, where[0])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from orderdp.compat import renamed_arguments
 from orderdp.theory import checks
 from orderdp.theory.distances import sup_gap
 
@@ -80,8 +81,9 @@ class GeneralizationBound(NamedTuple):
         return self.bias + self.optimization
 
 
+@renamed_arguments(hardest="n_hard")
 def generalization_bound(
-    n: int, s: int, q: int, *, largest_loss: float, gap: float, optimization: float, hardest: int | None = None
+    n: int, s: int, q: int, *, largest_loss: float, gap: float, optimization: float, n_hard: int | None = None
 ) -> GeneralizationBound:
     """The terms of Theorem 4's right-hand side.
 
@@ -94,7 +96,7 @@ def generalization_bound(
     -Q_n exactly, so that `deviation` is slack: it bounds what a mini-batch estimate of a spectral risk would add.
 
     Args:
-        n, s, q, hardest: as in `rank_weights`.
+        n, s, q, n_hard: as in `rank_weights`.
         largest_loss: B = max_i |L_i(theta)|, at least 0.
         gap: Q_n(theta), as `surrogate_gap` gives it; its infimum over the iterates for a bound on all of them.
         optimization: as `convergence_bound` gives it, at least 0.
@@ -103,11 +105,11 @@ def generalization_bound(
         ValueError: an argument outside its range.
     """
     owner = "generalization_bound"
-    n, s, q, hardest = checks.sizes(owner, n, s, q, hardest)
+    n, s, q, n_hard = checks.sizes(owner, n, s, q, n_hard)
     b = checks.number(owner, "largest_loss", largest_loss)
     optimization = checks.number(owner, "optimization", optimization)
     if not math.isfinite(gap):
         raise ValueError(f"The 'gap' of {owner} must be finite. Got {gap!r}.")
-    c_s = sup_gap(n, s, q, hardest=hardest)
+    c_s = sup_gap(n, s, q, n_hard=n_hard)
     finite_population = 0.0 if n == s else math.sqrt((n - s) / (s * (n - 1)))  # n = 1 has n = s
     return GeneralizationBound(c_s, b, float(gap), math.sqrt(2) * c_s * b * finite_population, optimization)

@@ -20,12 +20,12 @@ def whole(owner: str, name: str, value: Any, low: int, high: int | None = None, 
     return int(value)
 
 
-def sizes(owner: str, n: Any, s: Any, q: Any, hardest: Any = None) -> tuple[int, int, int, int]:
-    """n, s, q and how many of the q are the largest: 1 <= q <= s <= n and 0 <= hardest <= q; None stands for q."""
+def sizes(owner: str, n: Any, s: Any, q: Any, n_hard: Any = None) -> tuple[int, int, int, int]:
+    """n, s, q and how many of the q are the largest: 1 <= q <= s <= n and 0 <= n_hard <= q; None stands for q."""
     n = whole(owner, "n", n, 1)
     s = whole(owner, "s", s, 1, n, "[1, n]")
     q = whole(owner, "q", q, 1, s, "[1, s]")
-    return n, s, q, q if hardest is None else whole(owner, "hardest", hardest, 0, q, "[0, q]")
+    return n, s, q, q if n_hard is None else whole(owner, "n_hard", n_hard, 0, q, "[0, q]")
 
 
 def share(owner: str, name: str, value: Any, *, zero: bool = False, one: bool = True) -> float:

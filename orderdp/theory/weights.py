@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from orderdp.compat import renamed_arguments
 from orderdp.theory import checks
 
 Array = NDArray[np.float64]
 
 
-def rank_weights(n: int, s: int, q: int, *, hardest: int | None = None) -> Array:
+@renamed_arguments(hardest="n_hard")
+def rank_weights(n: int, s: int, q: int, *, n_hard: int | None = None) -> Array:
     """gamma_j, the probability that rank j is among the q kept of s uniform candidates out of n.
 
     Source: Eq. 3, which enumeration confirms. Equivalently gamma_j = (s/n) P(X <= q-1), X hypergeometric: of the s-1
@@ -26,7 +28,7 @@ def rank_weights(n: int, s: int, q: int, *, hardest: int | None = None) -> Array
         n: samples.
         s: candidates, drawn without replacement; 1..n.
         q: kept candidates; 1..s.
-        hardest: how many of the q are the largest of the candidates; the others are the smallest. None: all q, as in
+        n_hard: how many of the q are the largest of the candidates; the others are the smallest. None: all q, as in
             the paper; 0: the bottom q.
 
     Returns:
@@ -36,14 +38,14 @@ def rank_weights(n: int, s: int, q: int, *, hardest: int | None = None) -> Array
     Raises:
         ValueError: an argument that is no integer or outside its range.
     """
-    n, s, q, hardest = checks.sizes("rank_weights", n, s, q, hardest)
+    n, s, q, n_hard = checks.sizes("rank_weights", n, s, q, n_hard)
     if q == s:  # whichever ranks are kept, all candidates are; adding two curves would leave rounding errors
         return np.full(n, s / n)
-    if hardest == 0:
+    if n_hard == 0:
         return _top(n, s, q)[::-1].copy()
-    if hardest == q:
+    if n_hard == q:
         return _top(n, s, q)
-    return _top(n, s, hardest) + _top(n, s, q - hardest)[::-1]
+    return _top(n, s, n_hard) + _top(n, s, q - n_hard)[::-1]
 
 
 def _top(n: int, s: int, q: int) -> Array:
@@ -81,7 +83,8 @@ def running_sum(values: Array) -> Array:
     return np.asarray(sums.ravel()[: len(values)])
 
 
-def limit_weights(z: ArrayLike, s: int, q: int, *, hardest: int | None = None) -> Array:
+@renamed_arguments(hardest="n_hard")
+def limit_weights(z: ArrayLike, s: int, q: int, *, n_hard: int | None = None) -> Array:
     """The limit of n gamma_j as n grows with s and q fixed and j/n = z.
 
     Source: Proposition 2. gamma(z) = s (1 - F(z)), F the distribution function of Beta(q, s-q); for q = s it is s.
@@ -92,7 +95,7 @@ def limit_weights(z: ArrayLike, s: int, q: int, *, hardest: int | None = None) -
 
     Args:
         z: relative ranks in [0, 1], 0 for the largest score; any shape.
-        s, q, hardest: as in `rank_weights`; s has no upper end.
+        s, q, n_hard: as in `rank_weights`; s has no upper end.
 
     Returns:
         float64 of z's shape; integrates to q over (0, 1).
@@ -101,13 +104,13 @@ def limit_weights(z: ArrayLike, s: int, q: int, *, hardest: int | None = None) -
         ValueError: an argument outside its range.
     """
     s = checks.whole("limit_weights", "s", s, 1)
-    _, s, q, hardest = checks.sizes("limit_weights", s, s, q, hardest)
+    _, s, q, n_hard = checks.sizes("limit_weights", s, s, q, n_hard)
     z = np.asarray(z, dtype=np.float64)
     if not ((z >= 0) & (z <= 1)).all():
         raise ValueError("The 'z' of limit_weights must be in [0, 1].")
     if q == s:
         return np.full(z.shape, float(s))
-    return _limit(z, s, hardest) + _limit(1 - z, s, q - hardest)
+    return _limit(z, s, n_hard) + _limit(1 - z, s, q - n_hard)
 
 
 def _limit(z: Array, s: int, q: int) -> Array:
@@ -116,14 +119,15 @@ def _limit(z: Array, s: int, q: int) -> Array:
     return np.asarray(s * special.betainc(s - q, q, 1 - z), dtype=np.float64)
 
 
-def selection_probabilities(scores: ArrayLike, s: int, q: int, *, hardest: int | None = None) -> Array:
+@renamed_arguments(hardest="n_hard")
+def selection_probabilities(scores: ArrayLike, s: int, q: int, *, n_hard: int | None = None) -> Array:
     """The probability of each sample to be kept, given all scores.
 
     Source: Eq. 10. Ties are broken at random, so that equal scores share the mean weight of the ranks that they fill.
 
     Args:
         scores: (n,), larger is harder; infinite ones allowed (never seen), no NaN.
-        s, q, hardest: as in `rank_weights`.
+        s, q, n_hard: as in `rank_weights`.
 
     Returns:
         float64 (n,), in the order of the scores; sums to q.
@@ -132,8 +136,8 @@ def selection_probabilities(scores: ArrayLike, s: int, q: int, *, hardest: int |
         ValueError: scores that are no vector or hold NaN; sizes outside their ranges.
     """
     values = checks.vector("selection_probabilities", "scores", scores, finite=False)
-    n, s, q, hardest = checks.sizes("selection_probabilities", len(values), s, q, hardest)
-    gamma = rank_weights(n, s, q, hardest=hardest)
+    n, s, q, n_hard = checks.sizes("selection_probabilities", len(values), s, q, n_hard)
+    gamma = rank_weights(n, s, q, n_hard=n_hard)
     order = np.argsort(-values, kind="stable")
     ranked = values[order]
     starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
@@ -143,7 +147,8 @@ def selection_probabilities(scores: ArrayLike, s: int, q: int, *, hardest: int |
     return shared
 
 
-def surrogate_loss(losses: ArrayLike, s: int, q: int, *, hardest: int | None = None) -> float:
+@renamed_arguments(hardest="n_hard")
+def surrogate_loss(losses: ArrayLike, s: int, q: int, *, n_hard: int | None = None) -> float:
     """L_q, the loss that OrderDP descends in expectation: (1/q) sum_j gamma_j L_(j).
 
     Source: Eq. 3 and Theorem 1. The theorem needs scores that are the present losses: with scores of earlier epochs, as
@@ -151,15 +156,16 @@ def surrogate_loss(losses: ArrayLike, s: int, q: int, *, hardest: int | None = N
 
     Args:
         losses: (n,), finite.
-        s, q, hardest: as in `rank_weights`.
+        s, q, n_hard: as in `rank_weights`.
 
     Raises:
         ValueError: losses that are no vector or not finite; sizes outside their ranges.
     """
-    return _weighed("surrogate_loss", checks.vector("surrogate_loss", "losses", losses), s, q, hardest)
+    return _weighed("surrogate_loss", checks.vector("surrogate_loss", "losses", losses), s, q, n_hard)
 
 
-def surrogate_gap(losses: ArrayLike, s: int, q: int, *, hardest: int | None = None) -> float:
+@renamed_arguments(hardest="n_hard")
+def surrogate_gap(losses: ArrayLike, s: int, q: int, *, n_hard: int | None = None) -> float:
     """Q_n at one theta: L_q - L = sum_j (gamma_j/q - 1/n) L_(j).
 
     Source: Theorem 4, before its infimum over the iterates. Paper: r_i is not defined; here: gamma at the rank of
@@ -167,21 +173,21 @@ def surrogate_gap(losses: ArrayLike, s: int, q: int, *, hardest: int | None = No
     inequality), and at q = s it is 0.
 
     Args:
-        losses, s, q, hardest: as in `surrogate_loss`.
+        losses, s, q, n_hard: as in `surrogate_loss`.
 
     Raises:
         ValueError: losses that are no vector or not finite; sizes outside their ranges.
     """
     values = checks.vector("surrogate_gap", "losses", losses)
-    _, s, q, hardest = checks.sizes("surrogate_gap", len(values), s, q, hardest)
+    _, s, q, n_hard = checks.sizes("surrogate_gap", len(values), s, q, n_hard)
     if q == s:
         return 0.0
     # Centred first: a small gap of large losses keeps its digits.
-    gap = _weighed("surrogate_gap", values - values.mean(), s, q, hardest)
-    return max(0.0, gap) if hardest == q else gap  # below 0 there are rounding errors only
+    gap = _weighed("surrogate_gap", values - values.mean(), s, q, n_hard)
+    return max(0.0, gap) if n_hard == q else gap  # below 0 there are rounding errors only
 
 
-def _weighed(owner: str, losses: Array, s: int, q: int, hardest: int | None) -> float:
+def _weighed(owner: str, losses: Array, s: int, q: int, n_hard: int | None) -> float:
     """(1/q) sum_j gamma_j L_(j)."""
-    n, s, q, hardest = checks.sizes(owner, len(losses), s, q, hardest)
-    return float(rank_weights(n, s, q, hardest=hardest) @ np.sort(losses)[::-1] / q)
+    n, s, q, n_hard = checks.sizes(owner, len(losses), s, q, n_hard)
+    return float(rank_weights(n, s, q, n_hard=n_hard) @ np.sort(losses)[::-1] / q)

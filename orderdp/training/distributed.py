@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from orderdp.pruning.exchange import placement
+from orderdp.pruning.exchange import rank_and_world_size
 
 TIMEOUT = timedelta(minutes=30)
 
@@ -55,7 +55,7 @@ class Ranks:
     """This process among those of its run; alone unless `torch.distributed` is initialised."""
 
     def __init__(self) -> None:
-        self.rank, self.world = placement()
+        self.rank, self.world = rank_and_world_size()
 
     @property
     def first(self) -> bool:

@@ -11,7 +11,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,8 @@ from orderdp.models.pretrained import start_from
 from orderdp.pruning import PRUNERS
 from orderdp.pruning.base import Pruner
 from orderdp.pruning.batching import batch_sizes
-from orderdp.pruning.streams import stream_seed
+from orderdp.pruning.rng import stream_seed
+from orderdp.pruning.subset import Subset
 from orderdp.spec import RunSpec
 from orderdp.training.clock import Stopwatch
 from orderdp.training.device import peak_memory_mb, reset_peak_memory
@@ -47,16 +48,7 @@ class Diverged(Exception):
         self.epoch, self.step = epoch, step
 
 
-class Coreset(NamedTuple):
-    """The samples that a static run trains on."""
-
-    indices: Tensor
-    """int64 (q,)."""
-    weights: Tensor | None
-    """float32 (q,) with mean 1, or None where all weigh 1."""
-
-
-def build_pruner(spec: RunSpec, n: int, coreset: Coreset | None = None) -> Pruner:
+def build_pruner(spec: RunSpec, n: int, coreset: Subset | None = None) -> Pruner:
     """The pruner of a run over n samples; options that hold a `prune_ratio` go through `at_ratio`.
 
     A constructor that takes `epochs`, itself or through `**options`, is given the epochs of the recipe.
@@ -113,7 +105,7 @@ class Training:
         spec: RunSpec,
         data: ImageData | FolderData,
         device: torch.device,
-        coreset: Coreset | None = None,
+        coreset: Subset | None = None,
         *,
         workers: int = 0,
         compiled: bool = False,

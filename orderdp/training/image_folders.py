@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from orderdp.datasets import DatasetError, FolderData
 from orderdp.datasets.folders import Split
-from orderdp.pruning.streams import stream_seed
+from orderdp.pruning.rng import stream_seed
 from orderdp.spec import PhotoAugmentSpec
 from orderdp.training.distributed import RankBatch
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from orderdp.datasets import FolderData, ImageData
-from orderdp.pruning.streams import generator
+from orderdp.pruning.rng import generator
 from orderdp.spec import AugmentSpec, PhotoAugmentSpec, RecipeSpec
 from orderdp.training.augment import Images, draw
 from orderdp.training.distributed import RankBatch

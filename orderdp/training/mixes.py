@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from orderdp.pruning.streams import generator, numpy_generator
+from orderdp.pruning.rng import generator, numpy_generator
 from orderdp.spec import MixSpec
 
 ERASED_AREA = (0.02, 1 / 3)

@@ -24,7 +24,7 @@ from orderdp.coresets.deepfool import perturbations
 from orderdp.coresets.quotas import quotas
 from orderdp.datasets import ImageData
 from orderdp.datasets.noise import with_label_noise
-from orderdp.pruning.streams import numpy_generator
+from orderdp.pruning.rng import numpy_generator
 from orderdp.spec import ProxySpec, RunSpec
 from orderdp.training.augment import Images
 from orderdp.training.engine import Training
@@ -62,7 +62,7 @@ class Recorded(Training):
         return torch.cat(logits), torch.cat(features)
 
 
-def gather_evidence(
+def gather_outputs(
     spec: ProxySpec, data: ImageData, device: torch.device, say: Callable[[str], None] = lambda text: None
 ) -> tuple[Arrays, list[dict[str, Any]]]:
     """Trains the networks and notes what coreset methods ask for.
@@ -74,7 +74,7 @@ def gather_evidence(
         say: receives a line for each network.
 
     Returns:
-        Arrays: those of `orderdp.coresets.base.HELD` but for the `validation_` ones over all n samples, with
+        Arrays: those of `orderdp.coresets.base.ARRAYS` but for the `validation_` ones over all n samples, with
         `early_logits` (M, E, n, k) and `early_norms` (M, E, n) for each of `early_epochs` (E,); `split_members` (n -
         m,) and `split_held_out` (m,), samples seen and not seen by the split's network, `split_logits`,
         `split_features` and `validation_*` of that network; `classes`. Rows: one per network: `network`, `seed`,

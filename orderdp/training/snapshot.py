@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from orderdp.files import write
-from orderdp.pruning.base import Selection
+from orderdp.pruning.base import Subset
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Snapshot:
     """Share of the planned training done, in [0, 1]."""
     model: Mapping[str, Tensor]
     """Weights and buffers."""
-    selection: Selection
+    selection: Subset
     usage: Tensor
     """int32 (n,), how often each sample was kept so far."""
 
@@ -53,5 +53,5 @@ def saved(folder: Path) -> Iterator[Snapshot]:
         )
     for epoch, path in sorted(found.items()):
         values = torch.load(path, map_location="cpu", weights_only=True)
-        selection = Selection(values["indices"].long(), values["weights"])
+        selection = Subset(values["indices"].long(), values["weights"])
         yield Snapshot(epoch, values["progress"], values["model"], selection, values["usage"])

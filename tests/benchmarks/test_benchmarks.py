@@ -20,7 +20,7 @@ from benchmarks.summary import goal
 from benchmarks.workload import one_epoch, spec, training
 from orderdp.pruning import PRUNERS, OrderDP
 from orderdp.pruning.batching import batch_sizes
-from orderdp.pruning.streams import numpy_generator
+from orderdp.pruning.rng import numpy_generator
 from orderdp.spec import AugmentSpec
 from orderdp.training.augment import Images, draw
 
@@ -102,8 +102,8 @@ def test_epochs_side_by_side_are_those_of_runs_alone():
 def test_sorting_selects_as_many():
     pruner, sorting = (cls.at_ratio(1000, 0.7, explore=0.5) for cls in (OrderDP, SortedOrderDP))
     assert (
-        sorting.choose(0, numpy_generator(0, "select", 0))[0].sum()
-        == pruner.choose(0, numpy_generator(0, "select", 0))[0].sum()
+        sorting.select_mask(0, numpy_generator(0, "select", 0))[0].sum()
+        == pruner.select_mask(0, numpy_generator(0, "select", 0))[0].sum()
         == 300
     )
 

@@ -1,5 +1,5 @@
-"""Evidence without a network: a linear last layer on made-up features, and everything else that follows from it or is
-drawn."""
+"""ProxyOutputs without a network: a linear last layer on made-up features, and everything else that follows from it or
+is drawn."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from orderdp.coresets import Evidence
-from orderdp.coresets.base import HELD
+from orderdp.coresets import ProxyOutputs
+from orderdp.coresets.base import ARRAYS
 
 SIZES = (41, 23, 16)
 # Options that a method does not run without. A new one with defaults needs no entry.
@@ -27,9 +27,9 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def make_evidence(
+def make_outputs(
     sizes: Sequence[int] = SIZES, *, d: int = 6, models: int = 3, epochs: int = 7, seed: int = 0
-) -> Evidence:
+) -> ProxyOutputs:
     """Every field filled, classes of the given sizes, samples of all classes mixed."""
     g = torch.Generator().manual_seed(seed)
     k = len(sizes)
@@ -44,7 +44,7 @@ def make_evidence(
     early = torch.stack([features(labels) for _ in range(models)])
     heads = torch.randn(models, k, d, generator=g) + centers
     losses = torch.rand(epochs, n, generator=g) * 3
-    return Evidence(
+    return ProxyOutputs(
         labels=labels,
         classes=k,
         logits=torch.stack([h @ head.T for head in heads]),
@@ -60,18 +60,18 @@ def make_evidence(
     )
 
 
-def replaced(evidence: Evidence, **fields: object) -> Evidence:
-    """The same evidence but for some fields."""
-    return dataclasses.replace(evidence, **fields)
+def replaced(outputs: ProxyOutputs, **fields: object) -> ProxyOutputs:
+    """The same outputs but for some fields."""
+    return dataclasses.replace(outputs, **fields)
 
 
-def renumbered(evidence: Evidence, order: Tensor) -> Evidence:
-    """The evidence with sample order[i] in place i."""
+def renumbered(outputs: ProxyOutputs, order: Tensor) -> ProxyOutputs:
+    """The outputs with sample order[i] in place i."""
     fields = {}
-    for name, held in HELD.items():
+    for name, held in ARRAYS.items():
         if "n" in held.shape:
-            fields[name] = getattr(evidence, name).index_select(held.shape.index("n"), order)
-    return replaced(evidence, **fields)
+            fields[name] = getattr(outputs, name).index_select(held.shape.index("n"), order)
+    return replaced(outputs, **fields)
 
 
 def loss_of(logits: Tensor, label: int) -> Tensor:
@@ -80,6 +80,6 @@ def loss_of(logits: Tensor, label: int) -> Tensor:
 
 
 @pytest.fixture(scope="session")
-def evidence() -> Evidence:
+def outputs() -> ProxyOutputs:
     """80 samples in three classes of different size, every field filled."""
-    return make_evidence()
+    return make_outputs()

@@ -10,22 +10,22 @@ import pytest
 import torch
 
 from orderdp.coresets import CORESETS, select
-from orderdp.coresets.base import HELD
+from orderdp.coresets.base import ARRAYS
 from orderdp.coresets.command import add_arguments, load, run
 from orderdp.files import write
-from tests.coresets.conftest import OPTIONS, make_evidence
+from tests.coresets.conftest import OPTIONS, make_outputs
 
 
 @pytest.fixture
 def arrays():
-    evidence = make_evidence()
-    return {name: getattr(evidence, name).numpy() for name in HELD} | {"classes": np.array(3)}
+    outputs = make_outputs()
+    return {name: getattr(outputs, name).numpy() for name in ARRAYS} | {"classes": np.array(3)}
 
 
 @pytest.fixture
 def file(tmp_path, arrays):
-    np.savez(tmp_path / "evidence.npz", **arrays)
-    return tmp_path / "evidence.npz"
+    np.savez(tmp_path / "proxy_outputs.npz", **arrays)
+    return tmp_path / "proxy_outputs.npz"
 
 
 @pytest.fixture
@@ -49,13 +49,22 @@ def test_the_file_gives_what_the_function_gives(name, file, tmp_path):
         word for key, value in OPTIONS.get(name, {}).items() for word in ("--option", f"{key}={json.dumps(value)}")
     ]
     text = call(
-        "--evidence", file, "--method", name, "--budget", 30, "--seed", 4, *options, out=tmp_path / "made" / "core.npy"
+        "--proxy-outputs",
+        file,
+        "--method",
+        name,
+        "--n-keep",
+        30,
+        "--seed",
+        4,
+        *options,
+        out=tmp_path / "made" / "core.npy",
     )
-    expected = select(name, make_evidence(), [30], np.random.default_rng(4), **OPTIONS.get(name, {}))[0]
+    expected = select(name, make_outputs(), [30], np.random.default_rng(4), **OPTIONS.get(name, {}))[0]
     indices = np.load(tmp_path / "made" / "core.npy")
     assert indices.dtype == np.int64 and indices.tolist() == expected.indices.tolist()
     summary = json.loads((tmp_path / "made" / "core.json").read_text())
-    assert (summary["budget"], summary["samples"], summary["method"], sum(summary["classes"])) == (30, 80, name, 30)
+    assert (summary["n_keep"], summary["samples"], summary["method"], sum(summary["classes"])) == (30, 80, name, 30)
     assert "30 of 80 samples" in text and f"classes: {summary['classes']}" in text
     weights = tmp_path / "made" / "core.weights.npy"
     assert weights.exists() == (expected.weights is not None) == ("weights" in summary)
@@ -66,7 +75,7 @@ def test_the_file_gives_what_the_function_gives(name, file, tmp_path):
 
 def test_ratio_balance_and_options(file, tmp_path):
     call(
-        "--evidence", file, "--method", "prototypes", "--prune-ratio", 0.7, "--balance", "equal",
+        "--proxy-outputs", file, "--method", "prototypes", "--prune-ratio", 0.7, "--balance", "equal",
         "--option", "keep=easy", "--option", "supervised=true", out=tmp_path / "core.npy",
     )  # fmt: skip
     summary = json.loads((tmp_path / "core.json").read_text())
@@ -76,26 +85,26 @@ def test_ratio_balance_and_options(file, tmp_path):
 
 def test_only_what_the_method_needs(tmp_path, arrays):
     np.savez(tmp_path / "few.npz", labels=arrays["labels"].astype(np.uint8), logits=arrays["logits"])
-    call("--evidence", tmp_path / "few.npz", "--method", "entropy", "--budget", 9, out=tmp_path / "core.npy")
+    call("--proxy-outputs", tmp_path / "few.npz", "--method", "entropy", "--n-keep", 9, out=tmp_path / "core.npy")
     with pytest.raises(
-        ValueError, match=r"'herding' needs the evidence 'features', float \(n, d\): what enters the last layer"
+        ValueError, match=r"'herding' needs the proxy output 'features', float \(n, d\): what enters the last layer"
     ):
-        call("--evidence", tmp_path / "few.npz", "--method", "herding", "--budget", 9, out=tmp_path / "other.npy")
+        call("--proxy-outputs", tmp_path / "few.npz", "--method", "herding", "--n-keep", 9, out=tmp_path / "other.npy")
     assert not (tmp_path / "other.npy").exists()
 
 
 def test_number_of_classes(tmp_path, arrays):
     labels = arrays["labels"]
     for given, expected in (({"classes": 5}, 5), ({"logits": np.zeros((1, 80, 4))}, 4), ({}, 3)):
-        np.savez(tmp_path / "evidence.npz", labels=labels, **given)
-        evidence = load(tmp_path / "evidence.npz")
-        assert evidence.classes == expected and evidence.labels.dtype == torch.int64
+        np.savez(tmp_path / "proxy_outputs.npz", labels=labels, **given)
+        outputs = load(tmp_path / "proxy_outputs.npz")
+        assert outputs.classes == expected and outputs.labels.dtype == torch.int64
 
 
 def test_most_used_samples_of_a_run(trained, tmp_path):
     seen = set()
     for seed in range(30):
-        text = call("--from-run", trained, "--budget", 3, "--seed", seed, out=tmp_path / "core.npy")
+        text = call("--from-run", trained, "--n-keep", 3, "--seed", seed, out=tmp_path / "core.npy")
         indices = np.load(tmp_path / "core.npy")
         assert indices.dtype == np.int64 and len(indices) == 3 and set(indices) < {2, 3, 5, 8}
         seen |= set(indices.tolist())
@@ -108,38 +117,44 @@ def test_most_used_samples_of_a_run(trained, tmp_path):
 
 
 MISTAKES = [
-    (["--evidence", "{file}", "--budget", 9], "needs a --method. Known: random, "),
-    (["--evidence", "{file}", "--method", "greedy", "--budget", 9], "Unknown coreset method 'greedy'"),
-    (["--evidence", "{file}", "--method", "random", "--budget", 81], r"--budget: must be from 1 to n = 80. Got 81"),
-    (["--evidence", "{file}", "--method", "random", "--budget", 2], "from 3, one for each class"),
+    (["--proxy-outputs", "{file}", "--n-keep", 9], "needs a --method. Known: random, "),
+    (["--proxy-outputs", "{file}", "--method", "greedy", "--n-keep", 9], "Unknown coreset method 'greedy'"),
     (
-        ["--evidence", "{file}", "--method", "random", "--prune-ratio", 1.0],
+        ["--proxy-outputs", "{file}", "--method", "random", "--n-keep", 81],
+        r"--n-keep: must be from 1 to n = 80. Got 81",
+    ),
+    (["--proxy-outputs", "{file}", "--method", "random", "--n-keep", 2], "from 3, one for each class"),
+    (
+        ["--proxy-outputs", "{file}", "--method", "random", "--prune-ratio", 1.0],
         r"--prune-ratio: must be in \(0, 1\). Got 1.0",
     ),
-    (["--evidence", "{file}", "--method", "random", "--budget", 9, "--seed", -1], "--seed: must be at least 0"),
+    (["--proxy-outputs", "{file}", "--method", "random", "--n-keep", 9, "--seed", -1], "--seed: must be at least 0"),
     (
-        ["--evidence", "{file}", "--method", "random", "--budget", 9, "--option", "colour"],
+        ["--proxy-outputs", "{file}", "--method", "random", "--n-keep", 9, "--option", "colour"],
         "--option: must be NAME=VALUE. Got 'colour'",
     ),
     (
-        ["--evidence", "{file}", "--method", "random", "--budget", 9, "--option", "colour=1"],
+        ["--proxy-outputs", "{file}", "--method", "random", "--n-keep", 9, "--option", "colour=1"],
         "Unknown option 'colour' of 'random'",
     ),
-    (["--evidence", "{none}", "--method", "random", "--budget", 9], "--evidence: there is no .*none.npz"),
-    (["--evidence", "{text}", "--method", "random", "--budget", 9], "text.npz is no .npz file of plain arrays"),
-    (["--evidence", "{array}", "--method", "random", "--budget", 9], "array.npy is no .npz file of plain arrays"),
+    (["--proxy-outputs", "{none}", "--method", "random", "--n-keep", 9], "--proxy-outputs: there is no .*none.npz"),
+    (["--proxy-outputs", "{text}", "--method", "random", "--n-keep", 9], "text.npz is no .npz file of plain arrays"),
+    (["--proxy-outputs", "{array}", "--method", "random", "--n-keep", 9], "array.npy is no .npz file of plain arrays"),
     (
-        ["--evidence", "{strange}", "--method", "random", "--budget", 9],
+        ["--proxy-outputs", "{strange}", "--method", "random", "--n-keep", 9],
         "holds an unknown array 'outputs'. Known: labels, logits, ",
     ),
-    (["--evidence", "{objects}", "--method", "random", "--budget", 9], "objects.npz is no .npz file of plain arrays"),
-    (["--evidence", "{words}", "--method", "random", "--budget", 9], "holds 'labels' as <U1, not as numbers"),
-    (["--evidence", "{bare}", "--method", "random", "--budget", 9], "bare.npz holds no 'labels'"),
-    (["--evidence", "{empty}", "--method", "random", "--budget", 9], "'labels' must be int64"),
-    (["--from-run", "{folder}", "--budget", 3], "--from-run: there is no .*selection.npz"),
-    (["--from-run", "{run}", "--budget", 11], "--budget: must be from 1 to n = 10"),
     (
-        ["--from-run", "{run}", "--budget", 3, "--method", "random"],
+        ["--proxy-outputs", "{objects}", "--method", "random", "--n-keep", 9],
+        "objects.npz is no .npz file of plain arrays",
+    ),
+    (["--proxy-outputs", "{words}", "--method", "random", "--n-keep", 9], "holds 'labels' as <U1, not as numbers"),
+    (["--proxy-outputs", "{bare}", "--method", "random", "--n-keep", 9], "bare.npz holds no 'labels'"),
+    (["--proxy-outputs", "{empty}", "--method", "random", "--n-keep", 9], "'labels' must be int64"),
+    (["--from-run", "{folder}", "--n-keep", 3], "--from-run: there is no .*selection.npz"),
+    (["--from-run", "{run}", "--n-keep", 11], "--n-keep: must be from 1 to n = 10"),
+    (
+        ["--from-run", "{run}", "--n-keep", 3, "--method", "random"],
         "--from-run: takes the most used samples, no --method",
     ),
 ]
@@ -166,17 +181,17 @@ def test_mistakes_leave_nothing_behind(words, message, tmp_path, file, trained, 
 
 def test_the_file_of_indices_must_be_npy(file, tmp_path):
     with pytest.raises(ValueError, match=r"--out: must end in \.npy"):
-        call("--evidence", file, "--method", "random", "--budget", 9, out=tmp_path / "core.txt")
+        call("--proxy-outputs", file, "--method", "random", "--n-keep", 9, out=tmp_path / "core.txt")
 
 
 def test_a_run_without_usage(tmp_path):
     np.savez(tmp_path / "selection.npz", recorded_epochs=np.array([2]))
     with pytest.raises(ValueError, match="holds no 'usage'"):
-        call("--from-run", tmp_path, "--budget", 3, out=tmp_path / "core.npy")
+        call("--from-run", tmp_path, "--n-keep", 3, out=tmp_path / "core.npy")
 
 
 def test_help_names_methods_and_arrays():
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     text = parser.format_help()
-    assert all(name in text for name in (*CORESETS, *HELD))
+    assert all(name in text for name in (*CORESETS, *ARRAYS))

@@ -80,7 +80,7 @@ def test_samples_that_crossed_cost_nothing_more():
     assert sizes == [30, 30, 30]
 
 
-def test_images_that_no_gradient_moves_rank_last(evidence):
+def test_images_that_no_gradient_moves_rank_last(outputs):
     class Half(nn.Module):
         def forward(self, x):
             """Constant where the first feature is negative."""
@@ -88,14 +88,14 @@ def test_images_that_no_gradient_moves_rank_last(evidence):
 
     ours = perturbations(Half(), torch.tensor([[-1.0], [2.0], [-3.0]]))
     assert ours.tolist() == [WORST, pytest.approx(1.0), WORST]
-    moved = replaced(evidence, perturbation=torch.where(torch.arange(evidence.n) < 60, evidence.perturbation, WORST))
+    moved = replaced(outputs, perturbation=torch.where(torch.arange(outputs.n) < 60, outputs.perturbation, WORST))
     chosen = select("deepfool", moved, [60], np.random.default_rng(0), balance=False)[0].indices
     assert sorted(chosen.tolist()) == list(range(60))
 
 
-def test_the_smallest_perturbations_are_kept_in_order(evidence):
-    chosen = select("deepfool", evidence, [30], np.random.default_rng(0), balance=False)[0].indices
-    assert chosen.tolist() == evidence.perturbation.argsort()[:30].tolist()
+def test_the_smallest_perturbations_are_kept_in_order(outputs):
+    chosen = select("deepfool", outputs, [30], np.random.default_rng(0), balance=False)[0].indices
+    assert chosen.tolist() == outputs.perturbation.argsort()[:30].tolist()
 
 
 def test_nothing_is_left_behind_in_the_model():

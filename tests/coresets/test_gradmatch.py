@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from orderdp.coresets import CORESETS, select
 from orderdp.coresets.gradmatch import fit, pursue
 from orderdp.coresets.last_layer import Gradients, gradients
-from tests.coresets.conftest import make_evidence, replaced
+from tests.coresets.conftest import make_outputs, replaced
 from tests.coresets.test_last_layer import literal_gradients
 
 
@@ -26,9 +26,9 @@ def literal_weights(g, target, penalty):
     return nnls(np.vstack([g.T, below]), np.concatenate([target, np.zeros(len(g))]))[0]
 
 
-def literal_pursuit(g, budget, penalty):
+def literal_pursuit(g, n_keep, penalty):
     target, chosen, residual = g.sum(0), [], g.sum(0)
-    for _ in range(budget):
+    for _ in range(n_keep):
         chosen.append(max((i for i in range(len(g)) if i not in chosen), key=lambda i: g[i] @ residual))
         residual = target - literal_weights(g[chosen], target, penalty) @ g[chosen]
     return chosen
@@ -72,32 +72,32 @@ def test_against_the_loop(seed, ridge):
 
 
 def test_on_evidence():
-    evidence = make_evidence((30, 15))
+    outputs = make_outputs((30, 15))
     members = torch.randperm(45, generator=torch.Generator().manual_seed(1))[:36]
-    g = literal_gradients(evidence, members).numpy()
+    g = literal_gradients(outputs, members).numpy()
     expected = literal_pursuit(g, 10, 0.5 * mean_square(g))
-    assert CORESETS["gradmatch"](evidence, members, 10, rng()).tolist() == members[expected].tolist()
+    assert CORESETS["gradmatch"](outputs, members, 10, rng()).tolist() == members[expected].tolist()
 
 
-@pytest.mark.parametrize("budget", [3, 12, 30])
-def test_weights_are_those_of_the_cut(budget):
-    evidence = make_evidence((28, 17))
-    chosen, weights = select("gradmatch", evidence, [budget], rng(), balance=False, ridge=0.2)[0]
-    g = literal_gradients(evidence, torch.arange(45)).numpy()
+@pytest.mark.parametrize("n_keep", [3, 12, 30])
+def test_weights_are_those_of_the_cut(n_keep):
+    outputs = make_outputs((28, 17))
+    chosen, weights = select("gradmatch", outputs, [n_keep], rng(), balance=False, ridge=0.2)[0]
+    g = literal_gradients(outputs, torch.arange(45)).numpy()
     expected = literal_weights(g[chosen], g.sum(0), 0.2 * mean_square(g))
-    np.testing.assert_allclose(weights, expected / expected.mean(), atol=2e-3 * budget**0.5)
+    np.testing.assert_allclose(weights, expected / expected.mean(), atol=2e-3 * n_keep**0.5)
 
 
 @pytest.mark.parametrize("growth", [0.0, 0.02])
 def test_closer_to_the_full_gradient_than_random_draws_with_the_best_weights(growth):
-    evidence = make_evidence((120, 80), d=20)
-    parts = gradients(evidence, torch.arange(200), dtype=torch.float64)
+    outputs = make_outputs((120, 80), d=20)
+    parts = gradients(outputs, torch.arange(200), dtype=torch.float64)
 
     def error(chosen):
         some = parts.take(chosen)
         return float((some.total(fit(some, parts.total(), 1e-6)) - parts.total()).norm() / parts.total().norm())
 
-    ours = error(select("gradmatch", evidence, [20], rng(), balance=False, growth=growth)[0].indices)
+    ours = error(select("gradmatch", outputs, [20], rng(), balance=False, growth=growth)[0].indices)
     draws = [torch.randperm(200, generator=torch.Generator().manual_seed(seed))[:20] for seed in range(20)]
     assert ours < 0.5 * min(error(draw) for draw in draws)
 
@@ -105,11 +105,11 @@ def test_closer_to_the_full_gradient_than_random_draws_with_the_best_weights(gro
 @pytest.mark.parametrize("balance", [True, False])
 def test_the_weighted_sum_points_the_way_of_the_full_gradient(balance):
     """Weights with mean 1 leave the length to the learning rate."""
-    evidence = make_evidence((120, 80), d=20)
-    parts = gradients(evidence, torch.arange(200), dtype=torch.float64)
+    outputs = make_outputs((120, 80), d=20)
+    parts = gradients(outputs, torch.arange(200), dtype=torch.float64)
 
     def angle(name, seed):
-        chosen, weights = select(name, evidence, [30], np.random.default_rng(seed), balance=balance)[0]
+        chosen, weights = select(name, outputs, [30], np.random.default_rng(seed), balance=balance)[0]
         some = parts.take(chosen).total(None if weights is None else weights.double())
         return float(torch.acos(torch.nn.functional.cosine_similarity(some.flatten(), parts.total().flatten(), dim=0)))
 
@@ -117,31 +117,31 @@ def test_the_weighted_sum_points_the_way_of_the_full_gradient(balance):
 
 
 def test_zero_gradients_weigh_the_same():
-    evidence = make_evidence((10, 8))
-    sure = 1e5 * torch.nn.functional.one_hot(evidence.labels, 2).float().unsqueeze(0)
-    weights = select("gradmatch", replaced(evidence, logits=sure), [9], rng())[0].weights  # 5 of 10, 4 of 8
+    outputs = make_outputs((10, 8))
+    sure = 1e5 * torch.nn.functional.one_hot(outputs.labels, 2).float().unsqueeze(0)
+    weights = select("gradmatch", replaced(outputs, logits=sure), [9], rng())[0].weights  # 5 of 10, 4 of 8
     assert weights.tolist() == pytest.approx([1.0] * 9)
 
 
 def test_a_class_without_gradients_is_not_weighted_away():
-    evidence = make_evidence((20, 20), models=1)
-    known = (evidence.labels == 0).unsqueeze(1) * torch.tensor([1e5, -1e5])
-    chosen, weights = select("gradmatch", replaced(evidence, logits=evidence.logits + known), [10], rng())[0]
-    of_known = weights[evidence.labels[chosen] == 0]
+    outputs = make_outputs((20, 20), models=1)
+    known = (outputs.labels == 0).unsqueeze(1) * torch.tensor([1e5, -1e5])
+    chosen, weights = select("gradmatch", replaced(outputs, logits=outputs.logits + known), [10], rng())[0]
+    of_known = weights[outputs.labels[chosen] == 0]
     assert float(of_known.min()) == float(of_known.max()) > 0.1
 
 
 def test_without_ridge_and_with_copies():
     """Singular systems: every sample six times, nothing to make the weights unique."""
-    few = make_evidence((4, 3), models=1)
+    few = make_outputs((4, 3), models=1)
     copies = torch.arange(7).repeat(6)
-    evidence = replaced(few, labels=few.labels[copies], logits=few.logits[:, copies], features=few.features[copies])
-    chosen, weights = select("gradmatch", evidence, [30], rng(), ridge=0.0)[0]
+    outputs = replaced(few, labels=few.labels[copies], logits=few.logits[:, copies], features=few.features[copies])
+    chosen, weights = select("gradmatch", outputs, [30], rng(), ridge=0.0)[0]
     assert len(chosen.unique()) == 30 and bool(weights.isfinite().all())
 
 
 @pytest.mark.parametrize("option", ["ridge", "growth"])
-def test_mistakes(evidence, option):
+def test_mistakes(outputs, option):
     for value in (-0.1, float("inf"), float("nan")):
         with pytest.raises(ValueError, match=f"'{option}' of gradmatch must be at least 0 and finite"):
-            select("gradmatch", evidence, [9], rng(), **{option: value})
+            select("gradmatch", outputs, [9], rng(), **{option: value})

@@ -9,20 +9,20 @@ import pytest
 import torch
 
 from orderdp.coresets import CORESETS, select
-from tests.coresets.conftest import make_evidence, replaced
+from tests.coresets.conftest import make_outputs, replaced
 
 
-def scores_of(evidence, seed=0, **options):
-    return CORESETS["prototypes"](evidence, torch.arange(evidence.n), np.random.default_rng(seed), **options)
+def scores_of(outputs, seed=0, **options):
+    return CORESETS["prototypes"](outputs, torch.arange(outputs.n), np.random.default_rng(seed), **options)
 
 
 def blobs(spread: float = 0.05):
-    """Three tight clusters of 12, not the classes; evidence, cluster of each sample."""
+    """Three tight clusters of 12, not the classes; outputs, cluster of each sample."""
     g = torch.Generator().manual_seed(0)
     cluster = torch.arange(36) % 3
     centers = torch.tensor([[0.0, 9.0], [9.0, 0.0], [-9.0, -9.0]])
     return replaced(
-        make_evidence((20, 10, 6)), features=centers[cluster] + spread * torch.randn(36, 2, generator=g)
+        make_outputs((20, 10, 6)), features=centers[cluster] + spread * torch.randn(36, 2, generator=g)
     ), cluster
 
 
@@ -33,24 +33,24 @@ def literal_distances(features, cluster):
 
 
 def test_k_means_finds_clusters_and_distances_are_to_the_own_centre():
-    evidence, cluster = blobs()
-    expected = literal_distances(evidence.features, cluster)
+    outputs, cluster = blobs()
+    expected = literal_distances(outputs.features, cluster)
     for seed in range(3):
-        assert scores_of(evidence, seed).tolist() == pytest.approx(expected, rel=1e-4)
+        assert scores_of(outputs, seed).tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def test_supervised_prototypes_are_class_means():
-    evidence = make_evidence()
-    assert scores_of(evidence, supervised=True).tolist() == pytest.approx(
-        literal_distances(evidence.features, evidence.labels), rel=1e-5
+    outputs = make_outputs()
+    assert scores_of(outputs, supervised=True).tolist() == pytest.approx(
+        literal_distances(outputs.features, outputs.labels), rel=1e-5
     )
 
 
 def test_easy_is_hard_reversed():
-    evidence, _ = blobs()
-    torch.testing.assert_close(scores_of(evidence, keep="easy"), -scores_of(evidence))
+    outputs, _ = blobs()
+    torch.testing.assert_close(scores_of(outputs, keep="easy"), -scores_of(outputs))
     far, near = (
-        select("prototypes", evidence, [36], np.random.default_rng(0), balance=False, keep=keep)[0]
+        select("prototypes", outputs, [36], np.random.default_rng(0), balance=False, keep=keep)[0]
         for keep in ("hard", "easy")
     )
     assert torch.equal(far.indices, near.indices.flip(0))
@@ -58,33 +58,33 @@ def test_easy_is_hard_reversed():
 
 def test_clusters_are_of_all_samples_even_where_classes_are_selected_from():
     """One run of k-means, not one for each class: the classes' shares of one global ranking."""
-    evidence, cluster = blobs()
-    score = torch.tensor(literal_distances(evidence.features, cluster))
-    chosen = select("prototypes", evidence, [18], np.random.default_rng(0))[0].indices
+    outputs, cluster = blobs()
+    score = torch.tensor(literal_distances(outputs.features, cluster))
+    chosen = select("prototypes", outputs, [18], np.random.default_rng(0))[0].indices
     for label, quota in enumerate((10, 5, 3)):
-        members = (evidence.labels == label).nonzero().squeeze(1)
+        members = (outputs.labels == label).nonzero().squeeze(1)
         best = members[score[members].argsort(descending=True)][:quota]
-        assert set(chosen[evidence.labels[chosen] == label].tolist()) == set(best.tolist())
+        assert set(chosen[outputs.labels[chosen] == label].tolist()) == set(best.tolist())
 
 
 def test_cosine_orders_by_direction_only():
-    evidence = make_evidence()
-    scale = torch.rand(evidence.n, 1, generator=torch.Generator().manual_seed(0)) * 5 + 0.1
-    scaled = replaced(evidence, features=evidence.features * scale)
+    outputs = make_outputs()
+    scale = torch.rand(outputs.n, 1, generator=torch.Generator().manual_seed(0)) * 5 + 0.1
+    scaled = replaced(outputs, features=outputs.features * scale)
     options = {"supervised": True, "metric": "cosine"}
-    torch.testing.assert_close(scores_of(scaled, **options), scores_of(evidence, **options))
-    unit = torch.nn.functional.normalize(evidence.features.double(), dim=1)
+    torch.testing.assert_close(scores_of(scaled, **options), scores_of(outputs, **options))
+    unit = torch.nn.functional.normalize(outputs.features.double(), dim=1)
     expected = []
-    for row, label in zip(unit, evidence.labels, strict=True):
-        mean = unit[evidence.labels == label].mean(0)
+    for row, label in zip(unit, outputs.labels, strict=True):
+        mean = unit[outputs.labels == label].mean(0)
         expected.append(float(1 - row @ mean / mean.norm()))  # features that are all 0 have no direction: 1
-    assert scores_of(evidence, **options).tolist() == pytest.approx(expected, abs=1e-6)
+    assert scores_of(outputs, **options).tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_clusters_is_an_option():
-    evidence, _ = blobs()
-    assert scores_of(evidence, clusters=1).tolist() == pytest.approx(
-        literal_distances(evidence.features, torch.zeros(36).long()), rel=1e-5
+    outputs, _ = blobs()
+    assert scores_of(outputs, clusters=1).tolist() == pytest.approx(
+        literal_distances(outputs.features, torch.zeros(36).long()), rel=1e-5
     )
 
 

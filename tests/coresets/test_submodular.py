@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from orderdp.coresets import CORESETS, select, submodular
 from orderdp.coresets.last_layer import gradients, places
-from tests.coresets.conftest import make_evidence, replaced
+from tests.coresets.conftest import make_outputs, replaced
 from tests.coresets.test_last_layer import literal_gradients
 
 
@@ -45,51 +45,51 @@ def cosine(vectors):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("metric", "literal"), [("euclidean", euclidean), ("cosine", cosine)])
 def test_facility_location_is_the_greedy(seed, metric, literal):
-    evidence = replaced(
-        make_evidence((30, 15), seed=seed), features=torch.randn(45, 5, generator=torch.Generator().manual_seed(seed))
+    outputs = replaced(
+        make_outputs((30, 15), seed=seed), features=torch.randn(45, 5, generator=torch.Generator().manual_seed(seed))
     )
     members = torch.randperm(45, generator=torch.Generator().manual_seed(seed))[:36]
-    chosen = CORESETS["facility_location"](evidence, members, 20, rng(), metric=metric)
-    assert_greedy(literal(evidence.features[members].double().numpy()), places(evidence, members, chosen).tolist())
+    chosen = CORESETS["facility_location"](outputs, members, 20, rng(), metric=metric)
+    assert_greedy(literal(outputs.features[members].double().numpy()), places(outputs, members, chosen).tolist())
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_craig_is_the_greedy_on_gradients(seed):
-    evidence = make_evidence((30, 15), seed=seed)
+    outputs = make_outputs((30, 15), seed=seed)
     members = torch.randperm(45, generator=torch.Generator().manual_seed(seed))[:36]
-    chosen = CORESETS["craig"](evidence, members, 15, rng())
-    assert_greedy(euclidean(literal_gradients(evidence, members).numpy()), places(evidence, members, chosen).tolist())
+    chosen = CORESETS["craig"](outputs, members, 15, rng())
+    assert_greedy(euclidean(literal_gradients(outputs, members).numpy()), places(outputs, members, chosen).tolist())
 
 
-@pytest.mark.parametrize("budget", [1, 6, 20])
-def test_craigs_weights_are_the_sizes_of_clusters(budget):
-    evidence = make_evidence((28, 17))
-    chosen, weights = select("craig", evidence, [budget], rng(), balance=False)[0]
-    distances = euclidean(literal_gradients(evidence, torch.arange(45)).numpy())
-    sizes = np.bincount(distances[:, chosen.numpy()].argmin(1), minlength=budget)
+@pytest.mark.parametrize("n_keep", [1, 6, 20])
+def test_craigs_weights_are_the_sizes_of_clusters(n_keep):
+    outputs = make_outputs((28, 17))
+    chosen, weights = select("craig", outputs, [n_keep], rng(), balance=False)[0]
+    distances = euclidean(literal_gradients(outputs, torch.arange(45)).numpy())
+    sizes = np.bincount(distances[:, chosen.numpy()].argmin(1), minlength=n_keep)
     np.testing.assert_allclose(weights.numpy(), sizes / sizes.mean(), rtol=1e-6)
 
 
 def test_craigs_weights_by_class():
     """Each class's clusters hold that class, so that its weights sum to its share of the data."""
-    evidence = make_evidence((40, 10, 6))
-    chosen, weights = select("craig", evidence, [9], rng(), balance="equal")[0]
+    outputs = make_outputs((40, 10, 6))
+    chosen, weights = select("craig", outputs, [9], rng(), balance="equal")[0]
     for label, size in enumerate((40, 10, 6)):
-        assert float(weights[evidence.labels[chosen] == label].sum()) == pytest.approx(9 * size / 56, rel=1e-5)
+        assert float(weights[outputs.labels[chosen] == label].sum()) == pytest.approx(9 * size / 56, rel=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("name", ["facility_location", "craig"])
 def test_within_the_bound_of_the_best_subset(name, seed):
-    evidence = (
-        make_evidence((11,), seed=seed, d=2) if name == "facility_location" else make_evidence((6, 5), seed=seed, d=2)
+    outputs = (
+        make_outputs((11,), seed=seed, d=2) if name == "facility_location" else make_outputs((6, 5), seed=seed, d=2)
     )
     everyone = torch.arange(11)
-    vectors = evidence.features.double() if name == "facility_location" else literal_gradients(evidence, everyone)
+    vectors = outputs.features.double() if name == "facility_location" else literal_gradients(outputs, everyone)
     distances = euclidean(vectors.numpy())
-    for budget in (1, 2, 3, 4):
-        best = max(objective(distances, list(subset)) for subset in itertools.combinations(range(11), budget))
-        ours = objective(distances, CORESETS[name](evidence, everyone, budget, rng()).numpy())
+    for n_keep in (1, 2, 3, 4):
+        best = max(objective(distances, list(subset)) for subset in itertools.combinations(range(11), n_keep))
+        ours = objective(distances, CORESETS[name](outputs, everyone, n_keep, rng()).numpy())
         assert ours >= (1 - 1 / math.e) * best
         assert ours <= best + 1e-9
 
@@ -97,12 +97,12 @@ def test_within_the_bound_of_the_best_subset(name, seed):
 @pytest.mark.parametrize("name", ["facility_location", "craig"])
 def test_rows_on_demand_give_the_same_order(name, monkeypatch):
     """Groups too large for a matrix, and matrices filled block by block."""
-    evidence = make_evidence((90, 60))
+    outputs = make_outputs((90, 60))
     answers = []
     for matrix, block in ((8192, 2**24), (8192, 700), (10, 2**24), (10, 700)):
         monkeypatch.setattr(submodular, "MATRIX", matrix)
         monkeypatch.setattr(submodular, "BLOCK", block)
-        answers.append(select(name, evidence, [70], rng(), balance=False)[0])
+        answers.append(select(name, outputs, [70], rng(), balance=False)[0])
     for answer in answers[1:]:
         assert torch.equal(answer.indices, answers[0].indices)
         assert answer.weights is None or torch.equal(answer.weights, answers[0].weights)
@@ -119,15 +119,15 @@ def test_laziness_spares_most_evaluations(monkeypatch):
 
 @pytest.mark.parametrize("name", ["facility_location", "craig"])
 def test_distinct_samples_come_before_copies(name):
-    few = make_evidence((7,), models=1)
+    few = make_outputs((7,), models=1)
     copies = torch.arange(7).repeat(6)
     features, logits = few.features[copies], few.logits[:, copies]
-    evidence = replaced(make_evidence((42,), models=1), features=features, logits=logits)
+    outputs = replaced(make_outputs((42,), models=1), features=features, logits=logits)
     if name == "craig":  # a class alone has no errors
         logits = torch.cat([logits, torch.zeros_like(logits)], dim=2)
-        evidence = replaced(evidence, classes=2, logits=logits)
+        outputs = replaced(outputs, classes=2, logits=logits)
     for seed in range(4):
-        chosen, weights = select(name, evidence, [10], np.random.default_rng(seed), balance=False)[0]
+        chosen, weights = select(name, outputs, [10], np.random.default_rng(seed), balance=False)[0]
         assert len((chosen[:7] % 7).unique()) == 7
         if weights is not None:
             assert weights[7:].tolist() == pytest.approx([10 / 42] * 3)  # a copy stands for itself only
@@ -136,16 +136,16 @@ def test_distinct_samples_come_before_copies(name):
 def test_gradients_of_a_well_trained_network():
     """Squares of errors of 1e-25 are below float32's range; their proportions decide all the same."""
     g = torch.Generator().manual_seed(0)
-    evidence = make_evidence((16, 14), models=1)
-    small = torch.randn(1, 30, 2, generator=g) + 55 * F.one_hot(evidence.labels, 2)
+    outputs = make_outputs((16, 14), models=1)
+    small = torch.randn(1, 30, 2, generator=g) + 55 * F.one_hot(outputs.labels, 2)
     everyone = torch.arange(30)
-    parts = gradients(replaced(evidence, logits=small), everyone, dtype=torch.float64)
+    parts = gradients(replaced(outputs, logits=small), everyone, dtype=torch.float64)
     g = (parts.errors.unsqueeze(2) * parts.inputs.unsqueeze(1)).flatten(1).numpy()
     assert 0 < np.abs(g).max() < 1e-20
-    order = CORESETS["craig"](replaced(evidence, logits=small), everyone, 12, rng()).tolist()
+    order = CORESETS["craig"](replaced(outputs, logits=small), everyone, 12, rng()).tolist()
     assert_greedy(euclidean(g / np.abs(g).max()), order)
 
 
-def test_an_unknown_metric_is_refused(evidence):
+def test_an_unknown_metric_is_refused(outputs):
     with pytest.raises(ValueError, match=r"'metric' of facility_location must be 'euclidean' or 'cosine'. Got 'l1'"):
-        select("facility_location", evidence, [5], rng(), metric="l1")
+        select("facility_location", outputs, [5], rng(), metric="l1")

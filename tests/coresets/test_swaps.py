@@ -27,8 +27,8 @@ def square(shifts, dropped):
     return float(np.square(shifts[list(dropped)].sum(0)).sum())
 
 
-def best_of_all(shifts, budget):
-    return min(square(shifts, dropped) for dropped in itertools.combinations(range(len(shifts)), len(shifts) - budget))
+def best_of_all(shifts, n_keep):
+    return min(square(shifts, dropped) for dropped in itertools.combinations(range(len(shifts)), len(shifts) - n_keep))
 
 
 def literal_descent(shifts, kept, dropped):
@@ -113,16 +113,16 @@ def test_annealing_finds_the_best_of_all_subsets(seed):
     assert sorted(trace, reverse=True) == trace
 
 
-@pytest.mark.parametrize("budget", [1, 30, 99])
+@pytest.mark.parametrize("n_keep", [1, 30, 99])
 @pytest.mark.parametrize("temperature", [1e-9, 1.0, 1e6])
-def test_the_best_set_visited_comes_out(budget, temperature):
+def test_the_best_set_visited_comes_out(n_keep, temperature):
     """At any temperature: if all swaps are accepted, those after the best are taken back."""
     shifts = np.random.default_rng(0).standard_normal((100, 8)) + 0.05
     order = np.random.default_rng(2).permutation(100)
-    found, trace = anneal(shifts, order, budget, np.random.default_rng(1), steps=3000, temperature=temperature)
+    found, trace = anneal(shifts, order, n_keep, np.random.default_rng(1), steps=3000, temperature=temperature)
     assert sorted(found.tolist()) == list(range(100))
-    assert square(shifts, found[budget:]) == pytest.approx(trace[-1])
-    assert trace[0] == pytest.approx(square(shifts, order[budget:])) and trace[-1] <= trace[0]
+    assert square(shifts, found[n_keep:]) == pytest.approx(trace[-1])
+    assert trace[0] == pytest.approx(square(shifts, order[n_keep:])) and trace[-1] <= trace[0]
 
 
 @pytest.mark.parametrize("shifts", [np.zeros((9, 3)), np.ones((9, 3))])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from orderdp.coresets import CORESETS, select
-from tests.coresets.conftest import make_evidence, replaced
+from tests.coresets.conftest import make_outputs, replaced
 
 NAMES = ["least_confidence", "entropy", "margin"]
 LITERAL = {
@@ -19,22 +19,22 @@ LITERAL = {
 }
 
 
-def scores_of(name, evidence):
-    return CORESETS[name](evidence, torch.arange(evidence.n), np.random.default_rng(0))
+def scores_of(name, outputs):
+    return CORESETS[name](outputs, torch.arange(outputs.n), np.random.default_rng(0))
 
 
 def with_logits(rows):
     logits = torch.tensor([rows], dtype=torch.float64)
-    return replaced(make_evidence((len(rows), *[0] * (logits.shape[2] - 1))), logits=logits)
+    return replaced(make_outputs((len(rows), *[0] * (logits.shape[2] - 1))), logits=logits)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("models", [1, 3])
 def test_against_the_definition(name, models):
-    evidence = make_evidence(models=models)
-    p = evidence.logits.double().softmax(-1).mean(0).tolist()
+    outputs = make_outputs(models=models)
+    p = outputs.logits.double().softmax(-1).mean(0).tolist()
     torch.testing.assert_close(
-        scores_of(name, evidence), torch.tensor([LITERAL[name](row) for row in p], dtype=torch.float64)
+        scores_of(name, outputs), torch.tensor([LITERAL[name](row) for row in p], dtype=torch.float64)
     )
 
 
@@ -78,6 +78,6 @@ def test_the_three_differ():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_labels_do_not_matter(name):
-    evidence = make_evidence()
-    other = replaced(evidence, labels=evidence.labels.flip(0))
-    assert torch.equal(scores_of(name, evidence), scores_of(name, other))
+    outputs = make_outputs()
+    other = replaced(outputs, labels=outputs.labels.flip(0))
+    assert torch.equal(scores_of(name, outputs), scores_of(name, other))

@@ -108,8 +108,8 @@ def test_a_lightning_training_resumes_as_if_it_had_not_stopped(tmp_path):
     assert resumed.visited == [step for step in expected.visited if step[0] >= 2]
     assert torch.equal(resumed.model.weight, expected.model.weight)
     same(rest, whole)
-    assert float(trainer.callback_metrics["prune_ratio"]) == pytest.approx(whole.prune_ratio)
-    assert whole.prune_ratio == 1 - round(0.6 * 30) / N
+    assert float(trainer.callback_metrics["prune_ratio"]) == pytest.approx(whole.realised_prune_ratio)
+    assert whole.realised_prune_ratio == 1 - round(0.6 * 30) / N
 
 
 def test_lightning_must_not_replace_the_sampler():
@@ -186,7 +186,7 @@ def test_a_transformers_loss_is_the_pruners_and_evaluation_is_not(tmp_path):
     torch.manual_seed(0)
     pruner = InfoBatch(N, prune_ratio=0.5)
     trainer = transformers_run(tmp_path, pruner, gradient_accumulation_steps=2, max_steps=12)
-    assert 0 < pruner.prune_ratio < 0.5
+    assert 0 < pruner.realised_prune_ratio < 0.5
     before = repr(pruner.state_dict())
     trainer.evaluate()
     assert repr(pruner.state_dict()) == before

@@ -92,7 +92,7 @@ def test_costs_of_imagenet_are_plausible():
         ({}, {}, 1.0),
         ({"prune_ratio": 0.7, "explore": 0.5}, {}, 0.3),
         ({"explore": 0.5, "exploit": 0.6}, {}, 0.3),
-        ({"prune_ratio": 0.99, "budget": "nominal"}, {}, 1 - 0.99 * 0.62),
+        ({"prune_ratio": 0.99, "ratio_of": "below_mean"}, {}, 1 - 0.99 * 0.62),
         ({}, {"match_steps_at": 0.4}, 0.6),
     ],
 )

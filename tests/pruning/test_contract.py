@@ -80,7 +80,7 @@ def test_selecting_is_pure(name):
     train(pruner, range(2))
     before = {key: repr(value) for key, value in pruner.state_dict().items()}
     first, again = pruner.select(7), pruner.select(7)
-    pruner.select(3), len(pruner), pruner.prune_ratio, repr(pruner)
+    pruner.select(3), len(pruner), pruner.realised_prune_ratio, repr(pruner)
     assert torch.equal(first.indices, again.indices) and torch.equal(first.indices, pruner.select(7).indices)
     assert {key: repr(value) for key, value in pruner.state_dict().items()} == before
 
@@ -120,7 +120,7 @@ def test_budget(name):
     pruner = make(name)
     train(pruner, range(3))
     if name in KEEP_ALL:
-        assert pruner.prune_ratio == 0
+        assert pruner.realised_prune_ratio == 0
     elif name not in VARYING:
         step = pruner.batch_size if name in WITH_REPETITIONS else 0
         assert abs(len(pruner.select(3).indices) - round((1 - RATIO) * N)) <= step / 2
@@ -170,7 +170,7 @@ def test_state_goes_on_in_the_middle_of_an_epoch(name):
     resumed = make(name)
     resumed.load_state_dict(torch.load(file, weights_only=True))
     assert train(resumed, range(3, 7)) == train(whole, range(3, 7))
-    assert torch.equal(resumed.usage, whole.usage) and resumed.prune_ratio == whole.prune_ratio
+    assert torch.equal(resumed.usage, whole.usage) and resumed.prune_ratio == whole.realised_prune_ratio
 
 
 @every
@@ -222,7 +222,7 @@ def test_repr_rebuilds(name):
 @every
 def test_usage_and_ratio_equal_a_count(name):
     pruner = make(name)
-    pruner.select(0), len(pruner), pruner.prune_ratio
+    pruner.select(0), len(pruner), pruner.realised_prune_ratio
     assert int(pruner.usage.sum()) == 0, "an epoch that was not trained counts"
     count, kept = [0] * N, 0
     for epoch in train(pruner, range(5)):
@@ -231,7 +231,7 @@ def test_usage_and_ratio_equal_a_count(name):
             count[index] += 1
     assert pruner.usage.dtype == torch.int64
     assert pruner.usage.tolist() == count
-    assert pruner.prune_ratio == pytest.approx(1 - kept / (5 * N), abs=1e-15)
+    assert pruner.realised_prune_ratio == pytest.approx(1 - kept / (5 * N), abs=1e-15)
 
 
 @every
@@ -292,7 +292,7 @@ def test_data_loader_visits_each_kept_sample_once(name, workers):
             pruner.observe(index, losses_of(index, epoch))
         assert len(visited) == steps
         assert torch.equal(torch.cat(visited), pruner.begin_epoch(epoch).indices)
-    assert int(pruner.usage.sum()) == round((1 - pruner.prune_ratio) * 3 * N)
+    assert int(pruner.usage.sum()) == round((1 - pruner.realised_prune_ratio) * 3 * N)
 
 
 @every

@@ -297,7 +297,7 @@ def test_an_epoch_that_has_begun_keeps_its_set_and_ratios_count_what_was_offered
     kept = pruner.begin_epoch(0).indices
     pruner.grow(30)
     assert torch.equal(pruner.begin_epoch(0).indices, kept) and len(pruner.begin_epoch(1).indices) == 15
-    assert pruner.prune_ratio == 1 - 20 / 40
+    assert pruner.realised_prune_ratio == 1 - 20 / 40
     pruner.shard(1, 2)
     pruner.grow(40)
     pruner.set_epoch(2)

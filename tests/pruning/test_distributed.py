@@ -37,10 +37,15 @@ def on_rank(rank: int, folder: str, names: list[str]) -> None:
                 unexchanged = str(error)
             records[name].append((whole, share, unexchanged))
             if rank == 0:  # one rank alone may ask, without waiting for the other
-                pruner.prune_ratio, pruner.select(epoch + 1), len(pruner)
+                pruner.realised_prune_ratio, pruner.select(epoch + 1), len(pruner)
         pruner.synchronize()
         state = pruner.state_dict()
-        records[f"{name} end"] = (state["memory"], pruner.usage, pruner.prune_ratio, pruner.select(EPOCHS).indices)
+        records[f"{name} end"] = (
+            state["memory"],
+            pruner.usage,
+            pruner.realised_prune_ratio,
+            pruner.select(EPOCHS).indices,
+        )
     torch.save(records, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -87,7 +92,7 @@ def test_two_processes_are_as_good_as_one(ranks, name):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_state_that_only_one_rank_knows_is_refused(ranks, name):
-    needs_losses = bool(make(name).memory())
+    needs_losses = bool(make(name).extra_state())
     for records in ranks:
         for _, _, message in records[name]:
             assert ("Call synchronize() on every rank" in message) == needs_losses

@@ -52,7 +52,7 @@ def test_an_abandoned_iteration_is_repeated_and_counted_once(name):
     first = next(iter(pruner))
     assert next(iter(pruner)) == first
     assert walked(pruner) == walked(whole)
-    assert pruner.usage.tolist() == whole.usage.tolist() and pruner.prune_ratio == whole.prune_ratio
+    assert pruner.usage.tolist() == whole.usage.tolist() and pruner.realised_prune_ratio == whole.realised_prune_ratio
     assert walked(pruner) == walked(whole), "and after a whole one comes the next epoch"
 
 
@@ -77,7 +77,7 @@ def test_going_back_to_an_earlier_epoch_begins_it_again(name):
     pruner = make(name)
     train(pruner, range(3))
     again = train(pruner, range(3))
-    assert pruner.usage.sum() == round((1 - pruner.prune_ratio) * 6 * N)
+    assert pruner.usage.sum() == round((1 - pruner.realised_prune_ratio) * 6 * N)
     assert sum(map(len, again)) > 0
 
 
@@ -106,7 +106,7 @@ def test_ranks_deal_out_every_epoch_of_a_training(name, world, monkeypatch):
     place = [0, 1]
     observed: list[tuple[torch.Tensor, torch.Tensor]] = []
     for module in (base_module, batches_module):
-        monkeypatch.setattr(module, "placement", lambda: tuple(place))
+        monkeypatch.setattr(module, "rank_and_world_size", lambda: tuple(place))
     # What the ranks exchange is what all of them reported, in rank order.
     monkeypatch.setattr(base_module, "gather", lambda *_: joined(observed))
     ranks = [OnRank(make(name), place, rank, world) for rank in range(world)]

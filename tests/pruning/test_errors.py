@@ -38,7 +38,7 @@ CONSTRUCTIONS = [
         lambda: EpsilonGreedy(9, prune_ratio=0.5, epsilon=1.5),
         r"'epsilon' of EpsilonGreedy must be in \[0, 1\]. Got 1.5.",
     ),
-    (lambda: InfoBatch(9, prune_ratio=0.5, budget="exact"), "must be 'nominal' or 'calibrated'. Got 'exact'."),
+    (lambda: InfoBatch(9, prune_ratio=0.5, ratio_of="exact"), "must be 'below_mean' or 'all'. Got 'exact'."),
     (lambda: InfoBatch(9, prune_ratio=0.5, min_keep=0), r"'min_keep' of InfoBatch must be in \(0, 1\]. Got 0."),
     (lambda: InfoBatch(9, prune_ratio=0.5, annealing=0.875), "'annealing' needs 'epochs'"),
     (lambda: InfoBatch(9, prune_ratio=0.5, annealing=2, epochs=3), r"'annealing' of InfoBatch must be in \(0, 1\]"),

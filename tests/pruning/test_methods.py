@@ -21,7 +21,7 @@ from orderdp.pruning import (  # fmt: skip
     StaticSubset,
 )
 from orderdp.pruning.observations import without_repetition
-from orderdp.pruning.streams import numpy_generator, permutation
+from orderdp.pruning.rng import numpy_generator, permutation
 from tests.pruning.conftest import LOSSES, SAMPLERS, N, loss_table, make, scores, train
 
 
@@ -112,7 +112,7 @@ def test_orderdp_keeps_exactly_q_every_epoch():
     losses = loss_table(20, 1000)
     for epoch in range(20):
         assert sum(map(len, train(pruner, range(epoch, epoch + 1), losses))) == round(0.7 * 580)
-    assert pruner.prune_ratio == pytest.approx(1 - 406 / 1000)
+    assert pruner.realised_prune_ratio == pytest.approx(1 - 406 / 1000)
     # As floats, 0.58 * 50,000 is just below 29,000.
     assert OrderDP(50_000, explore=0.58, exploit=1.0).candidates == 29_000
 
@@ -150,7 +150,7 @@ def test_orderdp_uses_every_sample_at_99_percent_pruning():
     pruner = OrderDP.at_ratio(500, 0.99)
     train(pruner, range(300), torch.full((300, 500), 1e6))  # the hardest case: seen samples have huge losses
     assert int(pruner.usage.min()) >= 1
-    assert pruner.prune_ratio == pytest.approx(0.99)
+    assert pruner.realised_prune_ratio == pytest.approx(0.99)
 
 
 def test_a_constant_initial_score_below_the_losses_starves_samples():
@@ -296,8 +296,8 @@ def test_infobatch_keeps_samples_never_seen():
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.25, 0.4])
-def test_infobatch_calibrated_meets_the_budget_where_it_can(ratio):
-    pruner = InfoBatch(N, prune_ratio=ratio, budget="calibrated")
+def test_infobatch_of_all_meets_the_ratio_where_it_can(ratio):
+    pruner = InfoBatch(N, prune_ratio=ratio, ratio_of="all")
     for epoch in range(8):
         known = bool(scores(pruner).isfinite().any())
         count = len(pruner.begin_epoch(epoch).indices)
@@ -306,19 +306,19 @@ def test_infobatch_calibrated_meets_the_budget_where_it_can(ratio):
     assert pruner.feasible
 
 
-def test_infobatch_calibrated_says_when_the_budget_is_out_of_reach():
+def test_infobatch_of_all_says_when_the_ratio_is_out_of_reach():
     values = [0.0] * 30 + [3.0] * 70  # only 30 of 100 are below the mean
-    pruner = observed(InfoBatch(100, prune_ratio=0.5, budget="calibrated"), values)
+    pruner = observed(InfoBatch(100, prune_ratio=0.5, ratio_of="all"), values)
     assert len(pruner.begin_epoch(0).indices) == 70 + 3  # a tenth of those below stays
     assert not pruner.feasible
     assert max(pruner.select(0).weights.tolist()) == pytest.approx(10)
 
 
-@pytest.mark.parametrize("budget", ["nominal", "calibrated"])
-def test_infobatch_weights_keep_sums_unbiased(budget):
+@pytest.mark.parametrize("ratio_of", ["below_mean", "all"])
+def test_infobatch_weights_keep_sums_unbiased(ratio_of):
     n, trials = 60, 3000
     values = torch.cat([torch.linspace(0, 1, 40), torch.linspace(4, 5, 20)])
-    pruner = observed(InfoBatch(n, prune_ratio=0.5 if budget == "nominal" else 0.4, budget=budget), values)
+    pruner = observed(InfoBatch(n, prune_ratio=0.5 if ratio_of == "below_mean" else 0.4, ratio_of=ratio_of), values)
     assert len(twin_low(values.tolist())) == 40
     other = torch.rand(n, generator=torch.Generator().manual_seed(0)).double()  # any quantity, not only the loss
     sums = []

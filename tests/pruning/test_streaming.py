@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from orderdp.pruning import StreamingOrderDP
-from orderdp.pruning.streams import numpy_generator
+from orderdp.pruning.rng import numpy_generator
 
 
 def loss_of(number: int) -> float:

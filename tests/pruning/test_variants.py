@@ -17,12 +17,12 @@ from tests.pruning import test_contract as contract
 from tests.pruning.conftest import LOSSES, RATIO, N, loss_table, scores, train
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    "easiest": {"hardest": 0.0},
-    "mixed": {"hardest": 0.3},
+    "easiest": {"hard_fraction": 0.0},
+    "mixed": {"hard_fraction": 0.3},
     "trimmed": {"trim": 0.2},
-    "trimmed and mixed": {"trim": 0.2, "hardest": 0.5},
+    "trimmed and mixed": {"trim": 0.2, "hard_fraction": 0.5},
     "smoothed": {"smoothing": 0.3},
-    "all": {"trim": 0.1, "hardest": 0.6, "smoothing": 0.5},
+    "all": {"trim": 0.1, "hard_fraction": 0.6, "smoothing": 0.5},
 }
 SCHEDULED: dict[str, dict[str, Any]] = {
     "rising": {"schedule": "linear", "rise": 0.6},
@@ -75,8 +75,8 @@ def test_schedules_keep_exactly_what_they_say(variant, n):
     pruner = build(variant, n)
     kept = [len(epoch) for epoch in contract.train(pruner, range(EPOCHS))]
     assert kept == [round((1 - pruner.ratio(epoch)) * n) for epoch in range(EPOCHS)]
-    assert pruner.prune_ratio == pytest.approx(1 - sum(kept) / (EPOCHS * n), abs=1e-15)
-    assert pruner.prune_ratio == pytest.approx(RATIO, abs=1 / n)
+    assert pruner.realised_prune_ratio == pytest.approx(1 - sum(kept) / (EPOCHS * n), abs=1e-15)
+    assert pruner.realised_prune_ratio == pytest.approx(RATIO, abs=1 / n)
     assert len(set(kept)) > 1
     # A longer training than planned goes on with the last ratio.
     assert len(pruner.select(EPOCHS + 40).indices) in (kept[-1], round((1 - RATIO - pruner.rise / 2) * n))
@@ -87,7 +87,7 @@ def ranked_twin(pruner: OrderDP, known: list[float], epoch: int) -> set[int]:
     pool = set(OrderDP(pruner.n, explore=pruner.explore, exploit=1.0, seed=pruner.seed).select(epoch).indices.tolist())
     by_score = sorted(pool, key=lambda index: -known[index])
     by_score = by_score[round(pruner.trim * len(by_score)) :]
-    hard = round(pruner.hardest * pruner.kept)
+    hard = round(pruner.hard_fraction * pruner.kept)
     easy = pruner.kept - hard
     return set(by_score[:hard]) | set(by_score[len(by_score) - easy :])
 
@@ -110,12 +110,12 @@ def test_selection_against_its_literal_twin_with_stale_scores(variant):
 
 def weights(pruner: OrderDP) -> np.ndarray:
     """gamma by rank, from the theory."""
-    n, s, q, h = pruner.n, pruner.candidates, pruner.kept, round(pruner.hardest * pruner.kept)
+    n, s, q, h = pruner.n, pruner.candidates, pruner.kept, round(pruner.hard_fraction * pruner.kept)
     t = round(pruner.trim * s)
     gamma = np.zeros(n)
     if h:
         gamma += rank_weights(n, s, t + h) - (rank_weights(n, s, t) if t else 0)
-    return gamma + (rank_weights(n, s, q - h, hardest=0) if q > h else 0)
+    return gamma + (rank_weights(n, s, q - h, n_hard=0) if q > h else 0)
 
 
 def refuted(counts: np.ndarray, trials: int, gamma: np.ndarray, alarm: float = 1e-6) -> bool:
@@ -143,7 +143,7 @@ def test_ranks_are_kept_as_often_as_the_theory_says(variant, n, s, q):
     assert not refuted(counts, trials, gamma)
     # The test can fail: it tells other weights apart, those of a uniform draw and those of the mirror image.
     assert refuted(counts, trials, np.full(n, q / n))
-    mirror = pruner.trim == 0 and 2 * round(pruner.hardest * q) == q  # symmetric in itself
+    mirror = pruner.trim == 0 and 2 * round(pruner.hard_fraction * q) == q  # symmetric in itself
     assert refuted(counts, trials, gamma[::-1]) or mirror
 
 
@@ -181,7 +181,7 @@ def test_moving_average_of_the_scores():
 
 def test_the_paper_is_the_default():
     plain = OrderDP(N, explore=0.7, exploit=0.6)
-    stated = OrderDP(N, explore=0.7, exploit=0.6, hardest=1, trim=0, smoothing=1)
+    stated = OrderDP(N, explore=0.7, exploit=0.6, hard_fraction=1, trim=0, smoothing=1)
     losses = loss_table(6)
     assert train(plain, range(6), losses) == train(stated, range(6), losses)
     constant = ScheduledOrderDP(N, prune_ratio=0.58, explore=0.7)
@@ -191,8 +191,8 @@ def test_the_paper_is_the_default():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"hardest": 1.5}, r"'hardest' of OrderDP must be in \[0, 1\]. Got 1.5"),
-        ({"hardest": None}, "'hardest' of OrderDP"),
+        ({"hard_fraction": 1.5}, r"'hard_fraction' of OrderDP must be in \[0, 1\]. Got 1.5"),
+        ({"hard_fraction": None}, "'hard_fraction' of OrderDP"),
         ({"trim": 1.0}, r"'trim' of OrderDP must be in \[0, 1\)"),
         (
             {"trim": 0.5},

@@ -240,7 +240,10 @@ def test_another_entry_under_a_registered_name_renames_its_runs(read_here, file,
         "from . import OrderDP\nclass Mine(OrderDP): pass\n",
         "import orderdp.pruning.orderdp as base\nclass Mine(base.OrderDP): pass\n",
         "import importlib\nbase = importlib.import_module('orderdp.pruning.orderdp')\nclass Mine(base.OrderDP): pass\n",
-        "class Mine:\n    def choose(self):\n        from orderdp.pruning import OrderDP\n        return OrderDP\n",
+        (
+            "class Mine:\n    def select_mask(self):\n        from orderdp.pruning import OrderDP\n        return"
+            " OrderDP\n"
+        ),
         "try:\n    from orderdp import OrderDP\nexcept ImportError:\n    raise\nclass Mine(OrderDP): pass\n",
     ],
 )

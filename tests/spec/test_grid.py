@@ -93,9 +93,9 @@ def put(params, where, value):
         ("recipes/paper/optimizer", "sdg", r"recipes\.paper\.optimizer: unknown name 'sdg'\. Known: sgd, adamw, lars"),
         ("optimizers/adamw/beta2", 1, r"^1 problem in .*\n  optimizers\.adamw\.beta2: .*less than 1\. Got 1"),
         (
-            "methods/orderdp/options/hardset",
+            "methods/orderdp/options/hard_fracton",
             1,
-            r"^1 problem in .*\n  methods\.orderdp\.options\.hardset: unknown option",
+            r"^1 problem in .*\n  methods\.orderdp\.options\.hard_fracton: unknown option",
         ),
         ("methods/orderdp/split", "odd", r"methods\.orderdp\.split: Input should be 'even'"),
         (

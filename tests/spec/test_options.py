@@ -93,7 +93,7 @@ def grid_with(folder, options):
     return grids.load(path)
 
 
-ORDERDP = {"initial_score": 3.0, "hardest": 1, "trim": 0, "smoothing": 1}
+ORDERDP = {"initial_score": 3.0, "hard_fraction": 1, "trim": 0, "smoothing": 1}
 
 
 @pytest.mark.parametrize(
@@ -121,11 +121,11 @@ def test_a_subclass_works_in_the_parameters_as_in_python(read_here, monkeypatch,
     ("options", "message"),
     [
         (ORDERDP, r"methods\.mine\.options\.sharpness: missing: Mine takes this option"),
-        ({"sharpness": 1}, r"methods\.mine\.options\.hardest: missing: Mine takes this option"),
+        ({"sharpness": 1}, r"methods\.mine\.options\.hard_fraction: missing: Mine takes this option"),
         ({"sharpness": 1, **ORDERDP, "epochs": 3}, r"methods\.mine\.options\.epochs: unknown option of Mine"),
         (
             {"sharpness": 1, **ORDERDP, "sharpnes": 3},
-            r"methods\.mine\.options\.sharpnes: unknown option of Mine\. Known: .*hardest",
+            r"methods\.mine\.options\.sharpnes: unknown option of Mine\. Known: .*hard_fraction",
         ),
     ],
 )

@@ -159,7 +159,9 @@ def test_families_are_those_of_the_methods():
     grid = grids.load()
     specs = {row.method: grid.runs[row.run].spec for row in grid.experiments["table1"].rows}
     found = {
-        method: CORESETS[spec.coreset.method].method.family for method, spec in specs.items() if spec.coreset is not None
+        method: CORESETS[spec.coreset.method].method.family
+        for method, spec in specs.items()
+        if spec.coreset is not None
     }
     assert found == FAMILIES
     assert len({look(method) for method in FAMILIES}) == len(FAMILIES)

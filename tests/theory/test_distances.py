@@ -32,25 +32,25 @@ def test_all_sets_of_a_few_samples(n):
         for (q, hardest), gamma in enumerated_weights(n, s).items():
             excess = [float(x / q) - 1 / n for x in gamma]
             size = (n, s, q)
-            assert sup_gap(*size, hardest=hardest) == pytest.approx(n * max(map(abs, excess)), abs=1e-12)
-            assert total_variation(*size, hardest=hardest) == pytest.approx(sum(map(abs, excess)) / 2, abs=1e-12)
+            assert sup_gap(*size, n_hard=hardest) == pytest.approx(n * max(map(abs, excess)), abs=1e-12)
+            assert total_variation(*size, n_hard=hardest) == pytest.approx(sum(map(abs, excess)) / 2, abs=1e-12)
             moved = sum(abs(sum(excess[:j])) for j in range(1, n + 1)) / n
-            assert wasserstein(*size, hardest=hardest) == pytest.approx(moved, abs=1e-12)
+            assert wasserstein(*size, n_hard=hardest) == pytest.approx(moved, abs=1e-12)
 
 
 @given(sizes())
 def test_against_scipy_and_closed_forms(size):
     n, s, q, hardest = size
     ranks = np.arange(1, n + 1) / n
-    gamma = rank_weights(n, s, q, hardest=hardest)
-    assert wasserstein(n, s, q, hardest=hardest) == pytest.approx(
+    gamma = rank_weights(n, s, q, n_hard=hardest)
+    assert wasserstein(n, s, q, n_hard=hardest) == pytest.approx(
         stats.wasserstein_distance(ranks, ranks, gamma, np.ones(n)), abs=1e-10
     )
     assert wasserstein(n, s, q) == pytest.approx((n + 1) * (s - q) / (2 * n * (s + 1)), abs=1e-12)
     assert sup_gap(n, s, q) == pytest.approx(max(s / q - 1, 1) if q < s else 0, abs=1e-10)
     for distance in (sup_gap, total_variation, wasserstein):
-        assert distance(n, s, q, hardest=0) == pytest.approx(distance(n, s, q), abs=1e-12)
-        assert distance(n, s, s, hardest=min(hardest or 0, s)) == 0
+        assert distance(n, s, q, n_hard=0) == pytest.approx(distance(n, s, q), abs=1e-12)
+        assert distance(n, s, s, n_hard=min(hardest or 0, s)) == 0
 
 
 @given(st.integers(2, 200), st.data())

@@ -39,7 +39,7 @@ def test_weights_are_what_enumeration_counts(n):
     for s in range(1, n + 1):
         for (q, hardest), expected in enumerated_weights(n, s).items():
             np.testing.assert_allclose(
-                rank_weights(n, s, q, hardest=hardest), [float(x) for x in expected], rtol=1e-13, atol=0
+                rank_weights(n, s, q, n_hard=hardest), [float(x) for x in expected], rtol=1e-13, atol=0
             )
 
 
@@ -81,15 +81,15 @@ def test_large_weights_agree_with_the_hypergeometric_form(s, q):
 @given(sizes())
 def test_sum_range_and_mirrors(size):
     n, s, q, hardest = size
-    gamma, top = rank_weights(n, s, q, hardest=hardest), rank_weights(n, s, q)
+    gamma, top = rank_weights(n, s, q, n_hard=hardest), rank_weights(n, s, q)
     assert gamma.dtype == np.float64 and gamma.shape == (n,)
     assert gamma.sum() == pytest.approx(q, rel=1e-12)
     assert gamma.min() >= 0 and gamma.max() <= s / n * (1 + 1e-12)
     assert (np.diff(top) <= 0).all()
-    assert (rank_weights(n, s, q, hardest=0) == top[::-1]).all()
-    assert (rank_weights(n, s, q, hardest=q) == top).all()
+    assert (rank_weights(n, s, q, n_hard=0) == top[::-1]).all()
+    assert (rank_weights(n, s, q, n_hard=q) == top).all()
     if hardest is not None:
-        np.testing.assert_allclose(gamma[::-1], rank_weights(n, s, q, hardest=q - hardest), atol=1e-14)
+        np.testing.assert_allclose(gamma[::-1], rank_weights(n, s, q, n_hard=q - hardest), atol=1e-14)
     if q == s:
         assert (gamma == s / n).all()
 
@@ -107,7 +107,7 @@ def test_limit_is_approached_as_one_over_n(hardest):
     counts = np.array([200, 400, 800, 1600, 3200, 6400])
     errors = [
         np.abs(
-            n * rank_weights(n, s, q, hardest=hardest) - limit_weights(np.arange(1, n + 1) / n, s, q, hardest=hardest)
+            n * rank_weights(n, s, q, n_hard=hardest) - limit_weights(np.arange(1, n + 1) / n, s, q, n_hard=hardest)
         ).max()
         for n in counts
     ]
@@ -174,7 +174,7 @@ def test_gap_is_the_difference_and_never_negative(losses, data):
     gap = surrogate_gap(losses, s, q)
     assert gap == pytest.approx(surrogate_loss(losses, s, q) - np.mean(losses), abs=1e-10)
     assert gap >= 0 and (gap == 0 or q < s)
-    assert surrogate_gap(losses, s, q, hardest=0) <= 1e-12
+    assert surrogate_gap(losses, s, q, n_hard=0) <= 1e-12
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_gap_is_the_difference_and_never_negative(losses, data):
 )
 def test_gap_has_no_rounding_errors_below_zero(losses):
     for s in range(1, 8):
-        assert surrogate_gap(losses, s, s) == surrogate_gap(losses, s, s, hardest=0) == 0
+        assert surrogate_gap(losses, s, s) == surrogate_gap(losses, s, s, n_hard=0) == 0
         assert all(surrogate_gap(losses, s, q) >= 0 for q in range(1, s))
 
 
@@ -191,7 +191,7 @@ def test_gap_of_a_fixed_set_of_numbers():
     assert rank_weights(3, 2, 1).tolist() == pytest.approx([2 / 3, 1 / 3, 0])
     assert surrogate_loss([1, 5, 2], 2, 1) == pytest.approx(4)
     assert surrogate_gap([1, 5, 2], 2, 1) == pytest.approx(4 - 8 / 3)
-    assert surrogate_loss([1, 5, 2], 2, 1, hardest=0) == pytest.approx(4 / 3)
+    assert surrogate_loss([1, 5, 2], 2, 1, n_hard=0) == pytest.approx(4 / 3)
 
 
 def test_scores_of_many_ties_take_no_loop():
@@ -208,12 +208,12 @@ def test_scores_of_many_ties_take_no_loop():
         (lambda: rank_weights(10, 5, 6), "The 'q' of rank_weights must be an integer in [1, s] = [1, 5]. Got 6."),
         (lambda: rank_weights(10, 5, 0), "The 'q' of rank_weights must be an integer in [1, s] = [1, 5]. Got 0."),
         (
-            lambda: rank_weights(10, 5, 3, hardest=4),
-            "The 'hardest' of rank_weights must be an integer in [0, q] = [0, 3]. Got 4.",
+            lambda: rank_weights(10, 5, 3, n_hard=4),
+            "The 'n_hard' of rank_weights must be an integer in [0, q] = [0, 3]. Got 4.",
         ),
         (
-            lambda: rank_weights(10, 5, 3, hardest=-1),
-            "The 'hardest' of rank_weights must be an integer in [0, q] = [0, 3]. Got -1.",
+            lambda: rank_weights(10, 5, 3, n_hard=-1),
+            "The 'n_hard' of rank_weights must be an integer in [0, q] = [0, 3]. Got -1.",
         ),
         (lambda: rank_weights(0, 1, 1), "The 'n' of rank_weights must be an integer of at least 1. Got 0."),
         (lambda: rank_weights(10, 5.0, 3), "The 's' of rank_weights must be an integer in [1, n] = [1, 10]. Got 5.0."),

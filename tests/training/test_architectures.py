@@ -78,7 +78,7 @@ def test_an_epoch(photos, name, optimizer, precision):
     assert (
         precision == "fp16" or sum(not torch.equal(a, b) for a, b in zip(before, after, strict=True)) > len(after) // 2
     )
-    losses = training.pruner.memory()["_scores"]
+    losses = training.pruner.extra_state()["_scores"]
     training.pruner.synchronize()
     assert losses.isfinite().sum() == 36
 

@@ -20,7 +20,7 @@ METHODS = {
     "random": {"prune_ratio": 0.5, "rescale": True},
     "epsilon_greedy": {"prune_ratio": 0.5, "epsilon": 0.1, "smoothing": 0.8, "period": 2, "warmup_epochs": 0},
     "ucb": {"prune_ratio": 0.5, "variance_weight": 1.0, "smoothing": 0.8, "period": 2, "warmup_epochs": 0},
-    "infobatch": {"prune_ratio": 0.5, "budget": "calibrated", "annealing": None, "min_keep": 0.1},
+    "infobatch": {"prune_ratio": 0.5, "ratio_of": "all", "annealing": None, "min_keep": 0.1},
     "orderdp": {"prune_ratio": 0.7, "explore": 0.5},
     "orderdp_batches": {"prune_ratio": 0.5, "candidates": 128, "steps": None},
     "static": {"prune_ratio": 0.5},
@@ -117,7 +117,7 @@ def test_checkpoints_are_shares_of_the_epochs():
 
 
 VARIANTS = {
-    "trimmed": ("orderdp", {"prune_ratio": 0.5, "explore": 0.7, "trim": 0.2, "hardest": 0.8}, None),
+    "trimmed": ("orderdp", {"prune_ratio": 0.5, "explore": 0.7, "trim": 0.2, "hard_fraction": 0.8}, None),
     "smoothed margin": ("orderdp", {"prune_ratio": 0.5, "explore": 0.7, "smoothing": 0.3}, "margin"),
     "rising": ("orderdp_scheduled", {"prune_ratio": 0.5, "schedule": "linear", "rise": 0.6}, "gradient_norm"),
 }

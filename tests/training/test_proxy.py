@@ -10,12 +10,12 @@ import torch
 from torch.nn import functional as F
 
 from orderdp.coresets import CORESETS
-from orderdp.coresets.choosing import choose, evidence_for
+from orderdp.coresets.choosing import choose, outputs_for
 from orderdp.coresets.deepfool import perturbations
 from orderdp.datasets import load
 from orderdp.spec import CoresetSpec, ProxySpec
 from orderdp.training.engine import Training
-from orderdp.training.proxy import Recorded, _as_run, gather_evidence, held_out
+from orderdp.training.proxy import Recorded, _as_run, gather_outputs, held_out
 from tests.training.conftest import SPEC, spec
 
 CPU = torch.device("cpu")
@@ -47,8 +47,8 @@ def images(data):
 
 
 @pytest.fixture(scope="module")
-def evidence(images):
-    return gather_evidence(PROXY, images, CPU)
+def outputs(images):
+    return gather_outputs(PROXY, images, CPU)
 
 
 def coreset(method: str, **fields) -> CoresetSpec:
@@ -64,8 +64,8 @@ def coreset(method: str, **fields) -> CoresetSpec:
     return CoresetSpec.model_validate(base | fields)
 
 
-def test_everything_is_noted_in_its_shape(evidence):
-    arrays, rows = evidence
+def test_everything_is_noted_in_its_shape(outputs):
+    arrays, rows = outputs
     shapes = {name: array.shape for name, array in arrays.items()}
     assert (
         shapes["logits"] == (2, N, 10)
@@ -85,17 +85,17 @@ def test_everything_is_noted_in_its_shape(evidence):
     assert not np.array_equal(arrays["early_logits"][:, 0], arrays["logits"])
 
 
-def test_evidence_is_that_of_the_last_network(images, evidence):
+def test_evidence_is_that_of_the_last_network(images, outputs):
     training = Training(_as_run(PROXY, 1001), images, CPU)
     training.fit(lambda _: None)
     training.model.eval()
     with torch.no_grad():
         features = training.model.features(training.loader.train_images.plain(0, N))
         logits = training.model.head(features)
-    np.testing.assert_allclose(evidence[0]["features"], features.numpy(), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(evidence[0]["logits"][1], logits.numpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(outputs[0]["features"], features.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs[0]["logits"][1], logits.numpy(), rtol=1e-4, atol=1e-4)
     found = perturbations(training.model, training.loader.train_images.plain(0, N), classes=4, iterations=3)
-    np.testing.assert_allclose(evidence[0]["perturbation"], found.numpy(), rtol=1e-3)
+    np.testing.assert_allclose(outputs[0]["perturbation"], found.numpy(), rtol=1e-3)
 
 
 def test_losses_are_those_of_the_training_steps(images):
@@ -121,16 +121,16 @@ def test_recording_changes_no_training(images):
         assert torch.equal(one, other)
 
 
-def test_the_test_set_decides_nothing(images, evidence):
+def test_the_test_set_decides_nothing(images, outputs):
     other = replace(images, test_images=images.test_images.flip(2), test_labels=images.test_labels.flip(0))
-    arrays, rows = gather_evidence(PROXY, other, CPU)
-    assert [row["test_accuracy"] for row in rows] != [row["test_accuracy"] for row in evidence[1]]
-    for name, array in evidence[0].items():
+    arrays, rows = gather_outputs(PROXY, other, CPU)
+    assert [row["test_accuracy"] for row in rows] != [row["test_accuracy"] for row in outputs[1]]
+    for name, array in outputs[0].items():
         np.testing.assert_array_equal(array, arrays[name], err_msg=name)
 
 
-def test_the_validation_split_is_held_out_by_class(images, evidence):
-    out, seen = evidence[0]["split_held_out"], evidence[0]["split_members"]
+def test_the_validation_split_is_held_out_by_class(images, outputs):
+    out, seen = outputs[0]["split_held_out"], outputs[0]["split_members"]
     assert sorted([*out, *seen]) == list(range(N))
     share = images.train_labels[torch.from_numpy(out)].bincount(minlength=10) / images.train_labels.bincount(
         minlength=10
@@ -144,32 +144,32 @@ def test_the_validation_split_is_held_out_by_class(images, evidence):
 
 
 @pytest.mark.parametrize("method", CORESETS)
-def test_every_method_chooses_from_it(evidence, method):
+def test_every_method_chooses_from_it(outputs, method):
     recipe = coreset(method, epoch=1 if method in ("grand", "el2n") else None)
-    chosen = choose(CORESETS[method], evidence[0], recipe, [0.5, 0.7], 3)
+    chosen = choose(CORESETS[method], outputs[0], recipe, [0.5, 0.7], 3)
     assert [len(one.indices.unique()) for one in chosen] == [120, 72]
     if method == "glister":
-        assert not np.isin(chosen[0].indices.numpy(), evidence[0]["split_held_out"]).any()
+        assert not np.isin(chosen[0].indices.numpy(), outputs[0]["split_held_out"]).any()
 
 
-def test_early_scores_see_the_epoch_and_the_networks_asked_for(evidence):
-    arrays = evidence[0]
-    seen = evidence_for(("early_logits", "early_norms"), arrays, 1, 1)
+def test_early_scores_see_the_epoch_and_the_networks_asked_for(outputs):
+    arrays = outputs[0]
+    seen = outputs_for(("early_logits", "early_norms"), arrays, 1, 1)
     np.testing.assert_array_equal(seen.early_logits.numpy(), arrays["early_logits"][1:, 0])
-    assert evidence_for(("early_logits",), arrays, 2, 2).early_logits.shape == (2, N, 10)
-    assert evidence_for(("logits",), arrays, 1, None).logits.shape == (1, N, 10)
+    assert outputs_for(("early_logits",), arrays, 2, 2).early_logits.shape == (2, N, 10)
+    assert outputs_for(("logits",), arrays, 1, None).logits.shape == (1, N, 10)
 
 
-def test_a_budget_beyond_the_samples_not_held_out_is_refused(evidence):
+def test_a_budget_beyond_the_samples_not_held_out_is_refused(outputs):
     with pytest.raises(
         ValueError, match=r"'glister' chooses among the 216 samples that are not held out, fewer than the 228 to keep"
     ):
-        choose(CORESETS["glister"], evidence[0], coreset("glister"), [0.05], 0)
+        choose(CORESETS["glister"], outputs[0], coreset("glister"), [0.05], 0)
 
 
-def test_a_score_of_early_training_without_an_epoch_is_refused(evidence):
-    with pytest.raises(ValueError, match="'el2n' needs the evidence 'early_logits'"):
-        choose(CORESETS["el2n"], evidence[0], coreset("el2n"), [0.5], 0)
+def test_a_score_of_early_training_without_an_epoch_is_refused(outputs):
+    with pytest.raises(ValueError, match="'el2n' needs the proxy output 'early_logits'"):
+        choose(CORESETS["el2n"], outputs[0], coreset("el2n"), [0.5], 0)
 
 
 def test_a_static_run_without_its_samples_is_refused(images):

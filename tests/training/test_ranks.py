@@ -218,7 +218,7 @@ def test_no_rank_trains_on_one_sample_of_a_batch_that_has_two(monkeypatch):
         for size in range(2, 40):
             for rank in range(world):
                 monkeypatch.setattr(
-                    "orderdp.training.distributed.placement", lambda rank=rank, world=world: (rank, world)
+                    "orderdp.training.distributed.rank_and_world_size", lambda rank=rank, world=world: (rank, world)
                 )
                 (part,) = Ranks().rank_batches([torch.arange(size)], [])
                 assert len(part.indices) >= 2

@@ -121,7 +121,7 @@ def test_a_runs_usage_becomes_a_coreset(table1, tmp_path):
         "python",
         "-m",
         "orderdp",
-        "select",
+        "coreset",
         "--from-run",
         str(run),
         "--prune-ratio",

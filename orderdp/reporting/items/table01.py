@@ -108,9 +108,9 @@ def _sheet(workload: str, table: pd.DataFrame) -> Sheet:
             "Bold: highest mean at this ratio among the methods that the paper's table has, however small its lead.",
             "Empty: a ratio at which this scale does not train the method. Δ: points below (−) or above (+) the full "
             "data, mean of the differences paired by seed ± half of their 95 % t interval. "
-            "Choosing: seconds for the coresets of all ratios from evidence that is there; of OrderDP, all selections "
+            "Choosing: seconds for the coresets of all ratios from outputs that are there; of OrderDP, all selections "
             "of a run. Proxy: seconds of "
-            "training, and of DeepFool's search, for that evidence, as if no other method had shared it. "
+            "training, and of DeepFool's search, for those outputs, as if no other method had shared it. "
             "Published: accuracy in %, in brackets the printed gap.",
             *others_note(table),
         ),
