@@ -24,7 +24,10 @@ def section(name: str, frame: pd.DataFrame) -> str:
     """One benchmark: machine, figure, and a line per ratio."""
     keys = [column for column in frame.columns if column not in (*MEASURED, *MACHINE)]
     first = frame.iloc[0]
-    where = f"{first['cpu']}, {first['cores']} cores, threads {first['threads']}, load {first['load']}, torch {first['torch']}"
+    where = (
+        f"{first['cpu']}, {first['cores']} cores, threads {first['threads']}, load {first['load']}, "
+        f"torch {first['torch']}"
+    )
     lines = [f"## {name}", "", f"`python -m benchmarks {name}` on {where}.", "", f"![{name}]({name}.png)", ""]
     lines += ["| " + " | ".join([*keys, "ratio", "quartiles", "goal"]) + " |", "|---" * (len(keys) + 3) + "|"]
     for _, row in frame.iterrows():
