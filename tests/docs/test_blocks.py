@@ -13,6 +13,7 @@ from blocks import blocks, execute, runs, with_command_outputs, with_outputs
 
 from orderdp import grid as grids
 from orderdp import pruning
+from orderdp.grid.inheritance import Inheritance
 from orderdp.pruning import PRUNERS
 from tests.docs.commands import NotUnderstood, check, lines
 from tests.pruning import test_contract
@@ -79,7 +80,7 @@ def test_few_blocks_are_excused_and_only_for_what_is_not_here():
 
 
 def test_yaml_blocks_are_parameters():
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    filled = Inheritance(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))).filled
     found = [
         (name, yaml.safe_load(block.text))
         for name, blocks in FOUND.items()
@@ -89,9 +90,9 @@ def test_yaml_blocks_are_parameters():
     assert found
     for name, shown in found:
         for part, entries in shown.items():
-            grids.Params.model_validate(params | {part: params[part] | entries})
+            grids.Params.model_validate(filled | {part: filled[part] | entries})
             with pytest.raises(ValueError, match="unheard_of"):
-                grids.Params.model_validate(params | {part: params[part] | {name: {"unheard_of": 1}}})
+                grids.Params.model_validate(filled | {part: filled[part] | {name: {"unheard_of": 1}}})
 
 
 @pytest.mark.parametrize(
