@@ -26,7 +26,8 @@ TEXTS = {
 }
 FOUND = {name: list(blocks(text)) for name, text in TEXTS.items()}
 SPAN = re.compile(
-    r"(?<!`)`((?:(?:python -m orderdp|snakemake|make|dvc|mkdocs) |python -m benchmarks|python (?:examples|benchmarks)/)[^`]*)`(?!`)"
+    r"(?<!`)`((?:(?:python -m orderdp|snakemake|make|dvc|mkdocs) |python -m benchmarks|"
+    r"python (?:examples|benchmarks)/)[^`]*)`(?!`)"
 )
 # What may stand in a block beside code: checked where it is written, or nothing to check.
 OTHER = {"diff", "yaml", "text"}
@@ -132,10 +133,12 @@ def test_a_block_that_fails_says_where():
 
 
 def test_outputs_stand_below_the_block_that_printed_them():
-    page = "```python\nx = 2\n```\n\n<!-- not run: needs a GPU -->\n```python\nprint(x / 0)\n```\n\n```python\nprint(x + 3)\n```\nafter\n"
-    assert with_outputs(page, "page.md") == page.replace(
-        "print(x + 3)\n```", "print(x + 3)\n```\n\n```{.text .output}\n5\n```"
+    page = (
+        "```python\nx = 2\n```\n\n<!-- not run: needs a GPU -->\n```python\nprint(x / 0)\n```\n\n"
+        "```python\nprint(x + 3)\n```\nafter\n"
     )
+    expected = page.replace("print(x + 3)\n```", "print(x + 3)\n```\n\n```{.text .output}\n5\n```")
+    assert with_outputs(page, "page.md") == expected
 
 
 def test_outputs_of_commands_are_those_of_the_commands():
