@@ -117,7 +117,7 @@ def workflow(frame: pd.DataFrame) -> Figure:
     right.axhline(1, color="#555555", linestyle="--", linewidth=1)
     for ax, title, y in (
         (left, "Whole command", "Time (s)"),
-        (right, "Over bare Snakemake with as many jobs", "Ratio"),
+        (right, "Over bare Snakemake, a job for each run", "Ratio"),
     ):
         ax.set_xscale("log")
         ax.set_title(title)
