@@ -1,8 +1,7 @@
-"""(g) What a run pays for being measured: its wall time with its weights kept at the checkpoints over the same run
-without.
+"""(g) What measurements cost a run: its wall time with its weights kept at the recorded epochs, over the same run without.
 
-A run is all that a job does after its imports: the data read, training, evaluation, every file written. The measuring
-itself is a job of its own, whose time over the run's stands in further rows.
+The time of a run is that of all that a job does after its imports: reading the data, training, evaluating, writing
+files. The measurements themselves are another job. Further rows have its time over that of the run.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from benchmarks.workload import ROOT
 from orderdp import datasets, grid
 from orderdp.jobs import Execution, Job
 
-KEYS = ("scale", "method", "prune_ratio", "thing", "epochs", "checkpoints")
+KEYS = ("scale", "method", "prune_ratio", "thing", "epochs", "recorded")
 GOAL = 1.10
 DEFAULTS: dict[str, Any] = {
     "scale": "quick",
@@ -41,7 +40,7 @@ def run(scale: str, runs: Sequence[tuple[str, float]], repeats: int) -> Iterator
             if not (data := Path(scratch, "data") / spec.dataset.name).exists():
                 datasets.prepare(spec.dataset.name, data)
             where = {"scale": scale, "method": method, "prune_ratio": ratio}
-            where |= {"epochs": spec.recipe.epochs, "checkpoints": len(spec.checkpoints)}
+            where |= {"epochs": spec.recipe.epochs, "recorded": len(spec.record_at)}
             times = _times(kept, diagnosis, Path(scratch), repeats)
             yield where | {"thing": "run that is measured"} | compared(times["kept"], times["plain"], GOAL)
             yield where | {"thing": "measuring it"} | compared(times["measuring"], times["plain"])

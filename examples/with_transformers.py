@@ -54,7 +54,8 @@ def main():
         trainer.train()
         result = trainer.evaluate()
     print(
-        f"accuracy {result['eval_accuracy']:.1f} %, trained on {100 * (1 - pruner.prune_ratio):.2f} % of the samples an epoch"
+        f"accuracy {result['eval_accuracy']:.1f} %, trained on {100 * (1 - pruner.prune_ratio):.2f} % of the samples an"
+        " epoch"
     )
 
 

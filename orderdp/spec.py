@@ -394,11 +394,11 @@ class RunSpec(Sparse):
     recipe: RecipeSpec
     pretraining: RunSpec | None = None
     """The run whose final weights this one starts from; None for weights drawn from the seed."""
-    checkpoints: tuple[Fraction, ...]
+    record_at: tuple[Fraction, ...]
     """Positions in training, as fractions of its epochs, at which the kept set is recorded."""
     diagnostics: tuple[Diagnostic, ...]
-    """What is measured of the run at the checkpoints, afterwards, from the weights that it keeps for that. "gradients":
-    gradients, losses and labels of what is kept, against all data."""
+    """What is measured of the run where kept sets are recorded, afterwards, from weights that it keeps there.
+    "gradients": gradients, losses and labels of what is kept, against all data."""
     seed: Seed
     """Decides initial weights, order, augmentation and selection, each from a stream of its own."""
     coreset: CoresetSpec | None = None

@@ -41,8 +41,8 @@ def registry(package: str, variable: str) -> dict[str, tuple[str, str]]:
 
 @cache
 def reported() -> frozenset[str]:
-    """Names of the experiments of which a table or a figure is made, see `orderdp.reporting.registry.ARTIFACTS`."""
-    return frozenset(key for key, _ in _literal("orderdp.reporting.registry", "ARTIFACTS"))
+    """Names of the experiments of which a table or a figure is made, see `orderdp.reporting.registry.MODULES`."""
+    return frozenset(key for key, _ in _literal("orderdp.reporting.registry", "MODULES"))
 
 
 def _literal(module: str, variable: str) -> list[tuple[str, ast.expr]]:

@@ -125,15 +125,18 @@ class Evidence:
                 )
             if held.kind != _kind(tensor) or tensor.numel() == 0:
                 raise ValueError(
-                    f"The evidence '{name}' must be {held.text} and not empty. Got {tensor.dtype} of {tuple(tensor.shape)}."
+                    f"The evidence '{name}' must be {held.text} and not empty. Got {tensor.dtype} of"
+                    f" {tuple(tensor.shape)}."
                 )
             if held.kind == "float" and not bool(tensor.isfinite().all()):
                 raise ValueError(
-                    f"The evidence '{name}' holds NaN or infinity. Did the proxy diverge? Train it at a lower learning rate."
+                    f"The evidence '{name}' holds NaN or infinity. Did the proxy diverge? Train it at a lower learning"
+                    " rate."
                 )
             if held.kind == "int64" and not 0 <= int(tensor.min()) <= int(tensor.max()) < self.classes:
                 raise ValueError(
-                    f"The evidence '{name}' must lie in 0..{self.classes - 1}. Got {int(tensor.min())}..{int(tensor.max())}."
+                    f"The evidence '{name}' must lie in 0..{self.classes - 1}. Got"
+                    f" {int(tensor.min())}..{int(tensor.max())}."
                 )
 
 

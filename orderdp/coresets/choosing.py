@@ -59,8 +59,8 @@ def choose(
     budgets = [round((1 - ratio) * len(arrays["labels"])) for ratio in prune_ratios]
     if max(budgets) > evidence.n:
         raise ValueError(
-            f"'{recipe.method}' chooses among the {evidence.n} samples that are not held out, fewer than the {max(budgets)} to keep. "
-            "Lower the proxy's 'validation', or raise the prune ratio."
+            f"'{recipe.method}' chooses among the {evidence.n} samples that are not held out, fewer than the"
+            f" {max(budgets)} to keep. Lower the proxy's 'validation', or raise the prune ratio."
         )
     rng = np.random.default_rng(seed)
     selections = select(recipe.method, evidence, budgets, rng, balance=recipe.balance, **recipe.options)

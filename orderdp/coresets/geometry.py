@@ -11,7 +11,8 @@ from torch import Tensor
 
 from orderdp.coresets.base import Evidence, ordered
 
-SMALLEST = 1e-12  # probabilities below it count as this much: a softmax that underflows must not be infinitely far from another
+# Probabilities below it count as this much: a softmax that underflows must not be infinitely far from another.
+SMALLEST = 1e-12
 EPSILON = torch.finfo(torch.float32).eps
 
 

@@ -11,7 +11,9 @@ from torch import Tensor
 from orderdp.coresets.base import Evidence, ordered
 from orderdp.coresets.last_layer import Gradients, gradients, places
 
-GRAM = 8192  # samples whose inner products are held at once: 256 MB; a product with them costs less than one with the gradients' factors
+# Samples whose inner products are held at once: 256 MB; a product with them costs less than one with the gradients'
+# factors.
+GRAM = 8192
 LEAST_WEIGHT = 1e-6  # of the mean: a chosen sample that the best weights give nothing is still a member of the coreset
 
 

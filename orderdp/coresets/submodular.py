@@ -21,7 +21,8 @@ from torch import Tensor
 from orderdp.coresets.base import Evidence, ordered
 from orderdp.coresets.last_layer import Gradients, gradients, places
 
-MATRIX = 8192  # largest group whose distances are held at once: 256 MB. Those of larger groups are computed as they are asked for
+# Largest group whose distances are held at once: 256 MB. Those of larger groups are computed as they are asked for.
+MATRIX = 8192
 BLOCK = 2**23  # distances computed at a time: 64 MB
 FIRST_TRIALS, MOST_TRIALS = 8, 64  # candidates evaluated together; twice as many each time until one wins
 

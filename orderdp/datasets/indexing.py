@@ -55,7 +55,8 @@ def write_index(dataset: Folders, out: Path, places: Sequence[Path]) -> None:
         count = len(found[split].labels)
         if dataset.subset is None and expected is not None and count != expected:
             raise DatasetError(
-                f"{root / SPLITS[split]} holds {count} images; '{dataset.name}' has {expected}. Extract it again, completely."
+                f"{root / SPLITS[split]} holds {count} images; '{dataset.name}' has {expected}. Extract it again,"
+                " completely."
             )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
@@ -65,8 +66,9 @@ def write_index(dataset: Folders, out: Path, places: Sequence[Path]) -> None:
         for split, samples in found.items():
             names = Names.of(samples.names)
             kinds = {"labels": np.int64, "file": np.int32, "offset": np.int64, "size": np.int64}
-            arrays = {name: np.array(getattr(samples, name), kind) for name, kind in kinds.items()}
-            for name, array in {"names": names.text, "ends": names.ends, **arrays}.items():
+            arrays: dict[str, np.ndarray] = {"names": names.text, "ends": names.ends}
+            arrays |= {name: np.array(getattr(samples, name), kind) for name, kind in kinds.items()}
+            for name, array in arrays.items():
                 file = finished / f"{split}_{name}.npy"
                 np.save(file, array)
                 files[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -106,12 +108,14 @@ def read_index(dataset: Folders, folder: Path) -> FolderData:
     for key, expected in _facts(dataset).items():
         if facts[key] != expected:
             raise DatasetError(
-                f"{folder / MANIFEST} describes other data: '{key}' expected {expected}, got {facts[key]}. Delete {folder} and run {command}."
+                f"{folder / MANIFEST} describes other data: '{key}' expected {expected}, got {facts[key]}. Delete"
+                f" {folder} and run {command}."
             )
     root = folder / LINK
     if not root.is_dir():
         raise DatasetError(
-            f"{root} leads to {os.readlink(root) if root.is_symlink() else 'nothing'}, which is not there. Run {command}."
+            f"{root} leads to {os.readlink(root) if root.is_symlink() else 'nothing'}, which is not there. Run"
+            f" {command}."
         )
     splits = {}
     for split in SPLITS:
@@ -136,8 +140,8 @@ def _root(dataset: Folders, places: Sequence[Path]) -> Path:
     raise DatasetError(
         f"The data set '{dataset.name}' was not found"
         + (f". Tried:\n{tried}" if places else ", and no folder is named for it. ")
-        + "It is not downloaded, because its licence must be accepted by you. Name the folder that holds its `train` and `val` under "
-        f"'data_dirs: {dataset.name}:' in params.yaml."
+        + "It is not downloaded, because its licence must be accepted by you. Name the folder that holds its `train`"
+        f" and `val` under 'data_dirs: {dataset.name}:' in params.yaml."
     )
 
 
@@ -160,7 +164,8 @@ def _in_folders(dataset: Folders, root: Path, folder: Path) -> Found:
     classes = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     if not classes:
         raise DatasetError(
-            f"{folder} has no folder per class. It holds: {_listing(folder)}. Sort its images into the folders of their classes."
+            f"{folder} has no folder per class. It holds: {_listing(folder)}. Sort its images into the folders of their"
+            " classes."
         )
     names_digest = hashlib.sha256("\n".join(classes).encode()).hexdigest()
     if len(classes) != dataset.classes:
@@ -178,7 +183,8 @@ def _in_folders(dataset: Folders, root: Path, folder: Path) -> Found:
         )
     if dataset.class_digest not in (None, names_digest):
         raise DatasetError(
-            f"The folders of {folder} are not the classes of '{dataset.name}' (first: {classes[0]}). They need their original names."
+            f"The folders of {folder} are not the classes of '{dataset.name}' (first: {classes[0]}). They need their"
+            " original names."
         )
     found = Found([], [], [], [], [], in_shards=False)
     for label, name in enumerate(_used(dataset, classes, folder)):
@@ -225,7 +231,8 @@ def _in_shards(dataset: Folders, root: Path, shards: list[Path]) -> Found:
                 found.size.append(size)
     if missing := sorted(set(range(dataset.used_classes)) - set(found.labels)):
         raise DatasetError(
-            f"The shards in {shards[0].parent} hold no image of class {missing[0]} ({len(missing)} such classes). Are all shards here?"
+            f"The shards in {shards[0].parent} hold no image of class {missing[0]} ({len(missing)} such classes). Are"
+            " all shards here?"
         )
     return found
 
@@ -253,8 +260,8 @@ def _members(shard: Path) -> Iterator[tuple[int, int, int]]:
                     image = label = None
     except (tarfile.TarError, ValueError, OSError, EOFError) as error:
         raise DatasetError(
-            f"{shard} is no shard of images and classes ({type(error).__name__}: {error}). It must be an uncompressed tar of "
-            "`<key>.jpg` and `<key>.cls` side by side."
+            f"{shard} is no shard of images and classes ({type(error).__name__}: {error}). It must be an uncompressed"
+            " tar of `<key>.jpg` and `<key>.cls` side by side."
         ) from error
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from orderdp.datasets.folders import FolderData
 from orderdp.datasets.prepared import ImageData
 
-Data = TypeVar("Data", ImageData, FolderData)
+Data = TypeVar("Data", bound=ImageData | FolderData)
 
 
 def with_label_noise(data: Data, rate: float) -> tuple[Data, Tensor]:

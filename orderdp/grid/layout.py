@@ -250,7 +250,7 @@ class Layout:
                     "coreset": chosen,
                     "recipe": recipe,
                     "pretraining": None if before is None else self.specs[before],
-                    "checkpoints": self.scale.record_at,
+                    "record_at": self.scale.record_at,
                     "diagnostics": (),
                     "seed": point.seed,
                 }

@@ -6,14 +6,9 @@ Light, as the Snakefile imports it at every parse: no pandas, and no file of a r
 from __future__ import annotations
 
 import hashlib
-from functools import cache
-from pathlib import Path
 
 from orderdp import code_fingerprint as code
 from orderdp.grid import Grid
-
-CAPTIONS = Path(__file__).parents[2] / "workflow" / "captions"
-"""One text per experiment, `<experiment>.rst`."""
 
 
 def fingerprints(grid: Grid) -> dict[str, str]:
@@ -22,8 +17,8 @@ def fingerprints(grid: Grid) -> dict[str, str]:
 
 
 def artifact_fingerprint(grid: Grid, experiment: str) -> str:
-    """Fingerprint of an experiment's tables and figures: its runs (whose names end in their fingerprints)
-    and how they are looked up, in which order, its job or settings, its words, the scale, the reporting code.
+    """Fingerprint of an experiment's tables and figures: its runs (whose names end in their fingerprints) and how they
+    are looked up, in which order, its job or settings, its words, the scale, the reporting code with its captions.
 
     Raises:
         KeyError: the grid has no such experiment.
@@ -31,7 +26,7 @@ def artifact_fingerprint(grid: Grid, experiment: str) -> str:
     entry = grid.experiments[experiment]
     rows = sorted(str(sorted(vars(row).items())) for row in entry.rows)
     order = dict.fromkeys(row.label for row in entry.rows)  # of table lines and legends
-    words = (grid.scale, grid.note, entry.title, entry.reproduces, _caption(experiment))
+    words = (grid.scale, grid.note, entry.title, entry.reproduces)
     made_of = (repr(entry.settings), entry.job or "")
     return _short(*words, *made_of, *order, *rows, code.reporting_checksum())
 
@@ -43,9 +38,3 @@ def page_fingerprint(grid: Grid) -> str:
 
 def _short(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-
-
-@cache
-def _caption(experiment: str) -> str:
-    path = CAPTIONS / f"{experiment}.rst"
-    return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -24,7 +24,8 @@ def prepare_pruner(accelerator: Accelerator, pruner: Pruner) -> None:
     """
     if accelerator.num_processes > 1 and accelerator.dispatch_batches:
         raise ValueError(
-            "A pruner is drawn from in every process. Set dispatch_batches=False in the Accelerator's DataLoaderConfiguration."
+            "A pruner is drawn from in every process. Set dispatch_batches=False in the Accelerator's"
+            " DataLoaderConfiguration."
         )
     pruner.shard(0, 1)
     accelerator.register_for_checkpointing(pruner)

@@ -37,7 +37,8 @@ class PrunerCallback(Callback):
         # Lightning's own wrapper would list the first epoch's samples once and deal these out for ever.
         if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
             raise ValueError(
-                "A pruner deals out its samples among processes itself. Set use_distributed_sampler=False in the Trainer."
+                "A pruner deals out its samples among processes itself. Set use_distributed_sampler=False in the"
+                " Trainer."
             )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -49,7 +49,8 @@ class PrunerMixin:
         if isinstance(data, IterableDataset) or not hasattr(data, "__len__") or len(data) != pruner.n:
             size = len(data) if hasattr(data, "__len__") else "unknown length"
             raise ValueError(
-                f"The pruner is over n = {pruner.n} samples, the train_dataset has {size}. Build {pruner!r} for its length."
+                f"The pruner is over n = {pruner.n} samples, the train_dataset has {size}. Build {pruner!r} for its"
+                " length."
             )
         if self.accelerator.num_processes > 1 and self.accelerator.dispatch_batches:  # type: ignore[attr-defined]
             raise ValueError(
@@ -108,7 +109,7 @@ class PrunerMixin:
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)  # type: ignore[misc]
 
 
-class PrunedTrainer(PrunerMixin, Trainer):
+class PrunedTrainer(PrunerMixin, Trainer):  # type: ignore[misc]
     """A `Trainer` that trains on what a pruner selects: `PrunedTrainer(..., pruner=OrderDP(len(train_dataset)))`."""
 
 

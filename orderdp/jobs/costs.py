@@ -213,7 +213,7 @@ def run_mb(spec: RunSpec, keep_models: str) -> float:
     """Size of a run's folder once it is finished: history, kept sets (32-bit indices of two epochs for each
     checkpoint), usage, weights, and where diagnostics are asked for the weights before each checkpoint and after the
     end."""
-    n, checkpoints = facts(spec.dataset.name)["n_train"], len(spec.checkpoints)
+    n, checkpoints = facts(spec.dataset.name)["n_train"], len(spec.record_at)
     models = {"none": 0, "last": 1, "all": 1 + checkpoints}[keep_models] + (1 + checkpoints if spec.diagnostics else 0)
     return (300 * spec.recipe.epochs + 4 * n * (1 + 2 * checkpoints * kept(spec))) / 1e6 + models * 4 * size(
         spec

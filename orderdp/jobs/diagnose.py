@@ -57,7 +57,7 @@ class Diagnose(Job):
     def resources(self) -> Resources:
         """A pass over all data, forward and backward, for each measurement."""
         spec = self.spec.measured
-        estimate = costs.pass_seconds(spec, costs.gpu_calibration()) * (len(spec.checkpoints) + 1)
+        estimate = costs.pass_seconds(spec, costs.gpu_calibration()) * (len(spec.record_at) + 1)
         return Resources(seconds=estimate, memory_mb=costs.memory_mb(spec))
 
     def compute(self, out: Path, execution: Execution) -> Mapping[str, Any]:

@@ -53,13 +53,13 @@ class Proxy(Job):
     def compute(self, out: Path, execution: Execution) -> Mapping[str, Any]:
         """Trains the networks and writes `proxy_outputs.npz` and `networks.csv`."""
         from orderdp.datasets import load_images
-        from orderdp.training.device import choose_device
-        from orderdp.training.engine import peak_memory_mb
+        from orderdp.training.device import choose_device, peak_memory_mb, reset_peak_memory
         from orderdp.training.process import set_up
         from orderdp.training.proxy import gather_evidence
 
         set_up(execution.threads)
         device = choose_device(execution.device)
+        reset_peak_memory(device)
         data = load_images(self.dataset, execution.data / self.dataset)
         arrays, networks = gather_evidence(self.spec, data, device, execution.say)
         write_arrays(out / OUTPUTS, arrays, compressed=False)

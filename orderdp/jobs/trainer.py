@@ -29,7 +29,7 @@ from orderdp.jobs.base import SUMMARY, Execution, Interrupted, is_finished
 from orderdp.jobs.progress import Progress
 from orderdp.training.device import allow_tf32, choose_device, memory_named
 from orderdp.training.distributed import Ranks, joined, local_device
-from orderdp.training.engine import Coreset, Diverged, Training, checkpoint_epochs
+from orderdp.training.engine import Coreset, Diverged, Training, record_epochs
 from orderdp.training.process import set_up
 from orderdp.training.snapshot import Snapshot, save
 
@@ -159,7 +159,7 @@ class _Run:
         restore = self.catch_signals()
         try:
             self.status(training, "running")
-            training.fit(self.after_epoch, self.at_checkpoint)
+            training.fit(self.after_epoch, self.at_record)
         except Diverged as error:
             diverged = {"epoch": error.epoch, "step": error.step}
             self.say(f"{self.job.name}: {error}")
@@ -213,7 +213,7 @@ class _Run:
             self.stop_if_interrupted(training)
             return
         self.on_epoch(training.history[-1], self.job.spec.recipe.epochs)
-        if self.job.keep_models == "all" and training.epoch in checkpoint_epochs(self.job.spec):
+        if self.job.keep_models == "all" and training.epoch in record_epochs(self.job.spec):
             self.save_model(training, self.out / f"model-{training.epoch}.pt")
         self.status(training, "running")
         due = time.monotonic() - self.saved_at >= self.checkpoint_every_s
@@ -223,7 +223,7 @@ class _Run:
             self.saved_at = time.monotonic()
         self.stop_if_interrupted(training)
 
-    def at_checkpoint(self, snapshot: Snapshot) -> None:
+    def at_record(self, snapshot: Snapshot) -> None:
         if self.ranks.first:
             save(snapshot, self.out)
 
@@ -306,8 +306,8 @@ class _Run:
 
 def _selection(training: Training) -> dict[str, Any]:
     kept = {f"kept_{epoch}": indices.numpy() for epoch, indices in sorted(training.kept.items())}
-    reached = [epoch for epoch in checkpoint_epochs(training.spec) if epoch in training.kept]
-    return {"usage": training.usage.numpy(), "checkpoint_epochs": np.array(reached, dtype=np.int32), **kept}
+    reached = [epoch for epoch in record_epochs(training.spec) if epoch in training.kept]
+    return {"usage": training.usage.numpy(), "recorded_epochs": np.array(reached, dtype=np.int32), **kept}
 
 
 def environment(training: Training) -> dict[str, Any]:

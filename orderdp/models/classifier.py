@@ -28,5 +28,5 @@ class Classifier(nn.Module):
 
     def no_weight_decay(self) -> set[str]:
         """Parameters that should not decay although they are matrices: position embeddings and the like."""
-        exempt = getattr(self.body, "no_weight_decay", set)()
+        exempt: set[str] = getattr(self.body, "no_weight_decay", set)()
         return {f"body.{name}" for name in exempt}

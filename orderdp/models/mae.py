@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +28,13 @@ class MaskedAutoencoder(nn.Module):
         depth: blocks of the decoder.
     """
 
-    def __init__(self, encoder: nn.Module, patch: int, channels: int, width: int, depth: int) -> None:
+    positions: Tensor
+
+    def __init__(self, encoder: Any, patch: int, channels: int, width: int, depth: int) -> None:
         super().__init__()
         from timm.models.vision_transformer import Block
 
-        self.encoder = encoder
+        self.encoder: Any = encoder
         self.patch = patch
         rows, columns = encoder.patch_embed.grid_size
         positions = sines(rows, columns, encoder.embed_dim)

@@ -35,7 +35,7 @@ def start_from(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
         found = tuple(given[name].shape) if name in given else "nothing"
         if found != tuple(own[name].shape):
             raise ValueError(
-                f"The pre-trained weights do not fit: {name} needs {tuple(own[name].shape)}, they hold {found}. Give both networks the "
-                "same 'image', 'patch', 'width' and 'depth'."
+                f"The pre-trained weights do not fit: {name} needs {tuple(own[name].shape)}, they hold {found}. Give"
+                " both networks the same 'image', 'patch', 'width' and 'depth'."
             )
     model.load_state_dict({name: given[name] for name in wanted}, strict=False)

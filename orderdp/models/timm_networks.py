@@ -28,7 +28,8 @@ def timm_resnet50(
     from timm.models.resnet import Bottleneck, ResNet  # takes seconds to import, so only where it is needed
 
     blocks = tuple(min(blocks, depth) for blocks in (3, 4, 6, 3))
-    return _classifier(ResNet(Bottleneck, blocks, classes, channels, base_width=width, drop_path_rate=drop_path))
+    network = ResNet(Bottleneck, blocks, classes, channels, base_width=width, drop_path_rate=drop_path)  # type: ignore[arg-type]
+    return _classifier(network)
 
 
 def swin_tiny(

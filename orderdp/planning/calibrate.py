@@ -100,7 +100,7 @@ def timed(spec: RunSpec, device: torch.device, batch: int, steps: int) -> dict[s
             **spec.model_dump(),
             "recipe": recipe,
             "method": {"name": "full", "options": {}},
-            "checkpoints": (),
+            "record_at": (),
             "diagnostics": (),
             "pretraining": None,
         }

@@ -17,7 +17,8 @@ from orderdp.pruning.streaming import StreamingOrderDP
 from orderdp.pruning.ucb import UCB
 
 __all__ = [
-    "PRUNERS", "UCB", "EpsilonGreedy", "FullData", "Indexed", "InfoBatch", "OrderDP", "OrderDPBatches", "Pruner", "RandomPruning",
+    "PRUNERS", "UCB", "EpsilonGreedy", "FullData", "Indexed", "InfoBatch", "OrderDP", "OrderDPBatches", "Pruner",
+    "RandomPruning",
     "ScheduledOrderDP", "Selection", "StaticSubset", "StreamingOrderDP",
 ]  # fmt: skip
 

@@ -166,9 +166,10 @@ class Pruner(Stateful, Sampler[Any]):
         per_sample(losses, len(indices))
         if self._begun is None:
             raise RuntimeError(
-                f"No epoch of this {type(self).__name__} has begun, so the batch was not drawn by it and nothing is pruned. Give the loader "
-                "sampler=pruner (OrderDPBatches: batch_sampler=pruner), or call begin_epoch(epoch) in a loop without a loader. "
-                "For losses measured before training, call prime(indices, losses)."
+                f"No epoch of this {type(self).__name__} has begun, so the batch was not drawn by it and nothing is"
+                " pruned. Give the loader sampler=pruner (OrderDPBatches: batch_sampler=pruner), or call"
+                " begin_epoch(epoch) in a loop without a loader. For losses measured before training, call"
+                " prime(indices, losses)."
             )
         self._observed = True
         if self._tail_unchecked:
@@ -290,8 +291,8 @@ class Pruner(Stateful, Sampler[Any]):
     def _check_turn(self, turn: int) -> None:
         if turn != self._turn:
             raise RuntimeError(
-                f"This iteration over {type(self).__name__} is over: a newer one has started. One pruner serves one loader; "
-                "give each loader a pruner of its own, and look at samples through another sampler."
+                f"This iteration over {type(self).__name__} is over: a newer one has started. One pruner serves one"
+                " loader; give each loader a pruner of its own, and look at samples through another sampler."
             )
 
     def __len__(self) -> int:
@@ -324,8 +325,8 @@ class Pruner(Stateful, Sampler[Any]):
         if self._walked and not self._observed and type(self).learn is not Pruner.learn:
             self._warn(
                 "unobserved",
-                f"{type(self).__name__} saw no loss in the whole of its last epoch, so it cannot rank the samples. Call "
-                "pruner.update(index, losses), or observe(index, losses), in every training step.",
+                f"{type(self).__name__} saw no loss in the whole of its last epoch, so it cannot rank the samples. Call"
+                " pruner.update(index, losses), or observe(index, losses), in every training step.",
             )
 
     def tail_is_safe(self) -> None:
@@ -341,9 +342,10 @@ class Pruner(Stateful, Sampler[Any]):
         if batch_size > SHORTEST and count > batch_size and count % batch_size == 1:
             self._warn(
                 "tail",
-                f"This epoch of {type(self).__name__} has {count} samples: batches of {batch_size} leave 1 over, and batch norm cannot train "
-                "on one sample. Give the DataLoader drop_last=True (if it has that already, nothing will fail), or "
-                f"batch_sampler=pruner.batch_sampler({batch_size}) in place of sampler and batch_size.",
+                f"This epoch of {type(self).__name__} has {count} samples: batches of {batch_size} leave 1 over, and"
+                " batch norm cannot train on one sample. Give the DataLoader drop_last=True (if it has that already,"
+                f" nothing will fail), or batch_sampler=pruner.batch_sampler({batch_size}) in place of sampler and"
+                " batch_size.",
             )
 
     def _warn(self, kind: str, message: str) -> None:

@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_UNINDEXED = "If these are images or labels, the loader lacks the wrapper: DataLoader(Indexed(dataset), ...) yields (index, sample)."
+_UNINDEXED = (
+    "If these are images or labels, the loader lacks the wrapper: DataLoader(Indexed(dataset), ...) yields (index,"
+    " sample)."
+)
 
 
 def whole(owner: object, name: str, value: Any, least: int) -> int:
@@ -59,8 +62,8 @@ def as_indices(indices: Tensor | Sequence[int], n: int) -> Tensor:
         tensor = tensor.long()  # an empty list comes as floats
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool or tensor.dim() != 1:
         raise ValueError(
-            f"Indices must be a 1-d tensor of integers, as Indexed(dataset) yields them. Got {tensor.dtype} of shape {tuple(tensor.shape)}. "
-            + _UNINDEXED
+            f"Indices must be a 1-d tensor of integers, as Indexed(dataset) yields them. Got {tensor.dtype} of shape"
+            f" {tuple(tensor.shape)}. " + _UNINDEXED
         )
     tensor = tensor.long()
     if tensor.device.type == "cpu" and len(tensor):
@@ -68,7 +71,8 @@ def as_indices(indices: Tensor | Sequence[int], n: int) -> Tensor:
         if low < 0 or high >= n:
             wrong = low if low < 0 else high
             raise IndexError(
-                f"Index {wrong} is out of range for a pruner over n = {n} samples. Is the pruner's n the data set's length?"
+                f"Index {wrong} is out of range for a pruner over n = {n} samples. Is the pruner's n the data set's"
+                " length?"
             )
     return tensor
 

@@ -79,7 +79,8 @@ class OrderDP(Pruner):
         self.kept = round(self.exploit * self.candidates)
         if self.kept < 1:
             raise ValueError(
-                f"OrderDP over n = {n} with explore = {explore} and exploit = {exploit} keeps no sample. Raise one of the shares."
+                f"OrderDP over n = {n} with explore = {explore} and exploit = {exploit} keeps no sample. Raise one of"
+                " the shares."
             )
         self.initial_score = initial(self, initial_score)
         self.hardest = fraction(self, "hardest", hardest, zero=True, one=True)
@@ -133,12 +134,14 @@ class OrderDP(Pruner):
         left = self.candidates - round(self.trim * self.candidates)
         if left < self.kept:
             raise ValueError(
-                f"OrderDP with 'trim' = {self.trim:g} leaves {left} of its {self.candidates} candidates, fewer than the {self.kept} that it "
-                f"keeps. Lower 'trim' to at most {1 - self.kept / self.candidates:.4g}, or raise 'explore'."
+                f"OrderDP with 'trim' = {self.trim:g} leaves {left} of its {self.candidates} candidates, fewer than the"
+                f" {self.kept} that it keeps. Lower 'trim' to at most {1 - self.kept / self.candidates:.4g}, or raise"
+                " 'explore'."
             )
         if self.trim > 0 and self.initial_score != math.inf:
             raise ValueError(
-                f"OrderDP with 'trim' needs an infinite 'initial_score': {self.initial_score:g} could be taken for a known loss and trimmed."
+                f"OrderDP with 'trim' needs an infinite 'initial_score': {self.initial_score:g} could be taken for a"
+                " known loss and trimmed."
             )
 
 
@@ -153,23 +156,23 @@ def shares(
     kept = budget(owner, n, prune_ratio)
     if explore is not None and exploit is not None:
         raise ValueError(
-            f"'prune_ratio' = {prune_ratio:g} of OrderDP contradicts 'explore' = {explore!r} with 'exploit' = {exploit!r}, which fix the ratio "
-            "already. Leave out one of the three."
+            f"'prune_ratio' = {prune_ratio:g} of OrderDP contradicts 'explore' = {explore!r} with 'exploit' ="
+            f" {exploit!r}, which fix the ratio already. Leave out one of the three."
         )
     if exploit is not None:
         candidates = round(kept / fraction(owner, "exploit", exploit, one=True))
         if candidates > n:
             raise ValueError(
-                f"s > n: OrderDP with 'exploit' = {exploit:g} needs {candidates} candidates for the {kept} samples that 'prune_ratio' = "
-                f"{prune_ratio:g} keeps, more than n = {n}. Raise 'exploit' to at least {kept / n:g}."
+                f"s > n: OrderDP with 'exploit' = {exploit:g} needs {candidates} candidates for the {kept} samples that"
+                f" 'prune_ratio' = {prune_ratio:g} keeps, more than n = {n}. Raise 'exploit' to at least {kept / n:g}."
             )
     else:
         explore = math.sqrt(1 - prune_ratio) if explore is None else fraction(owner, "explore", explore, one=True)
         candidates = round(explore * n)
         if kept > candidates:
             raise ValueError(
-                f"q > s: OrderDP with 'explore' = {explore:g} draws {candidates} candidates, fewer than the {kept} samples "
-                f"that 'prune_ratio' = {prune_ratio:g} keeps. Raise 'explore' to at least {kept / n:g}."
+                f"q > s: OrderDP with 'explore' = {explore:g} draws {candidates} candidates, fewer than the {kept}"
+                f" samples that 'prune_ratio' = {prune_ratio:g} keeps. Raise 'explore' to at least {kept / n:g}."
             )
     # The rounded shares: multiplied back, they give s and q exactly.
     return candidates / n, kept / candidates

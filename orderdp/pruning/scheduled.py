@@ -92,8 +92,8 @@ class ScheduledOrderDP(Pruner):
         first, last = self.target_ratio - self.rise / 2, self.target_ratio + self.rise / 2
         if min(first, last) <= 0 or max(first, last) >= 1:
             raise ValueError(
-                f"ScheduledOrderDP with 'prune_ratio' = {self.target_ratio:g} and 'rise' = {self.rise:g} goes from {first:g} to {last:g}. "
-                "Both ends must be in (0, 1): lower 'rise'."
+                f"ScheduledOrderDP with 'prune_ratio' = {self.target_ratio:g} and 'rise' = {self.rise:g} goes from"
+                f" {first:g} to {last:g}. Both ends must be in (0, 1): lower 'rise'."
             )
         for epoch in (0, (self.epochs or 1) - 1):
             candidates, kept = self.sizes(epoch)
@@ -103,6 +103,6 @@ class ScheduledOrderDP(Pruner):
                 )
             if kept > candidates:
                 raise ValueError(
-                    f"q > s: ScheduledOrderDP with 'explore' = {self.explore:g} draws {candidates} candidates, fewer than the {kept} samples "
-                    f"that epoch {epoch} keeps. Raise 'explore' to at least {kept / self.n:g}."
+                    f"q > s: ScheduledOrderDP with 'explore' = {self.explore:g} draws {candidates} candidates, fewer"
+                    f" than the {kept} samples that epoch {epoch} keeps. Raise 'explore' to at least {kept / self.n:g}."
                 )

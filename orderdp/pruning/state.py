@@ -69,7 +69,8 @@ class Stateful:
             self.synchronize()
         elif self._pending:
             raise RuntimeError(
-                f"{type(self).__name__} holds losses that only this rank has seen. Call synchronize() on every rank before state_dict()."
+                f"{type(self).__name__} holds losses that only this rank has seen. Call synchronize() on every rank"
+                " before state_dict()."
             )
         return {
             "method": type(self).__name__,
@@ -92,7 +93,8 @@ class Stateful:
         for key, mine in (("method", type(self).__name__), ("n", self.n), ("seed", self.seed)):
             if key not in state or state[key] != mine:
                 raise ValueError(
-                    f"This state is of a pruner with {key} = {state.get(key)!r}; this one has {mine!r}. Build it alike first."
+                    f"This state is of a pruner with {key} = {state.get(key)!r}; this one has {mine!r}. Build it alike"
+                    " first."
                 )
         self._epoch, begun = state["epoch"], state["begun"]
         self._named, self._walked, self._observed = state["flags"]

@@ -73,8 +73,8 @@ class StreamingOrderDP:
             raise ValueError(f"The 'fresh' of StreamingOrderDP must be below 'batch_size' = {batch_size}. Got {fresh}.")
         if batch_size > round(explore * pool):
             raise ValueError(
-                f"q > s: 'batch_size' = {batch_size} exceeds the {round(explore * pool)} candidates that 'explore' = {explore:g} draws from "
-                f"'pool' = {pool}. Raise 'pool' or 'explore'."
+                f"q > s: 'batch_size' = {batch_size} exceeds the {round(explore * pool)} candidates that 'explore' ="
+                f" {explore:g} draws from 'pool' = {pool}. Raise 'pool' or 'explore'."
             )
         self.arrived = 0
         """Samples that came out of the stream, over all iterations."""
@@ -148,8 +148,8 @@ class StreamingOrderDP:
         per_sample(losses, len(numbers))
         if self._epoch < 0:
             raise RuntimeError(
-                "No iteration over this StreamingOrderDP has begun, so the batch did not come from it. Train on what it yields: "
-                "for numbers, batch in pool."
+                "No iteration over this StreamingOrderDP has begun, so the batch did not come from it. Train on what it"
+                " yields: for numbers, batch in pool."
             )
         # Copies, because the caller may go on to change either in place.
         self._pending.append((numbers.detach().clone(), losses.detach().to(torch.float32, copy=True)))

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from orderdp.grid import Grid
-from orderdp.reporting import style
+from orderdp.grid.report_fingerprint import artifact_fingerprint, page_fingerprint
+from orderdp.reporting import coresets, results, style
+from orderdp.reporting.items.base import paths
 from orderdp.reporting.page import write_page
 from orderdp.reporting.provenance import PAGE, PARTIAL, delete_records, find_records, qualified, write_record
-from orderdp.reporting.registry import ARTIFACTS, READERS, artifacts_of, paths
+from orderdp.reporting.registry import artifacts_of
 from orderdp.reporting.results import Runs
 from orderdp.reporting.verify import verify
-from orderdp.stamps import artifact_stamp, page_stamp
 
-__all__ = ["ARTIFACTS", "make", "report", "report_after_failures", "verify"]
+READERS: dict[str, Callable[..., Any]] = {
+    "results": results.collect,
+    "pretrainings": results.pretrainings,
+    "histories": results.histories,
+    "selections": results.selections,
+    "diagnostics": results.diagnostics,
+    "profiles": results.profiles,
+    "study": results.study,
+    "settings": results.settings,
+    "costs": coresets.costs,
+    "overlaps": coresets.overlaps,
+}
+"""What an artifact may read -> the function of `results.py` that gives it."""
+
+__all__ = ["make", "report", "report_after_failures", "verify"]
 
 
 def report(
@@ -46,10 +62,10 @@ def report(
     names = [only] if only is not None else [] if page else list(grid.experiments)
     made = []
     for name in names:
-        made.append(make(grid, name, runs, reports, artifact_stamp(grid, name)))
+        made.append(make(grid, name, runs, reports, artifact_fingerprint(grid, name)))
         say(f"{name}: {made[-1]}")
     if page or only is None:
-        made.append(write_page(grid, runs, reports, page_stamp(grid)))
+        made.append(write_page(grid, runs, reports, page_fingerprint(grid)))
         say(f"{PAGE}: {reports / grid.scale / 'index.html'}")
     return made
 
@@ -70,9 +86,9 @@ def report_after_failures(grid: Grid, runs: Path, reports: Path) -> list[str]:
     """
     made = []
     for name, experiment in grid.experiments.items():
-        fingerprint = artifact_stamp(grid, name)
+        fingerprint = artifact_fingerprint(grid, name)
         up_to_date = f"{name}-{fingerprint}.json" in {path.name for path in find_records(reports / grid.scale, name)}
-        if not up_to_date and any((runs / folder / "summary.json").is_file() for folder in experiment.folders):
+        if not up_to_date and any((runs / job / "summary.json").is_file() for job in experiment.jobs):
             make(grid, name, runs, reports, PARTIAL)
             made.append(name)
     write_page(grid, runs, reports, PARTIAL)
@@ -84,10 +100,10 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, fingerprint: st
 
     Args:
         grid: of the scale.
-        experiment: a name in the grid. One that ARTIFACTS lacks gets a record of its runs and nothing else.
+        experiment: a name in the grid. One that the registry lacks gets a record of its runs and nothing else.
         runs: folder of runs; what is not there is shown as not run.
         reports: folder of all reports; files go to `<reports>/<scale>/{tables,figures,provenance}/`.
-        fingerprint: ends the record's name, from `orderdp.stamps.artifact_stamp`.
+        fingerprint: ends the record's name, from `orderdp.grid.report_fingerprint.artifact_fingerprint`.
 
     Returns:
         The record, `provenance/<experiment>-<fingerprint>.json`. Older records of the experiment are deleted before
@@ -112,5 +128,5 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, fingerprint: st
         out,
         [path.as_posix() for artifact in made for path in paths(artifact).values()],
         functions={artifact.name: qualified(artifact.data) for artifact in made},
-        runs={folder: reader.checksums.get(folder, {}) for folder in grid.experiments[experiment].folders},
+        runs={job: reader.checksums.get(job, {}) for job in grid.experiments[experiment].jobs},
     )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from orderdp.reporting.layouts import difference_text
+from orderdp.reporting.entries import difference_text
 from orderdp.reporting.ratios import percent
 from orderdp.reporting.results import FINISHED
 from orderdp.reporting.sheets import Block, Entry, Sheet, number, with_error
-from orderdp.reporting.tables import FULL
+from orderdp.reporting.summaries import FULL
 
-OURS = "orderdp"
+ORDERDP = "orderdp"
 
 
 def headline_sheets(table2: pd.DataFrame) -> list[Sheet]:
@@ -20,7 +21,7 @@ def headline_sheets(table2: pd.DataFrame) -> list[Sheet]:
     ratio.
 
     Args:
-        table2: from `tables.table2`.
+        table2: from `items.table02.table2`.
     """
     largest = [
         rows[rows["prune_ratio"] == rows["prune_ratio"].max()] for _, rows in table2.groupby("workload", sort=False)
@@ -29,11 +30,11 @@ def headline_sheets(table2: pd.DataFrame) -> list[Sheet]:
 
 
 def _headline_sheet(workload: str, rows: pd.DataFrame) -> Sheet:
-    others = rows[(rows["group"] == "paper") & (rows["method"] != OURS) & (rows["status"] == FINISHED)]
+    others = rows[(rows["group"] == "paper") & (rows["method"] != ORDERDP) & (rows["status"] == FINISHED)]
     best = others.nlargest(1, "accuracy")
     chosen = [
         *rows[rows["method"] == FULL].to_dict("records"),
-        *rows[rows["method"] == OURS].to_dict("records"),
+        *rows[rows["method"] == ORDERDP].to_dict("records"),
         *best.to_dict("records"),
     ]
     return Sheet(
@@ -41,14 +42,16 @@ def _headline_sheet(workload: str, rows: pd.DataFrame) -> Sheet:
         columns=("", "Accuracy (%)", "Δ to full data", "Really pruned (%)", "Time saved (%)", "Runs"),
         blocks=(Block("", tuple(_row(row, row["method"] in set(best["method"])) for row in chosen)),),
         notes=(
-            "Accuracy: mean ± standard deviation over seeds. Δ: points, mean of the differences paired by seed ± half of their 95 % t "
-            "interval. Time: selection and training. Best other: highest mean among the paper's other pruning methods, chosen "
-            "after the fact.",
+            (
+                "Accuracy: mean ± standard deviation over seeds. Δ: points, mean of the differences paired by seed ±"
+                " half of their 95 % t interval. Time: selection and training. Best other: highest mean among the"
+                " paper's other pruning methods, chosen after the fact."
+            ),
         ),
     )
 
 
-def _row(row: dict[str, Any], is_best_other: bool) -> tuple[Entry, ...]:
+def _row(row: Mapping[Any, Any], is_best_other: bool) -> tuple[Entry, ...]:
     name = Entry(f"{row['label']}{' (best other)' if is_best_other else ''}")
     runs = Entry(f"{row['seeds']} of {row['planned']}")
     if row["status"] != FINISHED:

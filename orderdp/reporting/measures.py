@@ -31,7 +31,7 @@ class Spread(NamedTuple):
 
     mean: float
     std: float
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 class Difference(NamedTuple):
@@ -125,3 +125,9 @@ def pearson(x: pd.Series, y: pd.Series) -> tuple[float, int]:
     if len(x) < 3 or x.std() == 0 or y.std() == 0:
         return float("nan"), len(x)
     return float(np.corrcoef(x, y)[0, 1]), len(x)
+
+
+def over_seeds(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean and sample standard deviation (0 for one seed) of a column over seeds, for every epoch."""
+    grouped = frame.groupby("epoch")[column]
+    return pd.DataFrame({"mean": grouped.mean(), "std": grouped.std().fillna(0.0)})

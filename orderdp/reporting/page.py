@@ -29,8 +29,8 @@ def write_page(grid: Grid, runs: Runs | Path, reports: Path, fingerprint: str) -
         grid: of the scale.
         runs: folder of runs.
         reports: folder of all reports; what the page shows must already lie in `<reports>/<scale>/`.
-        fingerprint: ends the record's name, from `orderdp.stamps.page_stamp`; PARTIAL for a page that begins with what
-            is missing.
+        fingerprint: ends the record's name, from `grid.report_fingerprint.page_fingerprint`; PARTIAL for a page that
+            begins with what is missing.
 
     Returns:
         The record, `provenance/page-<fingerprint>.json`.
@@ -60,7 +60,7 @@ def write_page(grid: Grid, runs: Runs | Path, reports: Path, fingerprint: str) -
         not_run=sections.not_run_section(grid),
         deviations=sections.deviations_section(),
         runs=sections.runs_section(grid, collect(grid, runs)),
-        environment=sections.environment_section(runs, list(grid.cells)),
+        environment=sections.environment_section(runs, list(grid.runs)),
     )
     write(out / "index.html", page)
     write_json(out / "metrics.json", {} if numbers is None else metrics(numbers))

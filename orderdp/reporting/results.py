@@ -1,6 +1,6 @@
 """Runs -> tidy tables: the only place where reporting reads the files of a run.
 
-Every row of the grid (one use of a cell by a table or figure) becomes one row here, also when its run is missing or
+Every row of the grid (one use of a run by a table or figure) becomes one row here, also when its run is missing or
 diverged: what was not run must be visible as such.
 """
 
@@ -21,10 +21,12 @@ from orderdp.grid import Grid, Row
 NOT_RUN, FINISHED, DIVERGED = "not run", "finished", "diverged"
 
 COORDINATES = (
-    "experiment", "workload", "stands_for", "method", "label", "prune_ratio", "explore", "label_noise", "panel", "seed", "cell",
+    "experiment", "workload", "stands_for", "method", "label", "prune_ratio", "explore", "label_noise", "panel",
+    "seed", "run",
 )  # fmt: skip
 MEASURED = (
-    "test_accuracy", "best_test_accuracy", "test_loss", "train_loss", "epochs", "steps", "samples", "selection_s", "training_s",
+    "test_accuracy", "best_test_accuracy", "test_loss", "train_loss", "epochs", "steps", "samples", "selection_s",
+    "training_s",
     "evaluation_s", "wrong_labels", "n", "classes", "parameters",
 )  # fmt: skip
 
@@ -36,31 +38,31 @@ class Runs:
     """A folder of runs. Each file is read once, and its checksum is kept for the provenance records.
 
     Args:
-        folder: holds one folder per cell.
+        folder: holds one folder for each.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self.checksums: dict[str, dict[str, str]] = {}
-        """Cell -> file name -> sha256 of the bytes that were read."""
+        """Run -> file name -> sha256 of the bytes that were read."""
         self._parsed: dict[tuple[str, str], Any] = {}
 
-    def summary(self, cell: str) -> dict[str, Any] | None:
-        """Content of summary.json; None while the cell is not run: a run without summary is not finished."""
-        return self.read(cell, "summary.json", json.loads)
+    def summary(self, run: str) -> dict[str, Any] | None:
+        """Content of summary.json; None while there is none: such a run is not finished."""
+        return self.read(run, "summary.json", json.loads)
 
-    def history(self, cell: str) -> pd.DataFrame | None:
-        """history.csv of a finished run; None while the cell is not run."""
-        if self.summary(cell) is None:
+    def history(self, run: str) -> pd.DataFrame | None:
+        """history.csv of a finished run; None while it is not finished."""
+        if self.summary(run) is None:
             return None
-        return self.read(cell, "history.csv", lambda content: pd.read_csv(io.BytesIO(content)))
+        return self.read(run, "history.csv", lambda content: pd.read_csv(io.BytesIO(content)))
 
-    def selection(self, cell: str) -> dict[str, np.ndarray] | None:
-        """Arrays of selection.npz (`usage` int32 (n,), `checkpoint_epochs`, `kept_<epoch>`); None while the cell is not
-        run."""
-        if self.summary(cell) is None:
+    def selection(self, run: str) -> dict[str, np.ndarray] | None:
+        """Arrays of selection.npz (`usage` int32 (n,), `recorded_epochs`, `kept_<epoch>`); None while it is not
+        finished."""
+        if self.summary(run) is None:
             return None
-        return self.read(cell, "selection.npz", _arrays)
+        return self.read(run, "selection.npz", _arrays)
 
     def diagnostics(self, diagnosis: str) -> pd.DataFrame | None:
         """diagnostics.csv of a run's diagnosis; None while that is not made."""
@@ -87,20 +89,20 @@ class Runs:
         }
         return tables | {"summary": summary}
 
-    def read(self, cell: str, name: str, parse: Callable[[bytes], Any]) -> Any:
-        """A file of a run, parsed once; its digest is noted."""
-        key = (cell, name)
+    def read(self, run: str, name: str, parse: Callable[[bytes], Any]) -> Any:
+        """A file of a run, parsed once; its checksum is noted."""
+        key = (run, name)
         if key not in self._parsed:
-            path = self.folder / cell / name
+            path = self.folder / run / name
             if path.is_file():
                 content = path.read_bytes()
-                self.checksums.setdefault(cell, {})[name] = hashlib.sha256(content).hexdigest()
+                self.checksums.setdefault(run, {})[name] = hashlib.sha256(content).hexdigest()
                 self._parsed[key] = parse(content)
             elif name == "summary.json":
                 self._parsed[key] = None
             else:
                 raise FileNotFoundError(
-                    f"{path} is missing, though the run's summary.json exists. Remove that folder and run the cell again"
+                    f"{path} is missing, though the run's summary.json exists. Remove that folder and train it again"
                 )
         return self._parsed[key]
 
@@ -111,7 +113,7 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
 
 
 def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row per use of a cell.
+    """One row per use of a run.
 
     Args:
         grid: which runs there are to be.
@@ -120,7 +122,7 @@ def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = N
 
     Returns:
         Coordinates (experiment, workload, stands_for with the paper's workloads joined by a comma, method, label,
-        prune_ratio as asked for in (0, 1) or NaN, explore, label_noise, panel, seed, cell), `status` ("finished",
+        prune_ratio as asked for in (0, 1) or NaN, explore, label_noise, panel, seed, run), `status` ("finished",
         "diverged", "not run"), `diverged_epoch`, the measured values of summary.json (accuracies in %, durations in
         seconds; NaN if not run), `realised_prune_ratio`, `gpus` that the run took (NaN without one) and `time_s` =
         selection_s + training_s.
@@ -128,7 +130,7 @@ def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = N
     runs = _opened(runs)
     records = []
     for row in _rows(grid, experiments):
-        summary = runs.summary(row.cell)
+        summary = runs.summary(row.run)
         status = NOT_RUN if summary is None else str(summary["status"])
         summary = summary or {}
         at: Mapping[str, int] = summary.get("diverged_at") or {}
@@ -156,17 +158,17 @@ def pretrainings(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | Non
     """One row per run that starts from the weights of another.
 
     Returns:
-        `cell`, and of the run that it starts from: `pretraining_ratio` (share of its sample visits that it left out)
+        `run`, and of the run that it starts from: `pretraining_ratio` (share of its sample visits that it left out)
         and `pretraining_s` (selection and training); NaN while that is not run.
     """
     runs = _opened(runs)
     records = []
-    for cell in dict.fromkeys(row.cell for row in _rows(grid, experiments)):
-        if (before := grid.cells[cell].starts_from) is not None:
+    for run in dict.fromkeys(row.run for row in _rows(grid, experiments)):
+        if (before := grid.runs[run].starts_from) is not None:
             summary = runs.summary(before) or {}
             seconds = [summary.get(key, float("nan")) for key in ("selection_s", "training_s")]
-            records.append((cell, summary.get("prune_ratio", float("nan")), sum(seconds)))
-    frame = pd.DataFrame(records, columns=["cell", "pretraining_ratio", "pretraining_s"])
+            records.append((run, summary.get("prune_ratio", float("nan")), sum(seconds)))
+    frame = pd.DataFrame(records, columns=["run", "pretraining_ratio", "pretraining_s"])
     return frame.astype({"pretraining_ratio": float, "pretraining_s": float})
 
 
@@ -181,25 +183,25 @@ def with_pretraining(results: pd.DataFrame, pretrainings: pd.DataFrame) -> pd.Da
     Returns:
         The results, with the realised prune ratio of the pre-training and the time of both where there is one.
     """
-    both = results.merge(pretrainings, on="cell", how="left")
-    before = both["cell"].isin(pretrainings["cell"]) & (both["status"] == FINISHED)
+    both = results.merge(pretrainings, on="run", how="left")
+    before = both["run"].isin(pretrainings["run"]) & (both["status"] == FINISHED)
     both.loc[before, "realised_prune_ratio"] = both.loc[before, "pretraining_ratio"]
     both.loc[before, "time_s"] += both.loc[before, "pretraining_s"]
     return both.drop(columns=["pretraining_ratio", "pretraining_s"])
 
 
 def histories(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row per use of a cell and epoch.
+    """One row per use of a run and epoch.
 
     Returns:
         Coordinates as in :func:`collect`, `status`, the columns of history.csv (its `prune_ratio` as
-        `epoch_prune_ratio`), and `time_s`: seconds of selection and training since the run began. Cells that are not
-        run have no rows.
+        `epoch_prune_ratio`), and `time_s`: seconds of selection and training since the run began. Runs that are not
+        finished have no rows.
     """
     runs = _opened(runs)
 
     def of(row: Row) -> pd.DataFrame | None:
-        history = runs.history(row.cell)
+        history = runs.history(row.run)
         if history is None:
             return None
         history = history.rename(columns={"prune_ratio": "epoch_prune_ratio"})
@@ -209,16 +211,16 @@ def histories(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None =
 
 
 def selections(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
-    """How often samples were used: one row per use of a cell and usage count, with no gaps from 0 to the largest.
+    """How often samples were used: one row per use of a run and usage count, with no gaps from 0 to the largest.
 
     Returns:
         Coordinates as in :func:`collect`, `status`, `uses` (times kept during the run), `samples` (how many samples
-        have that count) and `expected_uses` (the mean over samples). Cells that are not run have no rows.
+        have that count) and `expected_uses` (the mean over samples). Runs that are not finished have no rows.
     """
     runs = _opened(runs)
 
     def of(row: Row) -> pd.DataFrame | None:
-        selection = runs.selection(row.cell)
+        selection = runs.selection(row.run)
         if selection is None:
             return None
         usage = selection["usage"]
@@ -229,10 +231,10 @@ def selections(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None 
 
 
 def diagnostics(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row per use of a cell by an experiment that asks for diagnoses, and measurement.
+    """One row per use of a run by an experiment that asks for diagnoses, and measurement.
 
     Returns:
-        Coordinates as in :func:`collect`, `status`, and the columns of diagnostics.csv. Cells that are not measured yet
+        Coordinates as in :func:`collect`, `status`, and the columns of diagnostics.csv. Runs that are not measured yet
         have no rows.
     """
     runs = _opened(runs)
@@ -242,7 +244,7 @@ def diagnostics(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None
 
 
 def profiles(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
-    """Which samples were kept at the measurements of a run: one row per use of a cell, measurement and group of
+    """Which samples were kept at the measurements of a run: one row per use of a run, measurement and group of
     samples.
 
     Returns:
@@ -273,8 +275,8 @@ def study(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = Non
     is not run."""
     runs = _opened(runs)
     names = list(grid.experiments) if experiments is None else experiments
-    found = (grid.experiments[name].study for name in names)
-    return next((runs.study(entry.name) for entry in found if entry is not None), {})
+    jobs = (grid.experiments[name].job for name in names)
+    return next((runs.study(job) for job in jobs if job is not None and grid.jobs[job].kind == "study"), {})
 
 
 def settings(grid: Grid, runs: Runs | Path, experiments: Sequence[str]) -> Mapping[str, Any]:
@@ -296,7 +298,7 @@ def _of_diagnosis(grid: Grid, row: Row, read: Callable[[str], T | None]) -> T | 
     experiment = grid.experiments[row.experiment]
     if not experiment.diagnoses:
         return None
-    return read(experiment.diagnoses[experiment.cells.index(row.cell)])
+    return read(experiment.diagnoses[experiment.runs.index(row.run)])
 
 
 def _stacked(
@@ -306,13 +308,13 @@ def _stacked(
     of: Callable[[Row], pd.DataFrame | None],
     columns: Sequence[str],
 ) -> pd.DataFrame:
-    """What `of` says of every use of a cell, behind its coordinates and status; these columns, empty, if it says
+    """What `of` says of every use of a run, behind its coordinates and status; these columns, empty, if it says
     nothing of any."""
     parts = []
     for row in _rows(grid, experiments):
         part = of(row)
         if part is not None:
-            status = runs.summary(row.cell)["status"]  # type: ignore[index]
+            status = runs.summary(row.run)["status"]  # type: ignore[index]
             parts.append(part.assign(**{k: v for k, v in _coordinates(row).items() if v is not None}, status=status))
     head = [*COORDINATES, "status"]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*head, *columns])

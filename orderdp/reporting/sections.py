@@ -11,41 +11,33 @@ from typing import Any
 import pandas as pd
 
 from orderdp.grid import Experiment, Grid
-from orderdp.reporting.layouts import published_sheet
+from orderdp.reporting.entries import published_sheet
+from orderdp.reporting.items.base import Figure, Table, paths
 from orderdp.reporting.paper import ITEMS, Item
 from orderdp.reporting.provenance import PARTIAL, command, find_records
-from orderdp.reporting.registry import Figure, Table, artifacts_of, paths
+from orderdp.reporting.registry import item_of
 from orderdp.reporting.results import DIVERGED, FINISHED, NOT_RUN, Runs
 from orderdp.reporting.sheets import Sheet, duration_text
-from orderdp.stamps import CAPTIONS
 
 DEVIATIONS = Path(__file__).with_name("deviations.csv")
 
 
-def caption(experiment: str) -> str:
-    """An experiment's caption, which `html.paragraphs` turns into HTML."""
-    path = CAPTIONS / f"{experiment}.rst"
-    if not path.is_file():
-        raise FileNotFoundError(f"The experiment {experiment!r} has no caption. Write it to {path}")
-    return path.read_text(encoding="utf-8")
-
-
 def experiment_section(grid: Grid, experiment: Experiment, runs: Path, out: Path) -> dict[str, Any]:
     """Heading, caption, tables and figures of an experiment, how they were made, and which runs are missing."""
-    name, artifacts, records = experiment.name, artifacts_of(experiment.name), find_records(out, experiment.name)
+    name, item, records = experiment.name, item_of(experiment.name), find_records(out, experiment.name)
     record: dict[str, Any] = json.loads(records[-1].read_text(encoding="utf-8")) if records else {}
     partial = record.get("fingerprint") == PARTIAL
     return {
         "name": name,
         "reproduces": experiment.reproduces,
         "title": experiment.title,
-        "caption": caption(name) if artifacts else "",
-        "artifacts": [_artifact(artifact, out) for artifact in artifacts],
+        "caption": "" if item is None else item.caption,
+        "artifacts": [_artifact(artifact, out) for artifact in (() if item is None else item.artifacts)],
         "record": record,
         "command": record["command"] if record else command(grid, name),
         "files": [*record["files"], f"provenance/{records[-1].name}"] if record else [],
-        "planned": len(experiment.folders),
-        "missing": [folder for folder in experiment.folders if not (runs / folder / "summary.json").is_file()],
+        "planned": len(experiment.jobs),
+        "missing": [job for job in experiment.jobs if not (runs / job / "summary.json").is_file()],
         "state": "made from the others" if partial else "an earlier state" if record else "not made",
     }
 
@@ -75,10 +67,10 @@ def deviations_section() -> list[dict[str, str]]:
 
 def runs_section(grid: Grid, results: pd.DataFrame) -> dict[str, Any]:
     """How many runs, with which seeds, what diverged, and how long all of them took."""
-    distinct = results.drop_duplicates("cell")
+    distinct = results.drop_duplicates("run")
     rows = []
     for name, part in results.groupby("experiment", sort=False):
-        states = part.drop_duplicates("cell")["status"].value_counts()
+        states = part.drop_duplicates("run")["status"].value_counts()
         counts = [states.get(state, 0) for state in (FINISHED, DIVERGED, NOT_RUN)]
         rows.append((grid.experiments[str(name)].reproduces, counts, sorted(part["seed"].unique())))
     diverged = distinct[distinct["status"] == DIVERGED]
@@ -88,15 +80,15 @@ def runs_section(grid: Grid, results: pd.DataFrame) -> dict[str, Any]:
         "distinct": len(distinct),
         "finished": (distinct["status"] == FINISHED).sum(),
         "not_run": (distinct["status"] == NOT_RUN).sum(),
-        "diverged": list(zip(diverged["cell"], diverged["diverged_epoch"], strict=True)),
+        "diverged": list(zip(diverged["run"], diverged["diverged_epoch"], strict=True)),
         "total": duration_text(sum(seconds.values())),
     } | {part: duration_text(time) for part, time in seconds.items()}
 
 
-def environment_section(runs: Runs, cells: list[str]) -> dict[str, dict[str, int]]:
+def environment_section(runs: Runs, names: list[str]) -> dict[str, dict[str, int]]:
     """What the runs say about where they ran: key -> value -> number of runs."""
     values: dict[str, dict[str, int]] = {}
-    for summary in map(runs.summary, cells):
+    for summary in map(runs.summary, names):
         for key, value in ((summary or {}).get("environment") or {}).items():
             counts = values.setdefault(key, {})
             counts[str(value)] = counts.get(str(value), 0) + 1

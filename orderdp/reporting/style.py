@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orderdp.files import write
 
@@ -50,11 +50,15 @@ LOOKS = {
     "orderdp_rising": Look("#0072B2", ">", (0, (5, 1))),
 }
 FAMILIES = {
-    "static_random": "random", "static_random_plain": "random", "contextual_diversity": "geometry", "herding": "geometry",
-    "k_center": "geometry", "prototypes_hard": "geometry", "prototypes_easy": "geometry", "facility_location": "geometry",
+    "static_random": "random", "static_random_plain": "random", "contextual_diversity": "geometry",
+    "herding": "geometry",
+    "k_center": "geometry", "prototypes_hard": "geometry", "prototypes_easy": "geometry",
+    "facility_location": "geometry",
     "least_confidence": "uncertainty", "entropy": "uncertainty", "margin": "uncertainty", "deepfool": "uncertainty",
-    "forgetting": "training dynamics", "grand_4": "training dynamics", "el2n_2": "training dynamics", "el2n_20": "training dynamics",
-    "craig": "gradient matching", "glister": "gradient matching", "gradmatch": "gradient matching", "influence": "influence",
+    "forgetting": "training dynamics", "grand_4": "training dynamics", "el2n_2": "training dynamics",
+    "el2n_20": "training dynamics",
+    "craig": "gradient matching", "glister": "gradient matching", "gradmatch": "gradient matching",
+    "influence": "influence",
     "dataset_pruning": "influence",
 }  # fmt: skip
 """Static method -> its family, families together. Twenty methods need more than colours: each family has a hue, dark to
@@ -70,7 +74,7 @@ SHADES = {
 MARKERS, DASHES = "osD^vP", ("-", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)), (0, (7, 2)))
 OTHERS = (Look("#56B4E9", "h", "--"), Look("#56B4E9", "<", ":"), Look("#999999", ">", "--"), Look("#999999", "d", ":"))
 
-RC = {
+RC: dict[Any, Any] = {
     "figure.dpi": DPI,
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters everywhere
     "font.size": 9,
@@ -133,7 +137,7 @@ def panels(rows: int, columns: int, height: float) -> tuple[Figure, list[list[Ax
     matplotlib.rcParams.update(RC)
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr]
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr, call-arg]
     return figure, figure.subplots(rows, columns, squeeze=False).tolist()
 
 
@@ -145,7 +149,7 @@ def legend_below(ax: Axes) -> None:
 
 def finish(figure: Figure, axes: list[list[Axes]], footer: str, legend: bool = True) -> Figure:
     """The footer, and below the panels a legend of everything in them, each once, unless the panels have their own."""
-    entries = {}
+    entries: dict[str, Any] = {}
     for ax in (ax for row in axes for ax in row if legend):
         entries |= {
             label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True) if label not in entries
@@ -153,12 +157,11 @@ def finish(figure: Figure, axes: list[list[Axes]], footer: str, legend: bool = T
     # The footer has the lowest strip to itself: the layout ends above it, and so does the legend that hangs outside of
     # the layout.
     strip = 0.17 / figure.get_figheight()
-    figure.get_layout_engine().set(rect=(0, strip, 1, 1 - strip))  # type: ignore[union-attr]
+    figure.get_layout_engine().set(rect=(0, strip, 1, 1 - strip))  # type: ignore[union-attr, call-arg]
     if entries:
         columns, pad = _legend_columns(list(entries)), 0.17 * 72 / RC["legend.fontsize"]
-        figure.legend(
-            list(entries.values()), list(entries), loc="outside lower center", ncols=columns, borderaxespad=pad
-        )
+        below: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "borderaxespad": pad}
+        figure.legend(list(entries.values()), list(entries), **below)
     figure.text(0.993, 0.05 / figure.get_figheight(), footer, ha="right", va="bottom", fontsize=6.5, color="#666666")
     return figure
 
@@ -177,7 +180,7 @@ def nothing(ax: Axes, text: str = "no finished run") -> None:
     ax.set_yticks([])
 
 
-def remark(ax: Axes, x: float, y: float, text: str, color: str = "#666666", **alignment: str) -> None:
+def remark(ax: Axes, x: float, y: float, text: str, color: str = "#666666", **alignment: Any) -> None:
     """A line of text inside a panel, readable above points and lines; x and y in [0, 1] of the panel."""
     box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.0}
     ax.text(
@@ -225,3 +228,9 @@ def _small(png: io.BytesIO) -> bytes:
 def time_unit(largest_s: float) -> tuple[float, str]:
     """Seconds per unit, and the unit, in which durations up to `largest_s` are easy to read."""
     return (3600.0, "h") if largest_s > 3 * 3600 else (60.0, "min") if largest_s > 300 else (1.0, "s")
+
+
+def label(ax: Axes, title: str, x: str, y: str) -> None:
+    ax.set_title(title)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)

@@ -38,12 +38,12 @@ def verify_artifacts(grid: Grid, runs: Path, reports: Path) -> list[str]:
             problems.append(f"{name} {state} in {out / 'provenance'}. Make it again: {command(grid, name)}")
             continue
         record = json.loads(paths[0].read_text(encoding="utf-8"))
-        for run in experiment.folders:
+        for run in experiment.jobs:
             problems += _run_problems(name, run, record["runs"].get(run), runs / run, checksum_once)
         problems += [
             f"{name}: made with the run {run}, which the parameters no longer ask for"
             for run in record["runs"]
-            if run not in experiment.folders
+            if run not in experiment.jobs
         ]
         problems += _file_problems(name, record["files"], out)
     return problems

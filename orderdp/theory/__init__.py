@@ -19,8 +19,10 @@ from orderdp.theory.toy import (
 from orderdp.theory.weights import limit_weights, rank_weights, selection_probabilities, surrogate_gap, surrogate_loss
 
 __all__ = [
-    "Expectations", "GeneralizationBound", "Outcome", "constant_rate", "convergence_bound", "describe", "describe_splits", "expectations",
+    "Expectations", "GeneralizationBound", "Outcome", "constant_rate", "convergence_bound", "describe",
+    "describe_splits", "expectations",
     "expected_jaccard", "fixed_never_kept", "generalization_bound", "infobatch_outcomes", "limit_weights", "never_kept",
-    "orderdp_outcomes", "plot", "random_jaccard", "random_outcomes", "rank_weights", "selection_probabilities", "splits", "sup_gap",
+    "orderdp_outcomes", "plot", "random_jaccard", "random_outcomes", "rank_weights", "selection_probabilities",
+    "splits", "sup_gap",
     "surrogate_gap", "surrogate_loss", "total_variation", "wasserstein",
 ]  # fmt: skip

@@ -42,7 +42,8 @@ def number(owner: str, name: str, value: Any, *, positive: bool = False) -> floa
     """A finite number of at least 0, or above 0."""
     if not is_real(value) or not 0 <= float(value) < math.inf or (positive and value == 0):
         raise ValueError(
-            f"The '{name}' of {owner} must be a finite number {'above' if positive else 'of at least'} 0. Got {value!r}."
+            f"The '{name}' of {owner} must be a finite number {'above' if positive else 'of at least'} 0. Got"
+            f" {value!r}."
         )
     return float(value)
 

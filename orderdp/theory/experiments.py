@@ -182,11 +182,13 @@ def unbiasedness(problem: Problem, *, draws: int, warm_steps: int, seed: int) ->
         expected = selection_probabilities(scores, s, q) / q @ slopes
         rows.append({
             "scores": name, "n": n, "s": s, "q": q, "draws": draws,
-            "estimate": float(projections.mean()), "half_width": NORMAL_95 * float(projections.std(ddof=1)) / math.sqrt(draws),
+            "estimate": float(projections.mean()),
+            "half_width": NORMAL_95 * float(projections.std(ddof=1)) / math.sqrt(draws),
             "expected": float(expected @ u), "target": float(of_surrogate @ u), "full": float(of_mean @ u),
             "relative_error": float(np.linalg.norm(mean - of_surrogate)) / length, "noise": math.sqrt(spread) / length,
             "exact_bias": float(np.linalg.norm(expected - of_surrogate)) / length,
-            "variance": float(variances.mean()), "variance_half_width": NORMAL_95 * float(variances.std(ddof=1)) / math.sqrt(len(sizes)),
+            "variance": float(variances.mean()),
+            "variance_half_width": NORMAL_95 * float(variances.std(ddof=1)) / math.sqrt(len(sizes)),
             "uniform_variance": float(slopes.var(axis=0, ddof=1).sum()) * (1 / q - 1 / n),
         })  # fmt: skip
     return rows
@@ -246,7 +248,8 @@ def convergence(problem: Problem, *, steps: Sequence[int], seeds: Sequence[int])
             averaged = problem.surrogate(total / length)
             rows += [
                 {"scores": name, "steps": length, "seed": seed, "rate": rate,
-                 "gap_averaged": float(averaged[i]) - problem.minimum.value, "gap_best": float(best[i]) - problem.minimum.value,
+                 "gap_averaged": float(averaged[i]) - problem.minimum.value,
+                 "gap_best": float(best[i]) - problem.minimum.value,
                  "bound": bound, "largest_norm": math.sqrt(norms[i])}
                 for i, seed in enumerate(seeds)
             ]  # fmt: skip
@@ -292,7 +295,8 @@ def generalization(
             rows[seed].append({
                 "seed": seed, "step": step, "surrogate": surrogate, "loss": float(values.mean()),
                 "population": float(losses(theta, *held_out).mean()), "q_n": bound.q_n, "c_s": bound.c_s, "b": bound.b,
-                "bias_bound": bound.bias, "optimization_bound": bound.optimization, "left": at_minimum - surrogate, "right": bound.total,
+                "bias_bound": bound.bias, "optimization_bound": bound.optimization, "left": at_minimum - surrogate,
+                "right": bound.total,
             })  # fmt: skip
     return [row for of_run in rows.values() for row in of_run]
 

@@ -44,7 +44,8 @@ def plot(n: int, s: int, q: int, path: Path | str) -> None:
         raise RuntimeError("The plot needs matplotlib: pip install matplotlib.") from error
 
     style: dict[Any, Any] = {
-        "font.family": "DejaVu Sans", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": UNIFORM,
+        "font.family": "DejaVu Sans", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
+        "axes.edgecolor": UNIFORM,
         "xtick.color": INK, "ytick.color": INK, "pdf.fonttype": 42,
     }  # fmt: skip
     with matplotlib.rc_context(style):

@@ -20,13 +20,14 @@ RANKED = (0.1, 0.25, 0.5, 0.75, 1.0)
 """Shares of the pruning, counted in logarithms, that ranking does; chance does the rest."""
 WIDTH, BAR, BINS = 80, 40, 10
 LEGEND = (
-    "No chance: the easiest, which never rank among q of any s. Covered: kept at least once, if those not kept yet come first (unseen, the "
-    "default; for many samples), if the ranking never changes (fixed), if every epoch draws a new one (random)."
+    "No chance: the easiest, which never rank among q of any s. Covered: kept at least once, if those not kept yet come"
+    " first (unseen, the default; for many samples), if the ranking never changes (fixed), if every epoch draws a new"
+    " one (random)."
 )
 CHOOSING = (
-    "Down the table ranking decides more and chance less: training moves to the hardest samples (C_s, TV, W1) and comes back to the same "
-    "ones (Jaccard). That is bias, not accuracy: begin with the even split{}, go up where the hardest samples may be mislabelled or the "
-    "ranking hardly changes, down where the scores can be trusted."
+    "Down the table ranking decides more and chance less: training moves to the hardest samples (C_s, TV, W1) and comes"
+    " back to the same ones (Jaccard). That is bias, not accuracy: begin with the even split{}, go up where the hardest"
+    " samples may be mislabelled or the ranking hardly changes, down where the scores can be trusted."
 )
 
 
@@ -120,7 +121,8 @@ def describe_splits(prune_ratio: float, n: int = 50_000, epochs: int = 200) -> s
     q = round(keep * n)
     if not 0 < q < n:
         raise ValueError(
-            f"The 'prune_ratio' of describe_splits must keep and leave out at least one of n = {n:,} samples. Got {prune_ratio!r}."
+            f"The 'prune_ratio' of describe_splits must keep and leave out at least one of n = {n:,} samples. Got"
+            f" {prune_ratio!r}."
         )
     published = _published(prune_ratio)
     marks = {round(math.sqrt(keep), 3): "=", **{explore: "*" for explore, _ in published}}
@@ -156,7 +158,8 @@ def _row(n: int, s: int, q: int, epochs: int, mark: str) -> str:
     sigma, rho = s / n, q / s
     unseen, fixed, moving = _covered(n, s, q, epochs)
     return (
-        f"{sigma:7.3f}{mark:1}{rho:7.3f}{s:10,}{_short(sup_gap(n, s, q)):>7}{total_variation(n, s, q):6.3f}{wasserstein(n, s, q):6.3f}"
+        f"{sigma:7.3f}{mark:1}{rho:7.3f}{s:10,}{_short(sup_gap(n, s, q)):>7}"
+        f"{total_variation(n, s, q):6.3f}{wasserstein(n, s, q):6.3f}"
         f"{percent((s - q) / n):>8}{unseen:>7}{fixed:>7}{moving:>7}{expected_jaccard(sigma, rho):7.3f}"
     )
 

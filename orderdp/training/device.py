@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import resource
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -61,6 +65,25 @@ def _computes_in_bf16(device: torch.device) -> bool:
     return False
 
 
+def reset_peak_memory(device: torch.device) -> None:
+    """Begins a new measurement of :func:`peak_memory_mb`, where the system can: on CUDA and on Linux."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory in use since :func:`reset_peak_memory`, in MB: of the device on CUDA, of the process elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    with contextlib.suppress(OSError):
+        if found := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()):
+            return int(found[1]) * 1024 / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of the process since its start
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
 @contextlib.contextmanager
 def memory_named(spec: RunSpec, ranks: int, device: torch.device) -> Iterator[None]:
     """Says what to do where memory runs out.
@@ -77,7 +100,7 @@ def memory_named(spec: RunSpec, ranks: int, device: torch.device) -> Iterator[No
         size = spec.recipe.batch_size
         share = f" ({-(-size // ranks)} on each of {ranks} ranks)" if ranks > 1 else ""
         raise OutOfMemory(
-            f"Out of memory on {device} with batch size {size}{share} of {spec.model.name} on {spec.dataset.name}. Lower 'batch_size' in the "
-            "recipe or the workload's overrides in params.yaml (and the learning rate with it), or train on more GPUs with torchrun. "
-            f"Said by torch: {str(error).splitlines()[0]}"
+            f"Out of memory on {device} with batch size {size}{share} of {spec.model.name} on {spec.dataset.name}."
+            " Lower 'batch_size' in the recipe or the workload's overrides in params.yaml (and the learning rate with"
+            f" it), or train on more GPUs with torchrun. Said by torch: {str(error).splitlines()[0]}"
         ) from error

@@ -66,7 +66,11 @@ class Diagnosis:
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         found = subset_gradients(self._evaluate, parameters, kept, weights)
         mean_weight = 1.0 if given is None else float(given.mean())
-        head = {"epoch": snapshot.epoch, "progress": snapshot.progress, "kept": int(kept.sum())}
+        head: dict[str, float | None] = {
+            "epoch": snapshot.epoch,
+            "progress": snapshot.progress,
+            "kept": int(kept.sum()),
+        }
         self.rows.append(head | self._numbers(found, kept, mean_weight, snapshot.usage))
         self.by_loss.append(kept_by_loss(found.losses, kept).cpu())
         self.by_label.append(kept_by_label(self.labels, kept, self.classes).cpu())

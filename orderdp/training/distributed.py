@@ -12,17 +12,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from orderdp.pruning.exchange import placement
-
-if TYPE_CHECKING:
-    from orderdp.training.engine import Steps
 
 TIMEOUT = timedelta(minutes=30)
 
@@ -31,7 +29,19 @@ class RankLost(RuntimeError):
     """Another process of this run ended before its time."""
 
 
-class Part(NamedTuple):
+@dataclass
+class Steps:
+    """What the steps of one epoch leave behind, on the device until the epoch ends."""
+
+    losses: list[Tensor] = field(default_factory=list)
+    weights: list[Tensor] = field(default_factory=list)
+    correct: list[Tensor] = field(default_factory=list)
+    norms: list[Tensor] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    rates: list[tuple[float, float]] = field(default_factory=list)
+
+
+class RankBatch(NamedTuple):
     """What one rank trains of a batch."""
 
     indices: Tensor
@@ -60,18 +70,18 @@ class Ranks:
 
         return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
-    def parts(self, batches: Iterable[Tensor], whole: list[Tensor]) -> Iterator[Part]:
-        """This rank's part of each batch; the batches themselves are appended to `whole`."""
+    def rank_batches(self, batches: Iterable[Tensor], seen: list[Tensor]) -> Iterator[RankBatch]:
+        """This rank's part of each batch; the batches themselves are appended to `seen`."""
         for batch in batches:
-            whole.append(batch)
+            seen.append(batch)
             # Two samples a rank at least, where the batch has two: batch norm cannot train on one. So the batches
             # themselves need not depend on the number of ranks, and a run can go on with another.
             active = max(1, min(self.world, len(batch) // 2))
             if self.rank < active:
-                mine = batch[self.rank :: active]
-                yield Part(mine, len(mine) * self.world / len(batch))
+                part = batch[self.rank :: active]
+                yield RankBatch(part, len(part) * self.world / len(batch))
             else:
-                yield Part(batch[:2], 0.0)
+                yield RankBatch(batch[:2], 0.0)
 
     def merge(self, record: Steps) -> None:
         """Turns what this rank's steps recorded into what they were over all ranks; once an epoch."""
@@ -135,7 +145,8 @@ def local_device(name: str | None) -> str | None:
         number, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if number >= count:
             raise ValueError(
-                f"Rank {number} of this machine has no GPU: {count} here. Start `torchrun` with --nproc-per-node={count} or less."
+                f"Rank {number} of this machine has no GPU: {count} here. "
+                f"Start `torchrun` with --nproc-per-node={count} or less."
             )
         return f"cuda:{number}"
     return name
@@ -150,12 +161,12 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         RankLost: another process ended before its time.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
-        with _losses_named():
+        with explain_lost_rank():
             yield Ranks()
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    with _losses_named():
+    with explain_lost_rank():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
         try:
             yield Ranks()
@@ -164,7 +175,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 
 
 @contextlib.contextmanager
-def _losses_named() -> Iterator[None]:
+def explain_lost_rank() -> Iterator[None]:
     """Says in one sentence what a broken connection means."""
     try:
         yield
@@ -181,6 +192,7 @@ def _losses_named() -> Iterator[None]:
 def _lost(error: Exception) -> str:
     rank, world = os.environ.get("RANK", "?"), os.environ.get("WORLD_SIZE", "?")
     return (
-        f"Rank {rank} of {world} lost another rank ({str(error).splitlines()[0][:120]}). Its own message, or the system's log (out of memory?), "
-        "says why. Nothing is broken: start the same command again, with as many ranks as you like, and it goes on from its last saved epoch."
+        f"Rank {rank} of {world} lost another rank ({str(error).splitlines()[0][:120]}). Its own message, or the "
+        "system's log (out of memory?), says why. Nothing is broken: start the same command again, with as many ranks "
+        "as you like, and it goes on from its last saved epoch."
     )

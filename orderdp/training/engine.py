@@ -1,7 +1,7 @@
 """The training loop: one run, from initial weights to history, kept sets and final weights.
 
-This module and what it imports decide results, so that editing any of them retrains every cell. Files, locks, progress
-bars and signals are `run.py`'s business.
+This module and what it imports decide results, so that editing any of them trains every run again. Files, locks,
+progress bars and signals belong to `orderdp.jobs.trainer`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,8 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -30,8 +27,9 @@ from orderdp.pruning.batching import batch_sizes
 from orderdp.pruning.streams import stream_seed
 from orderdp.spec import RunSpec
 from orderdp.training.clock import Stopwatch
-from orderdp.training.distributed import Part, Ranks
-from orderdp.training.feeds import Resident, build_feed
+from orderdp.training.device import peak_memory_mb, reset_peak_memory
+from orderdp.training.distributed import RankBatch, Ranks, Steps
+from orderdp.training.loaders import InMemoryLoader, build_loader
 from orderdp.training.memory_format import arrange
 from orderdp.training.mixes import Mixer, Targets
 from orderdp.training.objectives import build_objective
@@ -98,18 +96,6 @@ def build_model(spec: RunSpec, data: ImageData | FolderData) -> nn.Module:
         return MODELS[spec.model.name](data.classes, data.channels, **spec.model.options)
 
 
-@dataclass
-class Steps:
-    """What the steps of one epoch leave behind, on the device until the epoch ends."""
-
-    losses: list[Tensor] = field(default_factory=list)
-    weights: list[Tensor] = field(default_factory=list)
-    correct: list[Tensor] = field(default_factory=list)
-    norms: list[Tensor] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    rates: list[tuple[float, float]] = field(default_factory=list)
-
-
 class Training:
     """One run: everything that a checkpoint holds, and the loop that moves it.
 
@@ -144,17 +130,17 @@ class Training:
         self.pruner.shard(0, 1)  # every rank sees the whole batches and takes its part of each
         self.ranks = Ranks()
         self.network = self.ranks.wrap(torch.compile(self.model) if compiled else self.model, device)  # type: ignore[arg-type]
-        self.feed = build_feed(data, spec.recipe, spec.seed, device, workers)
+        self.loader = build_loader(data, spec.recipe, spec.seed, device, workers)
         self.epoch = 0
         self.steps_left = self._step_limit()
         self.history: list[dict[str, float | int | None]] = []
         self.usage = torch.zeros(self.n, dtype=torch.int32)
         self.previous: Tensor | None = None
         self.kept: dict[int, Tensor] = {}
-        if "gradients" in spec.diagnostics and not (isinstance(self.feed, Resident) and self._classifies):
+        if "gradients" in spec.diagnostics and not (isinstance(self.loader, InMemoryLoader) and self._classifies):
             raise ValueError(
-                f"The diagnostics 'gradients' need a classifier on images in memory. The run trains '{spec.model.name}' on '{data.name}': "
-                "leave them out of its experiment."
+                "The diagnostics 'gradients' need a classifier on images in memory. The run trains "
+                f"'{spec.model.name}' on '{data.name}': leave them out of its experiment."
             )
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
@@ -167,21 +153,21 @@ class Training:
         return self.epoch >= self.spec.recipe.epochs or self.steps_left == 0
 
     def fit(
-        self, after_epoch: Callable[[Training], None], at_checkpoint: Callable[[Snapshot], None] = lambda snapshot: None
+        self, after_epoch: Callable[[Training], None], at_record: Callable[[Snapshot], None] = lambda snapshot: None
     ) -> None:
         """Trains until done.
 
         Args:
             after_epoch: called with self at the end of every epoch, off the training clock.
-            at_checkpoint: called, off the training clock, with what diagnostics are made from, if the spec asks for
-                any: before every epoch that ends at a checkpoint, and after the last one. What it is given changes when
+            at_record: called, off the training clock, with what diagnostics are made from, if the spec has any:
+                before every epoch whose kept set is recorded, and after the last one. What it is given changes when
                 the training goes on.
 
         Raises:
             Diverged: the training loss became NaN or infinite; the history ends with that epoch.
         """
         while not self.done:
-            row, broken = self._train_epoch(at_checkpoint)
+            row, broken = self._train_epoch(at_record)
             last = self.epoch + 1 >= self.spec.recipe.epochs or self.steps_left == 0
             if last or (self.epoch + 1) % self.spec.recipe.evaluate_every == 0 or broken is not None:
                 row |= self._evaluate()
@@ -194,31 +180,30 @@ class Training:
             if broken is not None:
                 raise Diverged(self.epoch, broken + 1)
         if self.spec.diagnostics:
-            at_checkpoint(self._snapshot(1.0))
+            at_record(self._snapshot(1.0))
 
     def _train_epoch(
-        self, at_checkpoint: Callable[[Snapshot], None] = lambda snapshot: None
+        self, at_record: Callable[[Snapshot], None] = lambda snapshot: None
     ) -> tuple[dict[str, float | int | None], int | None]:
         """One epoch over the kept samples; returns its row of the history and the first step with a loss that is not
         finite."""
         recipe, seed = self.spec.recipe, self.spec.seed
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
+        reset_peak_memory(self.device)
         t0 = time.perf_counter()
         batches, planned_steps = self._begin_epoch()
         selection_s = time.perf_counter() - t0
-        if self.spec.diagnostics and self.epoch + 1 in checkpoint_epochs(self.spec):
-            at_checkpoint(self._snapshot(self._progress(0, planned_steps)))
+        if self.spec.diagnostics and self.epoch + 1 in record_epochs(self.spec):
+            at_record(self._snapshot(self._progress(0, planned_steps)))
         training_clock = Stopwatch(self.device)
-        record, kept = Steps(), []
+        record, kept = Steps(), list[Tensor]()
         self.mixer.begin(self.epoch, self.n, self.device)
         self.model.train()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(
                 stream_seed(seed, "forward", self.epoch, self.ranks.rank)
             )  # for layers that draw, such as dropout
-            parts = self.ranks.parts(batches, kept)
-            for step, batch in enumerate(self.feed.epoch(self.epoch, parts)):
+            parts = self.ranks.rank_batches(batches, kept)
+            for step, batch in enumerate(self.loader.epoch(self.epoch, parts)):
                 progress = self._progress(step, planned_steps)
                 self._step(step, batch, one_cycle(progress, recipe.schedule), record)
         indices = torch.cat(kept)
@@ -247,13 +232,13 @@ class Training:
         return batches, steps
 
     def _step(
-        self, step: int, batch: tuple[Part, Tensor, Tensor, Tensor], rates: tuple[float, float], record: Steps
+        self, step: int, batch: tuple[RankBatch, Tensor, Tensor, Tensor], rates: tuple[float, float], record: Steps
     ) -> None:
         """One optimiser step; nothing in it waits for the device (but the loss scale of float16)."""
         part, on_device, images, labels = batch
         images, targets = self.mixer(images, labels, on_device, step)
         losses, right, scores = self._forward(on_device, images, targets)
-        # A part without weight is a stand-in, see `Part`: it is neither observed nor counted.
+        # A part without weight is a stand-in, see `RankBatch`: it is neither observed nor counted.
         loss = self.pruner.update(part.indices, losses, scores) * part.scale if part.scale else losses.mean() * 0
         gradients = self.precision.backward(loss, self.optimizer)
         norm = torch.stack(torch._foreach_norm(gradients)).norm()
@@ -278,7 +263,7 @@ class Training:
         sizes = torch.tensor(record.sizes, dtype=torch.float64)
         losses, norms, weights = (torch.stack(x).double().cpu() for x in (record.losses, record.norms, record.weights))
         samples = len(indices)
-        norms, weights = self.precision.taken(norms, weights)
+        norms, weights = self.precision.drop_skipped(norms, weights)
         rates, momenta = zip(*record.rates, strict=True)
         return {
             "epoch": self.epoch + 1,
@@ -307,12 +292,12 @@ class Training:
         total_correct = torch.zeros((), dtype=torch.int64, device=self.device)
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(stream_seed(self.spec.seed, "forward", 0))  # the same masks at every evaluation
-            for images, labels in self.feed.test(self.ranks.rank, self.ranks.world):
+            for images, labels in self.loader.test(self.ranks.rank, self.ranks.world):
                 with self.precision.autocast():
                     loss, correct = self.objective.test(self.model, images, labels)
                 total_loss += loss
                 total_correct += correct
-        count = self.feed.test_count
+        count = self.loader.test_count
         return {
             "test_loss": float(self.ranks.sum(total_loss)) / count,
             "test_accuracy": 100 * int(self.ranks.sum(total_correct)) / count if self._classifies else None,
@@ -346,11 +331,11 @@ class Training:
         return recipe.epochs * len(batch_sizes(kept, recipe.batch_size))
 
     def _record_kept(self, indices: Tensor) -> dict[str, float | int | None]:
-        """Counts this epoch's samples; keeps its set if it, or the next epoch, is a checkpoint: neighbours can then be
-        compared."""
+        """Counts this epoch's samples. Keeps its set if one is recorded now or after the next epoch, so that neighbours
+        can be compared."""
         self.usage.index_add_(0, indices, torch.ones(len(indices), dtype=torch.int32))
         epoch = self.epoch + 1
-        wanted = checkpoint_epochs(self.spec)
+        wanted = record_epochs(self.spec)
         if epoch in wanted or epoch + 1 in wanted:
             self.kept[epoch] = indices.to(torch.int32).sort().values
         now, before = torch.zeros(self.n, dtype=torch.bool), self.previous
@@ -388,14 +373,6 @@ class Training:
         )
 
 
-def checkpoint_epochs(spec: RunSpec) -> list[int]:
+def record_epochs(spec: RunSpec) -> list[int]:
     """The epochs, from 1, at which kept sets are recorded."""
-    return sorted({max(1, round(share * spec.recipe.epochs)) for share in spec.checkpoints})
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Most memory in use so far, in MB: of the device on CUDA (this epoch), of the process elsewhere."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+    return sorted({max(1, round(share * spec.recipe.epochs)) for share in spec.record_at})

@@ -23,10 +23,10 @@ def arrange(model: nn.Module, device: torch.device) -> nn.Module:
         the model.
     """
     if device.type != "cpu" or next(unsafe_on_cpu(model), None) is None:
-        return model.to(device, memory_format=torch.channels_last)
+        return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
     # One tensor in channels last is enough for torch to choose that format, so the images must be plain, too.
     model.register_forward_pre_hook(_plain)
-    return model.to(device, memory_format=torch.contiguous_format)
+    return model.to(device, memory_format=torch.contiguous_format)  # type: ignore[call-overload, no-any-return]
 
 
 def unsafe_on_cpu(model: nn.Module) -> Iterator[str]:

@@ -102,8 +102,11 @@ def box(height: int, width: int, share: float, y: float, x: float) -> tuple[int,
     half_height, half_width = int(height * side) // 2, int(width * side) // 2
     row, column = int(y * height), int(x * width)
     return (
-        max(0, row - half_height), min(height, row + half_height), max(0, column - half_width), min(width, column + half_width),
-    )  # fmt: skip
+        max(0, row - half_height),
+        min(height, row + half_height),
+        max(0, column - half_width),
+        min(width, column + half_width),
+    )
 
 
 def erase(images: Tensor, draws: Tensor, probability: float) -> Tensor:

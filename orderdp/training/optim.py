@@ -1,11 +1,10 @@
-"""Optimizers of the engine: each takes a learning rate and a momentum at every step, and knows the gradients it will
-use."""
+"""Optimizers of the engine: torch's and timm's, with a learning rate and a momentum that are set at every step."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,87 +14,8 @@ from orderdp.spec import AdamWSpec, LambSpec, LarsSpec, OptimizerSpec, SgdSpec
 NUMBERED_BLOCK = re.compile(r"(?:^|\.)blocks\.(\d+)\.")
 
 
-class Optimizer(Protocol):
-    """What the engine asks of an optimizer."""
-
-    def gradients(self) -> list[Tensor]: ...
-    def step(self, lr: float, momentum: float) -> None: ...
-    def forget(self) -> None: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-class Sgd:
-    """SGD with momentum and coupled weight decay: the arithmetic of `torch.optim.SGD`, on all tensors at once.
-
-    Not torch's class, because creating any of its optimizers imports its compiler: 0.9 s, a third of a run at the quick
-    scale. A test holds the two equal.
-
-    Args:
-        parameters: the tensors to train.
-        weight_decay: L2 penalty added to the gradient.
-        nesterov: look ahead by one momentum step.
-        undecayed: more tensors to train, without the penalty.
-    """
-
-    def __init__(
-        self,
-        parameters: Iterable[nn.Parameter],
-        *,
-        weight_decay: float,
-        nesterov: bool,
-        undecayed: Sequence[nn.Parameter] = (),
-    ) -> None:
-        decayed = list(parameters)
-        self.parameters = [*decayed, *undecayed]
-        self.decayed = len(decayed)
-        self.weight_decay = weight_decay
-        self.nesterov = nesterov
-        self.buffers: list[Tensor] | None = None
-
-    def gradients(self) -> list[Tensor]:
-        """The gradients of the last backward pass, before weight decay."""
-        return [p.grad for p in self.parameters if p.grad is not None]
-
-    @torch.no_grad()
-    def step(self, lr: float, momentum: float) -> None:
-        """One update with this learning rate and momentum; then forgets the gradients."""
-        weights: list[Tensor] = list(self.parameters)
-        gradients = self.gradients()
-        if len(gradients) != len(weights):
-            raise RuntimeError(f"{len(weights) - len(gradients)} of {len(weights)} parameters have no gradient")
-        if self.weight_decay and self.decayed:
-            penalised = torch._foreach_add(gradients[: self.decayed], weights[: self.decayed], alpha=self.weight_decay)
-            gradients = [*penalised, *gradients[self.decayed :]]
-        if self.buffers is None:
-            self.buffers = [g.clone(memory_format=torch.preserve_format) for g in gradients]
-        else:
-            torch._foreach_mul_(self.buffers, momentum)
-            torch._foreach_add_(self.buffers, gradients)
-        update = torch._foreach_add(gradients, self.buffers, alpha=momentum) if self.nesterov else self.buffers
-        torch._foreach_add_(weights, update, alpha=-lr)
-        self.forget()
-
-    def forget(self) -> None:
-        """Drops the gradients."""
-        for parameter in self.parameters:
-            parameter.grad = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """The momentum buffers."""
-        return {"buffers": self.buffers}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` gave, on the parameters' device."""
-        stored = state["buffers"]
-        if stored is None:
-            self.buffers = None
-            return
-        self.buffers = [torch.empty_like(p).copy_(b) for p, b in zip(self.parameters, stored, strict=True)]
-
-
 class Scheduled:
-    """An optimizer of torch or timm whose learning rate and momentum are told to it at every step.
+    """An optimizer whose learning rate and momentum are set at every step.
 
     Args:
         optimizer: its groups may hold `lr_scale`, a factor on the learning rate.
@@ -106,21 +26,19 @@ class Scheduled:
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def gradients(self) -> list[Tensor]:
-        """The gradients of the last backward pass."""
+        """The gradients of the last backward pass, before weight decay."""
         return [p.grad for p in self.parameters if p.grad is not None]
 
-    def step(self, lr: float, momentum: float) -> None:
-        """One update; the momentum is beta1 where the method has one. Then forgets the gradients."""
+    def set_rates(self, lr: float, momentum: float) -> None:
+        """Sets the learning rate and the momentum, which is beta1 where the method has one."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group.get("lr_scale", 1.0)
             if "betas" in group:
                 group["betas"] = (momentum, group["betas"][1])
             else:
                 group["momentum"] = momentum
-        self.optimizer.step()
-        self.forget()
 
-    def forget(self) -> None:
+    def zero_grad(self) -> None:
         """Drops the gradients."""
         self.optimizer.zero_grad(set_to_none=True)
 
@@ -133,7 +51,7 @@ class Scheduled:
         self.optimizer.load_state_dict(state)
 
 
-def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> Optimizer:
+def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> Scheduled:
     """The optimizer of a recipe over all of a model's parameters.
 
     Paper: weight decay 5e-4, nothing said of its reach; here: on biases and batch-norm too where `decay` is "all", as
@@ -145,18 +63,13 @@ def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> Optimizer:
     decayed = [(name, p) for name, p in model.named_parameters() if p.requires_grad and _decays(model, name, p, spec)]
     names = {name for name, _ in decayed}
     others = [(name, p) for name, p in model.named_parameters() if p.requires_grad and name not in names]
-    if isinstance(spec, SgdSpec):
-        return Sgd(
-            [p for _, p in decayed],
-            weight_decay=spec.weight_decay,
-            nesterov=spec.nesterov,
-            undecayed=[p for _, p in others],
-        )
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for _, p in part], "weight_decay": decay}
         for part, decay in ((decayed, spec.weight_decay), (others, 0.0))
         if part
     ]
+    if isinstance(spec, SgdSpec):
+        return Scheduled(torch.optim.SGD(groups, momentum=0.9, nesterov=spec.nesterov, foreach=True))
     if isinstance(spec, AdamWSpec):
         if spec.layer_decay is not None:
             groups = list(_by_layer(model, decayed, others, spec))
@@ -178,7 +91,7 @@ def clip(gradients: list[Tensor], norm: Tensor, limit: float) -> None:
 
 
 def _decays(model: nn.Module, name: str, parameter: nn.Parameter, spec: OptimizerSpec) -> bool:
-    exempt = getattr(model, "no_weight_decay", set)()
+    exempt: set[str] = getattr(model, "no_weight_decay", set)()
     return spec.decay == "all" or (parameter.ndim > 1 and name not in exempt)
 
 
@@ -190,7 +103,8 @@ def _by_layer(
     numbers = [int(found[1]) for name, _ in model.named_parameters() if (found := NUMBERED_BLOCK.search(name))]
     if not numbers:
         raise ValueError(
-            f"The 'layer_decay' of adamw needs a network with numbered blocks, as vit has. {type(model).__name__} has none: set it to null."
+            "The 'layer_decay' of adamw needs a network with numbered blocks, as vit has. "
+            f"{type(model).__name__} has none: set it to null."
         )
     last = max(numbers) + 2
     for part, decay in ((decayed, spec.weight_decay), (others, 0.0)):

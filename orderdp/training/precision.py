@@ -11,13 +11,14 @@ from torch import Tensor
 
 from orderdp import spec
 from orderdp.training.device import choose_dtype
-from orderdp.training.optim import Optimizer
-
-FIRST_SCALE, GROWTH, BACKOFF, GROWTH_STEPS = 2.0**16, 2.0, 0.5, 2000
+from orderdp.training.optim import Scheduled
 
 
 class Precision:
     """Autocast, backward pass and optimizer step of a run.
+
+    With float16 there is a dynamic loss scale (Micikevicius et al. 2018), which costs one wait for the device at every
+    step.
 
     Args:
         name: of the recipe.
@@ -27,76 +28,38 @@ class Precision:
     def __init__(self, name: spec.Precision, device: torch.device) -> None:
         self.device = device
         self.dtype = choose_dtype(name, device)
-        self.scale: LossScale | None = LossScale(device) if self.dtype == torch.float16 else None
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of forward passes."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def backward(self, loss: Tensor, optimizer: Optimizer) -> list[Tensor]:
+    def backward(self, loss: Tensor, optimizer: Scheduled) -> list[Tensor]:
         """Gradients of a loss, unscaled: of the parameters in the optimizer's order."""
-        (loss if self.scale is None else loss * self.scale.value).backward()
-        gradients = optimizer.gradients()
-        if self.scale is not None:
-            self.scale.unscale(gradients)
-        return gradients
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(optimizer.optimizer)
+        return optimizer.gradients()
 
-    def step(self, optimizer: Optimizer, lr: float, momentum: float) -> None:
-        """One update; with float16, none if a gradient overflowed."""
-        if self.scale is None or self.scale.moved_on():
-            optimizer.step(lr, momentum)
-        else:
-            optimizer.forget()
+    def step(self, optimizer: Scheduled, lr: float, momentum: float) -> None:
+        """One update, and with float16 none if a gradient overflowed. Then it drops the gradients."""
+        optimizer.set_rates(lr, momentum)
+        self.scaler.step(optimizer.optimizer)
+        self.scaler.update()
+        optimizer.zero_grad()
 
-    def taken(self, norms: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def drop_skipped(self, norms: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Norms and weights of an epoch's steps, less those that float16 skipped for their overflow; NaN where it
         skipped all."""
-        if self.scale is None:
+        if not self.scaler.is_enabled():
             return norms, weights
         finite = norms.isfinite()
         return (norms[finite], weights[finite]) if finite.any() else (norms[:1] * math.nan, weights[:1])
 
-    def state_dict(self) -> dict[str, Any] | None:
-        """The loss scale's."""
-        return None if self.scale is None else self.scale.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any] | None) -> None:
-        """Restores what `state_dict` gave."""
-        if self.scale is not None and state is not None:
-            self.scale.load_state_dict(state)
-
-
-class LossScale:
-    """The dynamic loss scale of mixed precision (Micikevicius et al. 2018), with the arithmetic of
-    `torch.amp.GradScaler`.
-
-    Not torch's class, because that looks into torch's own optimizers. It costs one wait for the device a step, to know
-    whether to skip it; bfloat16 needs none of this.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.value = torch.full((), FIRST_SCALE, device=device)
-        self._steps = torch.zeros((), dtype=torch.int32, device=device)
-        self._overflow = torch.zeros((), device=device)
-
-    def unscale(self, gradients: list[Tensor]) -> None:
-        """Divides gradients by the scale, in place, and notes whether any is not finite."""
-        self._overflow.zero_()
-        torch._amp_foreach_non_finite_check_and_unscale_(
-            gradients, self._overflow, self.value.double().reciprocal().float()
-        )
-
-    def moved_on(self) -> bool:
-        """Grows or shrinks the scale after a step; whether its gradients were finite."""
-        finite = not bool(self._overflow)
-        torch._amp_update_scale_(self.value, self._steps, self._overflow, GROWTH, BACKOFF, GROWTH_STEPS)
-        return finite
-
     def state_dict(self) -> dict[str, Any]:
-        """The scale and the steps since it last changed."""
-        return {"value": self.value, "steps": self._steps}
+        """The loss scale's; empty without one."""
+        return self.scaler.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` gave."""
-        self.value.copy_(state["value"])
-        self._steps.copy_(state["steps"])
+        if state:
+            self.scaler.load_state_dict(state)

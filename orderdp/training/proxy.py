@@ -28,7 +28,7 @@ from orderdp.pruning.streams import numpy_generator
 from orderdp.spec import ProxySpec, RunSpec
 from orderdp.training.augment import Images
 from orderdp.training.engine import Training
-from orderdp.training.feeds import EVALUATION_BATCH
+from orderdp.training.loaders import EVALUATION_BATCH
 from orderdp.training.mixes import Targets
 
 Arrays = dict[str, NDArray[Any]]
@@ -95,12 +95,13 @@ def gather_evidence(
     for number in range(spec.models):
         training, noted, row = _train(spec, data, device, spec.seed + number, str(number + 1))
         t0 = time.perf_counter()
-        logits, features = training.outputs(training.feed.train_images)
+        logits, features = training.outputs(training.loader.train_images)
         rows.append(row | {"outputs_s": time.perf_counter() - t0, "deepfool_s": 0.0})
         finals.append(logits)
         early.append(noted)
         say(
-            f"network {number + 1} of {spec.models}: {row['test_accuracy']:.2f} % on the test set, {row['seconds']:.1f} s"
+            f"network {number + 1} of {spec.models}: {row['test_accuracy']:.2f} % on the test set,"
+            f" {row['seconds']:.1f} s"
         )
     t0 = time.perf_counter()
     arrays["perturbation"] = _deepfool(training, spec).numpy()
@@ -138,7 +139,7 @@ def _split(spec: ProxySpec, data: ImageData, device: torch.device) -> tuple[Arra
     seen = replace(data, train_images=data.train_images[~out], train_labels=data.train_labels[~out])
     training, _, row = _train(spec, seen, device, spec.seed + spec.models, "split")
     t0 = time.perf_counter()
-    logits, features = training.outputs(training.feed.train_images)
+    logits, features = training.outputs(training.loader.train_images)
     unseen = Images(data.train_images[out].to(device), data.mean, data.std)
     validation_logits, validation_features = training.outputs(unseen)
     arrays = {
@@ -169,7 +170,7 @@ def _train(
         clock += float(row["selection_s"] or 0) + float(row["training_s"] or 0)
         if epoch in spec.early_epochs:
             t0 = time.perf_counter()
-            logits, features = training.outputs(training.feed.train_images)
+            logits, features = training.outputs(training.loader.train_images)
             noted[epoch] = logits, features.norm(dim=1)
             seconds[epoch] = clock + time.perf_counter() - t0
 
@@ -182,7 +183,7 @@ def _train(
 def _deepfool(training: Recorded, spec: ProxySpec) -> Tensor:
     """float32 (n,): in single precision whatever the training's, because a step of DeepFool is a quotient of small
     differences."""
-    images, options = training.feed.train_images, spec.deepfool.model_dump()
+    images, options = training.loader.train_images, spec.deepfool.model_dump()
     options["classes"] = min(options["classes"], training.data.classes)
     parts = [
         perturbations(training.model, images.plain(start, stop), **options).cpu() for start, stop in _blocks(training.n)
@@ -198,7 +199,7 @@ def _as_run(spec: ProxySpec, seed: int) -> RunSpec:
             "model": spec.model.model_dump(),
             "method": {"name": "full", "options": {}},
             "recipe": spec.recipe.model_dump() | {"evaluate_every": spec.recipe.epochs},
-            "checkpoints": (),
+            "record_at": (),
             "diagnostics": (),
             "seed": seed,
         }

@@ -33,7 +33,7 @@ def trained(tmp_path):
     """A run's folder with the one array that is read of it."""
     (tmp_path / "digits-orderdp").mkdir()
     usage = np.array([3, 0, 5, 5, 1, 5, 0, 2, 5, 4], dtype=np.int32)
-    np.savez(tmp_path / "digits-orderdp" / "selection.npz", usage=usage, checkpoint_epochs=np.array([2]))
+    np.savez(tmp_path / "digits-orderdp" / "selection.npz", usage=usage, recorded_epochs=np.array([2]))
     return tmp_path / "digits-orderdp"
 
 
@@ -170,7 +170,7 @@ def test_the_file_of_indices_must_be_npy(file, tmp_path):
 
 
 def test_a_run_without_usage(tmp_path):
-    np.savez(tmp_path / "selection.npz", checkpoint_epochs=np.array([2]))
+    np.savez(tmp_path / "selection.npz", recorded_epochs=np.array([2]))
     with pytest.raises(ValueError, match="holds no 'usage'"):
         call("--from-run", tmp_path, "--budget", 3, out=tmp_path / "core.npy")
 

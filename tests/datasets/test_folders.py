@@ -131,7 +131,7 @@ def test_wrong_classes_and_counts(tree, tmp_path):
     with pytest.raises(DatasetError, match=r"/train holds 60 images; 'photos' has 61"):
         indexed(tree, tmp_path / "a", n_train=61)
     with pytest.raises(
-        DatasetError, match=r"was not found\. Tried:\n  - /nowhere: no such folder\n.*'data_places: photos:'"
+        DatasetError, match=r"was not found\. Tried:\n  - /nowhere: no such folder\n.*'data_dirs: photos:'"
     ):
         indexed("/nowhere", tmp_path / "a")
 

@@ -142,7 +142,7 @@ def test_what_no_place_has_is_reported_with_every_place_tried(tmp_path, monkeypa
     assert f"{tmp_path / 'nowhere'} (given folder): no such folder" in message
     assert f"{tmp_path} (given folder): it lacks the files" in message
     assert "torchvision's download: OSError: network unreachable" in message
-    assert "cifar-10-python.tar.gz" in message and "data_places: cifar10" in message
+    assert "cifar-10-python.tar.gz" in message and "data_dirs: cifar10" in message
     assert list(tmp_path.iterdir()) == []
 
 

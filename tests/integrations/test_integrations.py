@@ -34,12 +34,16 @@ def same(one, other) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_missing_library_is_one_error_that_names_the_command(name):
-    code = f"import sys; sys.modules[{name!r}] = None; import orderdp; orderdp.OrderDP(10); import orderdp.integrations.{name}"
+    code = (
+        f"import sys; sys.modules[{name!r}] = None; import orderdp; orderdp.OrderDP(10); import"
+        f" orderdp.integrations.{name}"
+    )
     # None in sys.modules makes an import fail with the module's name, as if it were not installed.
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     last = done.stderr.strip().splitlines()[-1]
-    assert last == (
-        f"ModuleNotFoundError: orderdp.integrations.{name} needs {name}. Install it: pip install 'orderdp[{name}]'"
+    assert (
+        last
+        == f"ModuleNotFoundError: orderdp.integrations.{name} needs {name}. Install it: pip install 'orderdp[{name}]'"
     )
     assert f"{name} = [" in (ROOT / "pyproject.toml").read_text()
 
@@ -153,8 +157,10 @@ def transformers_run(folder, pruner, epochs=EPOCHS, resume=None, model=None, **o
     from orderdp.integrations import PrunedTrainer
 
     arguments = TrainingArguments(
-        output_dir=str(folder), num_train_epochs=epochs, per_device_train_batch_size=7, save_strategy="steps", save_steps=4,
-        lr_scheduler_type="constant", report_to=[], disable_tqdm=True, use_cpu=True, dataloader_pin_memory=False, **options,
+        output_dir=str(folder), num_train_epochs=epochs, per_device_train_batch_size=7, save_strategy="steps",
+        save_steps=4,
+        lr_scheduler_type="constant", report_to=[], disable_tqdm=True, use_cpu=True, dataloader_pin_memory=False,
+        **options,
     )  # fmt: skip
     trainer = PrunedTrainer(
         model=model or Model(), args=arguments, train_dataset=Dicts(), eval_dataset=Dicts(), pruner=pruner

@@ -74,9 +74,8 @@ def test_a_process_that_crashes_takes_no_other_job_with_it(tmp_path, data, monke
     """The spawned process imports a `sitecustomize` of ours, in which one network crashes the interpreter."""
     first, broken, last = trainings(3)
     (tmp_path / "sitecustomize.py").write_text(
-        "import ctypes, orderdp.jobs.trainer as trainer\n"
-        "train = trainer.train\n"
-        f"trainer.train = lambda job, *rest: ctypes.string_at(0) if job.name == {broken.name!r} else train(job, *rest)\n"
+        "import ctypes, orderdp.jobs.trainer as trainer\ntrain = trainer.train\ntrainer.train = lambda job, *rest:"
+        f" ctypes.string_at(0) if job.name == {broken.name!r} else train(job, *rest)\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
     said: list[str] = []

@@ -113,7 +113,8 @@ def test_seconds_from_a_calibration_are_samples_times_rates():
 def test_the_newest_calibration_of_a_kind_of_device_counts(tmp_path):
     path = tmp_path / "calibration.json"
     assert costs.calibration(path) is None
-    entries = [{"device": device, "name": name, "when": when, "rates": {}} for device, name, when in (("cuda", "a", 1), ("cuda", "b", 3), ("cpu", "c", 9))]  # fmt: skip
+    entries = [{"device": device, "name": name, "when": when, "rates": {}} for device, name,
+    when in (("cuda", "a", 1), ("cuda", "b", 3), ("cpu", "c", 9))]  # fmt: skip
     path.write_text(json.dumps({"devices": entries}))
     assert costs.calibration(path).name == "c"
     assert costs.calibration(path, device="cuda").name == "b"

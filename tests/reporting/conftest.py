@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     grid = tiny_grid(folder)
     # Ends in every state: one run of random pruning is missing, one of InfoBatch diverged, all of the same-steps
     # baseline at 70 % did.
-    diverged = [name for name in grid.cells if ("infobatch-p70" in name and "-s1-" in name) or "full-steps30" in name]
+    diverged = [name for name in grid.runs if ("infobatch-p70" in name and "-s1-" in name) or "full-steps30" in name]
     write_runs(
         grid, folder / "runs", missing=lambda cell: "random-p70" in cell.name and cell.spec.seed == 2, diverged=diverged
     )

@@ -1,4 +1,4 @@
-"""Made-up runs in the format of real ones: every cell of a grid gets plausible files that depend on its spec alone."""
+"""Made-up runs in the format of real ones: every run of a grid gets plausible files that depend on its spec alone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from orderdp.diagnose import COLUMNS as DIAGNOSTICS
-from orderdp.grid import Cell, Diagnosis, Grid, Study, load
-from orderdp.training.engine import checkpoint_epochs
-from orderdp.training.run import COLUMNS
+from orderdp.grid import Grid, load
+from orderdp.jobs.diagnose import COLUMNS as DIAGNOSTICS
+from orderdp.jobs.diagnose import Diagnose
+from orderdp.jobs.study import Study
+from orderdp.jobs.train import Train
+from orderdp.jobs.trainer import COLUMNS
+from orderdp.training.engine import record_epochs
 from tests.reporting import worlds
 
 # Accuracy that a method loses at a prune ratio of 1, in points.
@@ -83,7 +86,7 @@ figures12_13:
   reproduces: Figures 12 and 13
   workloads: [cifar10-resnet18]
   grid: [{methods: [full]}, {methods: [random, orderdp], prune_ratios: [0.7]}]
-beyond:
+variants:
   title: Variants of OrderDP
   reproduces: Beyond the paper
   workloads: [cifar10-resnet18]
@@ -113,39 +116,39 @@ def write_runs(
     grid: Grid,
     runs: Path,
     *,
-    missing: Callable[[Cell], bool] = lambda cell: False,
+    missing: Callable[[Train], bool] = lambda run: False,
     diverged: Collection[str] = (),
     n: int = N,
 ) -> None:
-    """Writes every cell of the grid.
+    """Writes every run of the grid.
 
     Args:
-        grid: which cells.
+        grid: which runs.
         runs: folder of runs.
-        missing: cells to leave out.
-        diverged: names of cells that stop in their second epoch.
+        missing: runs to leave out.
+        diverged: names of runs that stop in their second epoch.
         n: number of training samples.
     """
-    for cell in grid.cells.values():
-        if not missing(cell):
-            write_run(cell, runs, diverged=cell.name in diverged, n=n)
-    for diagnosis in grid.diagnoses.values():
-        if not missing(diagnosis.cell):
-            write_diagnosis(diagnosis, runs)
-    for study in grid.studies:
-        write_study(study, runs)
+    for run in grid.runs.values():
+        if not missing(run):
+            write_run(run, runs, diverged=run.name in diverged, n=n)
+    for job in grid.jobs.values():
+        if isinstance(job, Diagnose) and not missing(grid.runs[job.spec.run]):
+            write_diagnosis(job, runs)
+        if isinstance(job, Study):
+            write_study(job, runs)
 
 
-def write_run(cell: Cell, runs: Path, *, diverged: bool = False, n: int = N, shift: float = 0.0) -> None:
+def write_run(run: Train, runs: Path, *, diverged: bool = False, n: int = N, shift: float = 0.0) -> None:
     """Writes one run; `shift` is added to its accuracies."""
-    folder = runs / cell.name
+    folder = runs / run.name
     folder.mkdir(parents=True, exist_ok=True)
-    history, usage, kept = simulate(cell, n, 2 if diverged else None, shift)
-    (folder / "spec.json").write_text(json.dumps(cell.record(), indent=1))
+    history, usage, kept = simulate(run, n, 2 if diverged else None, shift)
+    (folder / "spec.json").write_text(json.dumps(run.record(), indent=1))
     (folder / "history.csv").write_text(as_csv(COLUMNS, history))
     of_epochs = {f"kept_{e}": i for e, i in kept.items()}
-    np.savez_compressed(folder / "selection.npz", usage=usage, checkpoint_epochs=np.array(sorted(kept)), **of_epochs)
-    (folder / "summary.json").write_text(json.dumps(summarise(cell, history, n, diverged), indent=1))
+    np.savez_compressed(folder / "selection.npz", usage=usage, recorded_epochs=np.array(sorted(kept)), **of_epochs)
+    (folder / "summary.json").write_text(json.dumps(summarise(run, history, n, diverged), indent=1))
 
 
 def as_csv(columns: Collection[str], rows: list[dict[str, Any]]) -> str:
@@ -157,16 +160,16 @@ def as_csv(columns: Collection[str], rows: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def write_diagnosis(diagnosis: Diagnosis, runs: Path) -> None:
+def write_diagnosis(diagnosis: Diagnose, runs: Path) -> None:
     """Writes the measurements of a run at its checkpoints and after its end."""
-    cell, folder = diagnosis.cell, runs / diagnosis.name
+    run, folder = diagnosis.spec, runs / diagnosis.name
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(list(cell.name.encode()))
-    epochs = cell.spec.recipe.epochs
+    rng = np.random.default_rng(list(run.run.encode()))
+    epochs = run.measured.recipe.epochs
     rows = [
         dict.fromkeys(DIAGNOSTICS, 0.1)
         | {"epoch": epoch, "progress": (epoch - 1) / epochs, "cosine": rng.uniform(0.6, 0.9)}
-        for epoch in (*checkpoint_epochs(cell.spec), epochs + 1)
+        for epoch in (*record_epochs(run.measured), epochs + 1)
     ]
     profile = {f"kept_by_{by}": rng.random((len(rows), 10)) for by in ("loss", "label")}
     (folder / "spec.json").write_text(json.dumps(diagnosis.record(), indent=1))
@@ -174,7 +177,7 @@ def write_diagnosis(diagnosis: Diagnosis, runs: Path) -> None:
     np.savez_compressed(
         folder / "profile.npz", epochs=np.array([row["epoch"] for row in rows], dtype=np.int32), **profile
     )
-    (folder / "summary.json").write_text(json.dumps({"diagnosis": diagnosis.name, "status": "finished"}))
+    (folder / "summary.json").write_text(json.dumps({"job": diagnosis.name, "status": "finished"}))
 
 
 def write_study(study: Study, runs: Path) -> None:
@@ -184,19 +187,19 @@ def write_study(study: Study, runs: Path) -> None:
     for name, table in worlds.study(good=True).items():
         table.to_csv(folder / f"{name}.csv", index=False)
     (folder / "spec.json").write_text(json.dumps(study.record()))
-    (folder / "summary.json").write_text(json.dumps({"study": study.name, "status": "finished"}))
+    (folder / "summary.json").write_text(json.dumps({"job": study.name, "status": "finished"}))
 
 
 def simulate(
-    cell: Cell, n: int, stop: int | None, shift: float
+    run: Train, n: int, stop: int | None, shift: float
 ) -> tuple[list[dict[str, Any]], np.ndarray, dict[int, np.ndarray]]:
     """History rows, usage (n,) int32, and kept indices of the last epoch."""
-    spec = cell.spec
+    spec = run.spec
     options, epochs, batch = spec.method.options, spec.recipe.epochs, spec.recipe.batch_size
     ratio = float(options.get("prune_ratio", 0.0) or 0.0)
     realised = {"infobatch": min(ratio, 0.62)}.get(spec.method.name, ratio)
     # A stream per run, as bytes of its name: no two alike, always the same.
-    rng = np.random.default_rng(list(cell.name.encode()))
+    rng = np.random.default_rng(list(run.name.encode()))
     shared = np.random.default_rng(spec.seed)
     trained = (
         epochs if spec.recipe.match_steps_at is None else max(1, math.ceil(epochs * (1 - spec.recipe.match_steps_at)))
@@ -228,21 +231,24 @@ def simulate(
                 "epoch": epoch, "progress": progress, "lr": 0.1, "momentum": 0.9,
                 "train_loss": float("nan") if broken else 2 - 1.5 * progress, "train_accuracy": accuracy - 2,
                 "test_loss": 2 - 1.6 * progress, "test_accuracy": accuracy, "kept": count, "prune_ratio": 1 - count / n,
-                "steps": math.ceil(count / batch), "grad_norm_mean": norm, "grad_norm_std": 0.3 * norm, "grad_norm_min": 0.3 * norm,
-                "grad_norm_max": 2.4 * norm, "grad_norm_normalized_mean": norm / scale, "jaccard": None if epoch == 1 else share / (2 - share),
+                "steps": math.ceil(count / batch), "grad_norm_mean": norm, "grad_norm_std": 0.3 * norm,
+                "grad_norm_min": 0.3 * norm,
+                "grad_norm_max": 2.4 * norm, "grad_norm_normalized_mean": norm / scale,
+                "jaccard": None if epoch == 1 else share / (2 - share),
                 "coverage": float((usage > 0).mean()), "selection_s": selection_s,
-                "training_s": training_s, "evaluation_s": 0.05, "samples_per_s": count / training_s, "peak_memory_mb": 300.0,
+                "training_s": training_s, "evaluation_s": 0.05, "samples_per_s": count / training_s,
+                "peak_memory_mb": 300.0,
                 "timestamp": started + clock,
             }
         )  # fmt: skip
     return history, usage, kept
 
 
-def summarise(cell: Cell, history: list[dict[str, Any]], n: int, diverged: bool) -> dict[str, Any]:
+def summarise(run: Train, history: list[dict[str, Any]], n: int, diverged: bool) -> dict[str, Any]:
     """The content of summary.json."""
     samples = sum(row["kept"] for row in history)
     return {
-        "cell": cell.name,
+        "job": run.name,
         "status": "diverged" if diverged else "finished",
         "diverged_at": {"epoch": len(history), "step": 3} if diverged else None,
         "test_accuracy": history[-1]["test_accuracy"],
@@ -252,13 +258,14 @@ def summarise(cell: Cell, history: list[dict[str, Any]], n: int, diverged: bool)
         "epochs": len(history),
         "steps": sum(row["steps"] for row in history),
         "samples": samples,
-        "prune_ratio": 1 - samples / (cell.spec.recipe.epochs * n),
-        "wrong_labels": cell.spec.dataset.label_noise or None,
+        "prune_ratio": 1 - samples / (run.spec.recipe.epochs * n),
+        "wrong_labels": run.spec.dataset.label_noise or None,
         **{key: sum(row[key] for row in history) for key in ("selection_s", "training_s", "evaluation_s")},
         "started": history[0]["timestamp"] - 1,
         "ended": history[-1]["timestamp"],
         "environment": {
-            "python": "3.13.1", "torch": "2.14.1", "platform": "Linux", "device": "cpu", "device_name": "made up", "threads": 1,
+            "python": "3.13.1", "torch": "2.14.1", "platform": "Linux", "device": "cpu", "device_name": "made up",
+            "threads": 1,
             "precision": "float32", "git_commit": "0123456789ab",
         },
         "n": n,

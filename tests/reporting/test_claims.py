@@ -152,7 +152,7 @@ def test_one_missing_run_leaves_a_claim_undecided(good):
     run = results.index[
         (results["experiment"] == "table2") & (results["method"] == "ucb") & (results["prune_ratio"] == 0.3)
     ][0]
-    results.loc[results["cell"] == results.loc[run, "cell"], "status"] = "not run"
+    results.loc[results["run"] == results.loc[run, "run"], "status"] = "not run"
     table = evaluate(good | {"results": results}, without_seeds=False).set_index("id")
     assert table.loc["best-at-30", ["verdict", "reason"]].tolist() == [NOT_RUN, "1 of 25 runs are missing"]
     assert table.loc["above-random", "verdict"] == SUPPORTED  # needs no run of UCB
@@ -163,7 +163,7 @@ def test_diverged_runs_are_named(good):
     chosen = (results["experiment"] == "table9") & (results["seed"] == 5)
     results.loc[chosen & results["method"].isin(["ucb"]), "status"] = "diverged"
     table = evaluate(good | {"results": results}, without_seeds=False).set_index("id")
-    (cell,) = results.loc[chosen & (results["method"] == "ucb"), "cell"]
+    (cell,) = results.loc[chosen & (results["method"] == "ucb"), "run"]
     assert (
         f"diverged: {cell}" in table.loc["final-above-all", "reason"]
         and table.loc["final-above-all", "verdict"] == SUPPORTED
@@ -179,10 +179,7 @@ def test_diverged_runs_are_named(good):
 def test_what_the_scale_does_not_ask_for_is_not_run(good):
     results = good["results"]
     rows = evaluate(good | {"results": results[results["experiment"] != "table3"]}, without_seeds=False).set_index("id")
-    assert rows.loc["imagenet-fastest", ["verdict", "reason"]].tolist() == [
-        NOT_RUN,
-        "this scale has no runs of table3",
-    ]
+    assert rows.loc["imagenet-fastest", ["verdict", "reason"]].tolist() == [NOT_RUN, "this scale has no runs of table3"]
     assert rows.loc[rows["experiments"].str.contains("table3"), "verdict"].eq(NOT_RUN).all()
 
 
@@ -316,7 +313,7 @@ def test_a_verdict_that_hangs_on_one_seed_says_so(good):
         & (results["seed"] == 3)
         & (results["prune_ratio"] == 0.5)
     )
-    results.loc[results["cell"].isin(set(results.loc[odd, "cell"])), "test_accuracy"] -= 20
+    results.loc[results["run"].isin(set(results.loc[odd, "run"])), "test_accuracy"] -= 20
     shaken = good | {"results": results}
     finding = decide(claim, shaken)
     assert finding.verdict == INCONCLUSIVE

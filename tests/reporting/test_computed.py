@@ -1,4 +1,4 @@
-"""What is computed without runs: the weights of the ranks, the toy example, the theorems."""
+"""What is computed without runs: the weights of the ranks, the toy example, the theory."""
 
 import math
 from fractions import Fraction
@@ -6,7 +6,7 @@ from fractions import Fraction
 import pytest
 
 from orderdp.grid import load
-from orderdp.reporting import ranks, theorems, toy_table
+from orderdp.reporting.items import figure05_08, table10, theory
 from tests.reporting.synthetic import ROOT
 from tests.reporting.worlds import study
 from tests.theory.twins import enumerated_weights
@@ -19,7 +19,7 @@ def settings():
 
 
 def test_figure5_nears_its_limit(settings):
-    data = ranks.figure5(settings["figures5_8"])
+    data = figure05_08.figure5(settings["figures5_8"])
     limit = data[data["n"] == math.inf].set_index("relative_rank")["weight"]
     distances = []
     for n in settings["figures5_8"]["figure5"]["n"]:
@@ -33,7 +33,7 @@ def test_figure5_nears_its_limit(settings):
 
 
 def test_weights_of_the_figures_are_enumerated_ones():
-    data = ranks.figure7({"figure7": {"n": 7, "s": 4, "q": [1, 2]}})
+    data = figure05_08.figure7({"figure7": {"n": 7, "s": 4, "q": [1, 2]}})
     for q, part in data.groupby("q"):
         assert part["weight"].tolist() == pytest.approx(
             [float(p) / q for p in enumerated_weights(7, 4)[int(q), int(q)]]
@@ -41,14 +41,14 @@ def test_weights_of_the_figures_are_enumerated_ones():
 
 
 def test_figure6_and_8(settings):
-    distances = ranks.figure6(settings["figures5_8"]).query("panel == 'distances'").set_index("q")
+    distances = figure05_08.figure6(settings["figures5_8"]).query("panel == 'distances'").set_index("q")
     assert distances["c_s"].iloc[:-1].min() == pytest.approx(1) and distances["c_s"].iloc[-1] == 0
     assert distances["total_variation"].is_monotonic_decreasing
-    assert (ranks.figure8(settings["figures5_8"])["deviation"].abs() < 1e-14).all()
+    assert (figure05_08.figure8(settings["figures5_8"])["deviation"].abs() < 1e-14).all()
 
 
 def test_table10_sums_up(settings):
-    table = toy_table.table10(settings["table10"])
+    table = table10.table10(settings["table10"])
     for _, part in table.groupby("method"):
         outcomes, expected = part[part["kept"] != "expected"], part[part["kept"] == "expected"].iloc[0]
         assert sum(Fraction(text) for text in outcomes["exact"]) == 1
@@ -62,16 +62,16 @@ def test_table10_sums_up(settings):
 
 
 def test_theorems_from_a_study():
-    table = theorems.theorems(study(good=True))
+    table = theory.theorems(study(good=True))
     fresh = table[(table["theorem"] == "1") & (table["scores"] == "fresh") & (table["against"] == "∇L_q")].iloc[0]
     assert fresh["low"] <= fresh["reference"] <= fresh["high"]
     assert len(table[table["theorem"] == "3"]) == 8
-    assert theorems.theorem_sheets(table)[0].blocks[0].heading == "Theorem 1"
-    empty = theorems.theorems({})
-    assert empty.empty and "not run" in theorems.theorem_sheets(empty)[0].title
+    assert theory.theorem_sheets(table)[0].blocks[0].heading == "Theorem 1"
+    empty = theory.theorems({})
+    assert empty.empty and "not run" in theory.theorem_sheets(empty)[0].title
 
 
 def test_curves_of_a_study_have_the_bound_once_per_length():
-    data = theorems.theorem_curves(study(good=True))
+    data = theory.theorem_curves(study(good=True))
     assert data[data["what"] == "bound"]["x"].tolist() == [100, 400]
     assert set(data["panel"]) == {"convergence", "losses", "sides"}

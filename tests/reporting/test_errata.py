@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from orderdp.grid import load
+from orderdp.grid.inheritance import Inheritance
 from orderdp.reporting import errata
 from orderdp.reporting.claims import load_claims
 from orderdp.reporting.style import FAMILIES
@@ -111,8 +112,9 @@ def test_errata_follow_the_published_numbers(settings, monkeypatch):
 def test_errata_have_the_settings_of_the_grid(settings):
     gradients, ratio = errata.toy._toy()
     assert {"gradients": gradients, "prune_ratio": ratio} == settings["table10"]
-    methods = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["methods"]
-    assert methods["infobatch_nominal"]["options"]["min_keep"] == settings["errata"]["min_keep"]
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    nominal = Inheritance(raw).filled["methods"]["infobatch_nominal"]
+    assert nominal["options"]["min_keep"] == settings["errata"]["min_keep"]
 
 
 def test_what_claims_say_of_the_papers_own_numbers(settings):

@@ -7,12 +7,14 @@ import pytest
 import yaml
 
 from orderdp import grid as grids
-from orderdp.reporting import imagenet, lossless, sheets
+from orderdp.reporting import sheets
 from orderdp.reporting.artifacts import make
 from orderdp.reporting.claims.statistics import lossless as claims
 from orderdp.reporting.claims.statistics.deciding import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from orderdp.reporting.items import table03_05, table06_07
+from orderdp.reporting.items.base import paths
 from orderdp.reporting.published import load_published
-from orderdp.reporting.registry import artifacts_of, paths
+from orderdp.reporting.registry import artifacts_of
 from orderdp.reporting.results import NOT_RUN, pretrainings
 from tests.reporting.synthetic import ROOT, write_run
 
@@ -33,8 +35,9 @@ def run(
 ):
     ok = status == "finished"
     return {
-        "workload": workload, "stands_for": stands_for or workload, "method": method, "label": method.upper(), "prune_ratio": ratio,
-        "explore": NAN, "panel": "", "seed": seed, "cell": f"{workload}-{method}-{ratio}-{seed}", "status": status,
+        "workload": workload, "stands_for": stands_for or workload, "method": method, "label": method.upper(),
+        "prune_ratio": ratio,
+        "explore": NAN, "panel": "", "seed": seed, "run": f"{workload}-{method}-{ratio}-{seed}", "status": status,
         "test_accuracy": accuracy if ok else NAN, "time_s": time if ok else NAN, "gpus": gpus if ok else NAN,
         "realised_prune_ratio": (0.0 if ratio != ratio else ratio if realised is None else realised) if ok else NAN,
     }  # fmt: skip
@@ -71,7 +74,7 @@ def two_gpus():
 
 
 def test_table3_counts_node_hours(two_gpus):
-    table = imagenet.table3(two_gpus)
+    table = table03_05.table3(two_gpus)
     assert list(table["method"]) == ["full", "ucb", "orderdp", "random"]
     ours = line(table, "orderdp")
     assert (ours["accuracy"], ours["difference"], ours["node_hours"], ours["time_ratio"]) == (76.5, -0.5, 12.0, 0.6)
@@ -85,7 +88,7 @@ def test_table3_counts_node_hours(two_gpus):
     assert list(table[table["best"]]["method"]) == [
         "orderdp"
     ]  # the 99 of random pruning are those of two seeds of three
-    (sheet,) = imagenet.table3_sheets(table)
+    (sheet,) = table03_05.table3_sheets(table)
     assert sheet.spans[-1] == ("Published", 3)
     # Differences 0, -0.5, -1: mean -0.5, deviation 0.5, times 4.3027 / sqrt(3).
     assert (
@@ -105,10 +108,10 @@ def test_table4_has_a_block_per_ratio():
         + runs("infobatch", 0.6, (74.0, 74.0), realised=0.5)
     )
     rows += runs("orderdp", 0.3, (76.0, 76.0), 7.0)
-    table = imagenet.table4(
+    table = table03_05.table4(
         pd.DataFrame([row | {"workload": "digits-resnet8", "stands_for": "imagenet-resnet50"} for row in rows])
     )
-    (sheet,) = imagenet.table4_sheets(table)
+    (sheet,) = table03_05.table4_sheets(table)
     assert [block.heading for block in sheet.blocks] == ["", "Prune ratio 30 %", "Prune ratio 60 %"]
     assert (
         line(table, "orderdp", 0.6)["published gap"] == 0.4
@@ -131,10 +134,10 @@ def test_table5_counts_the_pretraining_that_is_pruned():
         "orderdp", 0.221, (80.5,), 8.0, workload="swin", stands_for="imagenet-swin"
     )
     before = pd.DataFrame(
-        [(rows[0]["cell"], 0.0, 300.0), (rows[1]["cell"], 0.308, 200.0)],
-        columns=["cell", "pretraining_ratio", "pretraining_s"],
+        [(rows[0]["run"], 0.0, 300.0), (rows[1]["run"], 0.308, 200.0)],
+        columns=["run", "pretraining_ratio", "pretraining_s"],
     )
-    table = imagenet.table5(pd.DataFrame(rows), before)
+    table = table03_05.table5(pd.DataFrame(rows), before)
     vit = table[table["workload"] == "vit"].set_index("method").loc["orderdp"]
     assert (vit["realised_prune_ratio"], vit["time_s"], vit["time_ratio"], vit["difference"]) == (
         0.308,
@@ -149,7 +152,7 @@ def test_table5_counts_the_pretraining_that_is_pruned():
         81.4,
         0.1,
     )
-    (sheet,) = imagenet.table5_sheets(table)
+    (sheet,) = table03_05.table5_sheets(table)
     assert [block.heading for block in sheet.blocks] == [
         "ImageNet-1K, ViT-B-MAE; here vit; 30.8 % asked for",
         "ImageNet-1K, Swin-T; here swin; 22.1 % asked for",
@@ -160,12 +163,12 @@ def test_table5_counts_the_pretraining_that_is_pruned():
 def test_a_pretraining_is_read_from_its_run(tmp_path):
     grid = grids.load(ROOT / "params.yaml", "quick")
     cell = next(
-        grid.cells[name]
-        for name in grid.experiments["table5"].cells
-        if grid.cells[name].starts_from and "pre_orderdp" in name
+        grid.runs[name]
+        for name in grid.experiments["table5"].runs
+        if grid.runs[name].starts_from and "pre_orderdp" in name
     )
-    write_run(grid.cells[cell.starts_from], tmp_path)
-    table = pretrainings(grid, tmp_path, ["table5"]).set_index("cell")
+    write_run(grid.runs[cell.starts_from], tmp_path)
+    table = pretrainings(grid, tmp_path, ["table5"]).set_index("run")
     assert len(table) == 6
     assert (
         table.loc[cell.name, "pretraining_ratio"] == pytest.approx(0.308, abs=1e-3)
@@ -188,18 +191,15 @@ def sweep(workload="cifar10-resnet18", **more):
         "infobatch", 0.3, (94.0, 94.0), 8.0, realised=0.25
     )
     return pd.DataFrame(
-        [
-            row | {"workload": workload, "stands_for": workload, "cell": f"{workload} {row['cell']}"} | more
-            for row in rows
-        ]
+        [row | {"workload": workload, "stands_for": workload, "run": f"{workload} {row['run']}"} | more for row in rows]
     )
 
 
 def test_table6_finds_the_largest_ratio_within_the_tolerance():
     """The full data has 95.1 on average: 95.0 is within 0.1 points of it, 94.9 is not."""
-    table = lossless.table6(sweep())
+    table = table06_07.table6(sweep())
     assert table[table["largest"]][["method", "prune_ratio"]].to_numpy().tolist() == [["orderdp", 0.3]]
-    (sheet,) = lossless.table6_sheets(table)
+    (sheet,) = table06_07.table6_sheets(table)
     shown = text([sheet])
     # Differences 0 and -0.2: mean -0.1, deviation 0.1414, times 12.706 / sqrt(2).
     assert "| ORDERDP | 30 | none to 40 | 30.0 | 95.00 ± 0.00 | −0.10 ± 1.27 | 30 | 6 | 95.5 (41.2) |" in shown
@@ -216,25 +216,25 @@ def test_table6_waits_for_all_runs_and_passes_over_diverged_ones():
     results = sweep()
     at = (results["method"] == "orderdp") & (results["prune_ratio"] == 0.4) & (results["seed"] == 1)
     results.loc[at, ["status", "test_accuracy"]] = [NOT_RUN, NAN]
-    assert not lossless.table6(results)["largest"].any()
-    assert "| ORDERDP | not run | – |" in text(lossless.table6_sheets(lossless.table6(results)))
+    assert not table06_07.table6(results)["largest"].any()
+    assert "| ORDERDP | not run | – |" in text(table06_07.table6_sheets(table06_07.table6(results)))
     results.loc[at, "status"] = "diverged"
     results.loc[(results["prune_ratio"] == 0.4) & (results["seed"] == 0), "test_accuracy"] = (
         99.0  # the seed that went well
     )
-    assert lossless.table6(results).query("largest")["prune_ratio"].tolist() == [0.3]
-    assert "| 5 of 6, 1 diverged |" in text(lossless.table6_sheets(lossless.table6(results)))
+    assert table06_07.table6(results).query("largest")["prune_ratio"].tolist() == [0.3]
+    assert "| 5 of 6, 1 diverged |" in text(table06_07.table6_sheets(table06_07.table6(results)))
 
 
 def test_table7_reads_the_numbers_of_each_optimizer():
     results = pd.concat([sweep("cifar10-resnet50"), sweep("digits-resnet8-lamb", stands_for="cifar10-resnet50-lamb")])
-    table = lossless.table7(results)
+    table = table06_07.table7(results)
     lamb = table[(table["workload"] == "digits-resnet8-lamb") & (table["method"] == "infobatch")].iloc[0]
     assert (
         lamb["published saved CIFAR10/ResNet-50/optimizer=LAMB"] == 37.1
         and lamb["published CIFAR10/ResNet-50/optimizer=LAMB"] == 95.0
     )
-    made = lossless.table7_sheets(table)
+    made = table06_07.table7_sheets(table)
     assert [sheet.columns[-1] for sheet in made] == ["CIFAR-10, ResNet-50, SGD", "CIFAR-10, ResNet-50, LAMB"]
     assert "Left out at this scale: AdamW; LARS." in text(made)
 
@@ -260,7 +260,7 @@ def test_time_at_the_largest_lossless_ratios():
         three.append(
             part[part["seed"] == 0].assign(
                 seed=seed,
-                cell=part["cell"] + str(seed),
+                run=part["run"] + str(seed),
                 time_s=part["time_s"] * (1 + 0.01 * seed * (part["method"] == "orderdp")),
             )
         )
@@ -304,13 +304,11 @@ def test_quick_makes_every_table_from_runs(tmp_path):
     """One seed is there: means without deviations, and no largest ratio before all have run."""
     grid = grids.load(ROOT / "params.yaml", "quick")
     names = ("table3", "table4", "table5", "table6", "table7")
-    for cell in {
-        name: grid.cells[name] for experiment in names for name in grid.experiments[experiment].cells
-    }.values():
+    for cell in {name: grid.runs[name] for experiment in names for name in grid.experiments[experiment].runs}.values():
         if cell.spec.seed == 0:
             write_run(cell, tmp_path / "runs")
             if cell.starts_from is not None:
-                write_run(grid.cells[cell.starts_from], tmp_path / "runs")
+                write_run(grid.runs[cell.starts_from], tmp_path / "runs")
     for name in names:
         make(grid, name, tmp_path / "runs", tmp_path / "reports", "0")
         for artifact in artifacts_of(name):

@@ -123,10 +123,10 @@ def frames(null, rng, seeds, deviation):
                 rows.append(row)
                 histories.append(history(rng, row))
                 diagnostics.append(
-                    {"cell": row["cell"], "epoch": 4, "progress": 0.15, "cosine": 0.7 + 0.1 * rng.standard_normal()}
+                    {"run": row["run"], "epoch": 4, "progress": 0.15, "cosine": 0.7 + 0.1 * rng.standard_normal()}
                 )
                 diagnostics.append(
-                    {"cell": row["cell"], "epoch": 12, "progress": 0.55, "cosine": 0.7 + 0.1 * rng.standard_normal()}
+                    {"run": row["run"], "epoch": 12, "progress": 0.55, "cosine": 0.7 + 0.1 * rng.standard_normal()}
                 )
     histories = pd.DataFrame({key: np.concatenate([part[key] for part in histories]) for key in histories[0]})
     return {
@@ -146,7 +146,7 @@ def run(null, rng, truth, deviation, method, ratio, explore, seed):
     time = 100 * factor * (null.time if method == "orderdp" else 1.0) * math.exp(0.01 * rng.standard_normal())
     realised = 0.0 if full else ratio - null.short + (0.003 * rng.standard_normal() if null.short else 0.0)
     return {
-        "cell": f"{method}-{ratio}-{explore}-{seed}",
+        "run": f"{method}-{ratio}-{explore}-{seed}",
         "experiment": "e",
         "workload": "digits",
         "method": method,
@@ -172,7 +172,7 @@ def history(rng, row):
     accuracy = np.round((85 + x) / STEP) * STEP
     norm = own * (8 + tied)
     return {
-        "cell": np.repeat(row["cell"], EPOCHS),
+        "run": np.repeat(row["run"], EPOCHS),
         "epoch": epoch,
         "progress": epoch / EPOCHS,
         "test_accuracy": accuracy,

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from orderdp.reporting import kept, phases
+from orderdp.reporting.items import table08_11, table11_kept
 from tests.reporting.test_tables import run
 
 WHERE = {"stands_for": "cifar100-resnet18-diagnostics", "explore": float("nan")}
@@ -24,7 +24,7 @@ def history(cell, jaccards):
     count = len(jaccards)
     return pd.DataFrame(
         {
-            "cell": cell,
+            "run": cell,
             "epoch": range(1, count + 1),
             "progress": [(i + 1) / count for i in range(count)],
             "jaccard": jaccards,
@@ -46,7 +46,7 @@ def test_table8_averages_each_fifth_and_takes_the_last_epoch():
             history("infobatch-0.7-1", [nan, 9.0]),  # it diverged, and does not count
         ]
     )
-    table = phases.table8(results(), histories)
+    table = table08_11.table8(results(), histories)
     first = at(table, "orderdp", "0-20")  # epochs 1 and 2 of ten; the first has no epoch before it
     assert (first["mean"], first["std"]) == (pytest.approx(0.3), pytest.approx(0.2 / math.sqrt(2)))
     assert at(table, "orderdp", "80-100")["mean"] == pytest.approx(0.8)
@@ -59,7 +59,7 @@ def test_table8_averages_each_fifth_and_takes_the_last_epoch():
     assert (first["published"], first["published_std"]) == (0.552, 0.049)
     text = "\n".join(
         cell.text
-        for sheet in phases.table8_sheets(table)
+        for sheet in table08_11.table8_sheets(table)
         for block in sheet.blocks
         for row in block.rows
         for cell in row
@@ -70,13 +70,13 @@ def test_table8_averages_each_fifth_and_takes_the_last_epoch():
 def test_table11_sorts_measurements_into_fifths():
     measured = pd.DataFrame(
         {
-            "cell": "orderdp-0.7-0",
+            "run": "orderdp-0.7-0",
             "epoch": [2, 4, 10, 11],
             "progress": [0.1, 0.3, 0.9, 1.0],
             "cosine": [0.5, 0.6, 0.7, 0.8],
         }
     )
-    table = phases.table11(results(), measured)
+    table = table08_11.table11(results(), measured)
     found = {phase: at(table, "orderdp", phase)["mean"] for phase in ("0-20", "20-40", "40-60", "80-100", "final")}
     assert math.isnan(found.pop("40-60"))
     assert found == {"0-20": 0.5, "20-40": 0.6, "80-100": 0.7, "final": 0.8}
@@ -84,11 +84,11 @@ def test_table11_sorts_measurements_into_fifths():
 
 
 def diagnostics():
-    columns = {name: 1.0 for name in kept.MEASURED}
+    columns = {name: 1.0 for name in table11_kept.MEASURED}
     rows = [
         columns
         | {
-            "cell": f"orderdp-0.7-{seed}",
+            "run": f"orderdp-0.7-{seed}",
             "epoch": epoch,
             "progress": progress,
             "cosine": 0.5,
@@ -101,7 +101,7 @@ def diagnostics():
 
 
 def test_kept_table_averages_a_run_first_and_shows_shares_in_percent():
-    table = kept.kept_table(results(), diagnostics())
+    table = table11_kept.kept_table(results(), diagnostics())
     ours = table[table["method"] == "orderdp"].iloc[0]
     assert ours["forgotten_dropped"] == pytest.approx(20) and ours["forgotten_dropped_std"] == pytest.approx(
         20 / math.sqrt(2)
@@ -112,7 +112,7 @@ def test_kept_table_averages_a_run_first_and_shows_shares_in_percent():
 
 def test_kept_figure_leaves_out_what_was_measured_before_any_score():
     base = {
-        "cell": "orderdp-0.7-0",
+        "run": "orderdp-0.7-0",
         "workload": "digits-resnet8",
         "prune_ratio": 0.7,
         "method": "orderdp",
@@ -125,6 +125,6 @@ def test_kept_figure_leaves_out_what_was_measured_before_any_score():
         ]
     )
     histories = pd.DataFrame([base | {"epoch": 1, "progress": 1.0, "coverage": 0.9}])
-    data = kept.kept_figure(results(), histories, diagnostics().assign(**base), profiles)
+    data = table11_kept.kept_figure(results(), histories, diagnostics().assign(**base), profiles)
     assert data[data["what"] == "share kept"]["value"].tolist() == [pytest.approx(60)]
     assert data[data["what"] == "coverage"]["value"].tolist() == [90]

@@ -33,7 +33,7 @@ def test_three_equal_differences_decide_nothing():
     assert estimate.low < -step < estimate.high and estimate.p(0.0) == pytest.approx(1 - math.sqrt(18) / math.sqrt(20))
     rows = [
         {
-            "cell": f"{method}-{seed}",
+            "run": f"{method}-{seed}",
             "workload": "digits",
             "method": method,
             "label": method,

@@ -12,7 +12,7 @@ def test_every_use_of_a_cell_is_a_row(made):
     assert len(results) == sum(len(experiment.rows) for experiment in made.grid.experiments.values())
     assert set(results["status"]) == {"finished", "diverged", "not run"}
     row = results[(results["method"] == "orderdp") & (results["seed"] == 1)].iloc[0]
-    summary = json.loads((made.runs / row["cell"] / "summary.json").read_text())
+    summary = json.loads((made.runs / row["run"] / "summary.json").read_text())
     assert row["test_accuracy"] == summary["test_accuracy"]
     assert row["realised_prune_ratio"] == summary["prune_ratio"]
     assert row["time_s"] == pytest.approx(summary["selection_s"] + summary["training_s"])
@@ -39,7 +39,7 @@ def test_histories_carry_coordinates_and_time(made):
 
 def test_selections_count_samples_per_usage(made):
     counts = selections(made.grid, made.runs, ["figures9_11"])
-    for cell, part in counts.groupby("cell"):
+    for cell, part in counts.groupby("run"):
         usage = np.load(made.runs / cell / "selection.npz")["usage"]
         assert list(part["uses"]) == list(range(usage.max() + 1))
         assert dict(zip(part["uses"], part["samples"], strict=True)) == {
@@ -64,7 +64,7 @@ def test_each_file_is_read_once(made, monkeypatch):
 
 
 def test_a_half_copied_run_is_an_error(made, tmp_path):
-    cell = made.grid.experiments["figure1"].cells[0]
+    cell = made.grid.experiments["figure1"].runs[0]
     (tmp_path / cell).mkdir()
     (tmp_path / cell / "summary.json").write_text((made.runs / cell / "summary.json").read_text())
     with pytest.raises(FileNotFoundError, match=r"history\.csv is missing"):

@@ -3,8 +3,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from orderdp.reporting.entries import published_sheet
 from orderdp.reporting.html import render
-from orderdp.reporting.layouts import published_sheet
 from orderdp.reporting.paper import ITEMS
 from orderdp.reporting.sheets import Block, Entry, Sheet, escape_latex, latex, markdown, signed, with_error
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from orderdp.grid import load
-from orderdp.reporting import statics, subsets
+from orderdp.reporting import coresets as coreset_files
+from orderdp.reporting.items import table01
 from orderdp.reporting.results import Runs, collect
 from orderdp.reporting.sheets import markdown
 from orderdp.reporting.style import FAMILIES
@@ -38,7 +39,7 @@ def costs(results):
 
 @pytest.fixture(scope="module")
 def table(results, costs):
-    return statics.table1(results, costs)
+    return table01.table1(results, costs)
 
 
 def test_one_row_per_method_and_ratio(table, results):
@@ -76,8 +77,8 @@ def test_every_published_row_has_its_method(table):
 
 
 def test_the_sheet_shows_families_costs_and_what_is_missing(table):
-    (sheet,) = statics.table1_sheets(table)
-    assert [block.heading for block in sheet.blocks] == ["", *statics.TITLES.values()]
+    (sheet,) = table01.table1_sheets(table)
+    assert [block.heading for block in sheet.blocks] == ["", *table01.TITLES.values()]
     assert all(len(row) == len(sheet.columns) for block in sheet.blocks for row in block.rows)
     assert sum(span for _, span in sheet.spans) == len(sheet.columns)
     text = markdown(sheet)
@@ -89,12 +90,12 @@ def test_the_sheet_shows_families_costs_and_what_is_missing(table):
 
 
 def test_figures_are_drawn_with_and_without_runs(table, results, costs):
-    empty = statics.table1(results.assign(status="not run", test_accuracy=np.nan), costs.iloc[:0])
+    empty = table01.table1(results.assign(status="not run", test_accuracy=np.nan), costs.iloc[:0])
     for data in (table, empty):
-        for draw in (statics.draw_accuracy, statics.draw_cost):
+        for draw in (table01.draw_accuracy, table01.draw_cost):
             draw(data, "footer").canvas.draw()
-    figure = statics.draw_accuracy(table, "footer")
-    assert [ax.get_title(loc="left") for ax in figure.axes] == list(statics.TITLES.values())
+    figure = table01.draw_accuracy(table, "footer")
+    assert [ax.get_title(loc="left") for ax in figure.axes] == list(table01.TITLES.values())
     assert {text for ax in figure.axes for text in ax.get_legend_handles_labels()[1]} == {
         "Whole Dataset",
         "OrderDP",
@@ -113,9 +114,9 @@ def chosen(grid, tmp_path):
     folder.mkdir()
     place = {method: 3 * index for index, method in enumerate(FAMILIES)}
     arrays = {}
-    for name, one in coresets.wanted.items():
-        count = round((1 - one.spec.prune_ratio) * 100)
-        arrays[name] = (np.arange(count) + place[one.method] + one.seed) % 100
+    for name, one in coresets.spec.wanted.items():
+        count = round((1 - one.choice.prune_ratio) * 100)
+        arrays[name] = (np.arange(count) + place[one.label] + one.seed) % 100
     np.savez(folder / "coresets.npz", **arrays)
     lines = [f"{method},f,{s},{s + 1}.0,2.0" for method in FAMILIES for s in range(3)]
     (folder / "costs.csv").write_text("\n".join(["method,family,seed,select_s,proxy_s", *lines]) + "\n")
@@ -124,7 +125,7 @@ def chosen(grid, tmp_path):
 
 
 def test_overlaps_count_common_samples(grid, chosen):
-    frame = subsets.overlaps(grid, Runs(chosen), ["table1"])
+    frame = coreset_files.overlaps(grid, Runs(chosen), ["table1"])
     at = frame[(frame["prune_ratio"] == 0.7)].set_index(["method", "other"])
     assert len(at) == len(FAMILIES) * (len(FAMILIES) + 1) / 2
     assert at.at[("static_random", "static_random_plain"), "overlap"] == pytest.approx(27 / 30)
@@ -133,16 +134,16 @@ def test_overlaps_count_common_samples(grid, chosen):
         (4 * 29 + 3 * 28 + 2 * 27 + 26) / 300
     )  # seeds 1, 2, 3, 4 apart
     assert at.at[("herding", "herding"), "pairs"] == 10
-    figure = statics.draw_overlap(statics.overlap_data(frame), "footer")
+    figure = table01.draw_overlap(table01.overlap_data(frame), "footer")
     figure.canvas.draw()
     assert "by chance 30" in figure.axes[0].get_title(loc="left")
 
 
 def test_costs_are_read_for_each_seed(grid, chosen, tmp_path):
-    frame = subsets.costs(grid, Runs(chosen), ["table1"])
+    frame = coreset_files.costs(grid, Runs(chosen), ["table1"])
     assert len(frame) == 3 * len(FAMILIES)
     assert frame[frame["method"] == "craig"]["select_s"].tolist() == [1.0, 2.0, 3.0]
     nothing = Runs(tmp_path / "nowhere")
-    assert subsets.costs(grid, nothing, ["table1"]).empty
-    assert subsets.overlaps(grid, nothing, ["table1"]).empty
-    statics.draw_overlap(subsets.overlaps(grid, nothing, ["table1"]), "footer").canvas.draw()
+    assert coreset_files.costs(grid, nothing, ["table1"]).empty
+    assert coreset_files.overlaps(grid, nothing, ["table1"]).empty
+    table01.draw_overlap(coreset_files.overlaps(grid, nothing, ["table1"]), "footer").canvas.draw()

@@ -174,7 +174,7 @@ def test_fewer_than_three_seeds_decide_nothing(count):
 
 def test_diverged_runs_are_named_and_cannot_help_their_method():
     runs = pd.DataFrame(
-        [run("orderdp", 0.3, 0, 90.0) | {"cell": "a"}, run("ucb", 0.3, 0, 90.0, status="diverged") | {"cell": "b"}]
+        [run("orderdp", 0.3, 0, 90.0) | {"run": "a"}, run("ucb", 0.3, 0, 90.0, status="diverged") | {"run": "b"}]
     )
     rival = decide_one_sided([shifted(2)], Context("number", runs=runs, favours="orderdp"))
     assert (rival.verdict, rival.reason) == (SUPPORTED, "diverged: b")
@@ -219,7 +219,7 @@ def run(method, ratio, seed, accuracy, time=10.0, realised=None, explore=0.5, st
         "explore": explore,
         "panel": "",
         "seed": seed,
-        "cell": f"{method}-{ratio}-{explore}-{seed}",
+        "run": f"{method}-{ratio}-{explore}-{seed}",
         "status": status,
         "test_accuracy": accuracy,
         "time_s": time,
@@ -303,15 +303,15 @@ def test_loss_against_time_and_its_growth():
 def test_time_to_a_common_accuracy_on_straight_lines():
     def course(cell, accuracies, times):
         return pd.DataFrame(
-            {"cell": cell, "epoch": range(1, len(times) + 1), "test_accuracy": accuracies, "time_s": times}
+            {"run": cell, "epoch": range(1, len(times) + 1), "test_accuracy": accuracies, "time_s": times}
         )
 
     rows, histories = [], []
     for seed in range(3):
         rows += [run("orderdp", 0.4, seed, 90.0), run("random", 0.4, seed, 80.0)]
         histories += [
-            course(rows[-2]["cell"], [60.0, 90.0], [2.0, 4.0]),
-            course(rows[-1]["cell"], [70.0, 75.0, 80.0], [3.0, 6.0, 9.0]),
+            course(rows[-2]["run"], [60.0, 90.0], [2.0, 4.0]),
+            course(rows[-1]["run"], [70.0, 75.0, 80.0], [3.0, 6.0, 9.0]),
         ]
     finding = timing.time_to_accuracy(frames(*rows, histories=pd.concat(histories)), rivals=["random"], ratio=0.4)
     # The target is 80: OrderDP crosses it two thirds of the way from 2 s to 4 s, random pruning after 9 s.
@@ -336,7 +336,7 @@ def test_splits_are_compared_pair_by_pair():
 def norms(cell, raw, normalised):
     return pd.DataFrame(
         {
-            "cell": cell,
+            "run": cell,
             "epoch": range(1, 5),
             "progress": [0.25, 0.5, 0.75, 1.0],
             "grad_norm_mean": raw,
@@ -351,9 +351,9 @@ def norms(cell, raw, normalised):
 def test_raw_and_normalised_norms_are_kept_apart():
     rows = [run("full", NAN, s, 90.0) for s in range(3)] + [run("infobatch", 0.7, s, 90.0) for s in range(3)]
     histories = [
-        norms(r["cell"], [4.0, 3, 2, 1], [4.0, 3, 2, 1])
+        norms(r["run"], [4.0, 3, 2, 1], [4.0, 3, 2, 1])
         if r["method"] == "full"
-        else norms(r["cell"], [8.0, 6, 4, 2], [4.0, 3, 2, 1])
+        else norms(r["run"], [8.0, 6, 4, 2], [4.0, 3, 2, 1])
         for r in rows
     ]
     frame = frames(*rows, histories=pd.concat(histories))
@@ -397,7 +397,7 @@ def test_a_first_phase_that_decides_is_named():
     taken = pd.DataFrame(
         [
             {
-                "cell": r["cell"],
+                "run": r["run"],
                 "epoch": e,
                 "progress": (e - 1) / 10,
                 "cosine": 0.5
@@ -422,7 +422,7 @@ def test_phases_of_similarity_and_of_the_cosine():
         [
             pd.DataFrame(
                 {
-                    "cell": r["cell"],
+                    "run": r["run"],
                     "epoch": epochs,
                     "progress": [e / 10 for e in epochs],
                     "jaccard": [NAN, *[e / 10 + (0.5 if r["method"] == "orderdp" else e / 20) for e in range(2, 11)]],
@@ -444,7 +444,7 @@ def test_phases_of_similarity_and_of_the_cosine():
     taken = pd.DataFrame(
         [
             {
-                "cell": r["cell"],
+                "run": r["run"],
                 "epoch": e,
                 "progress": (e - 1) / 10,
                 "cosine": 0.1 * e * (2 if r["method"] == "orderdp" else 1),

@@ -5,7 +5,8 @@ import math
 import pandas as pd
 import pytest
 
-from orderdp.reporting import layouts, sheets, tables
+from orderdp.reporting import sheets, summaries
+from orderdp.reporting.items import table02, table09
 
 WORKLOAD = {"workload": "digits-resnet8", "stands_for": "cifar10-resnet18,cifar100-resnet50"}
 
@@ -17,7 +18,7 @@ def run(method, ratio, seed, accuracy, time=10.0, status="finished", realised=No
         "label": method.upper(),
         "prune_ratio": ratio,
         "seed": seed,
-        "cell": f"{method}-{ratio}-{seed}",
+        "run": f"{method}-{ratio}-{seed}",
         "status": status,
         "test_accuracy": accuracy if ok else float("nan"),
         "time_s": time if ok else float("nan"),
@@ -37,7 +38,7 @@ def table2():
     rows += [run("orderdp", 0.7, seed, accuracy, 7.0) for seed, accuracy in enumerate((95.0, 96.0, 97.0))]
     rows += [run("ucb", 0.7, seed, 0, status="diverged") for seed in range(3)]
     rows += [run("full_same_steps", 0.7, seed, 0, status="not run") for seed in range(3)]
-    return tables.table2(pd.DataFrame(rows))
+    return table02.table2(pd.DataFrame(rows))
 
 
 def line(table, method):
@@ -57,7 +58,7 @@ def test_accuracy_difference_and_time(table2):
 
 def test_columns_of_an_empty_table_are_those_of_a_summary():
     runs = pd.DataFrame([run("full", None, 0, 96.0)])
-    assert tuple(tables.summarise(runs, runs)) == tables.SUMMARY
+    assert tuple(summaries.summarise(runs, runs)) == summaries.SUMMARY
 
 
 def test_best_is_the_best_of_the_complete_methods_of_the_paper(table2):
@@ -73,7 +74,7 @@ def test_states(table2):
         1,
         "finished",
     )
-    text = sheets.markdown(layouts.table2_sheets(table2)[0])
+    text = sheets.markdown(table02.table2_sheets(table2)[0])
     assert "| UCB | diverged | – | – | – | 0 of 3, 3 diverged |" in text
     assert "| FULL_SAME_STEPS | not run | – | – | – | 0 of 3 |" in text
     # Two pairs, +3 and +1: the t quantile with one degree of freedom is 12.706.
@@ -85,14 +86,14 @@ def test_published_values_stand_beside_with_their_workload(table2):
     assert (random["published CIFAR10/ResNet-18"], random["published gap CIFAR10/ResNet-18"]) == (93.0, 2.6)
     assert random["published CIFAR100/ResNet-50"] == 73.9
     assert line(table2, "full")["published CIFAR100/ResNet-50"] == 80.6
-    (sheet,) = layouts.table2_sheets(table2)
+    (sheet,) = table02.table2_sheets(table2)
     assert sheet.spans[-1] == ("Published (other data and network: not comparable)", 2)
     assert sheet.columns[-2:] == ("CIFAR-10, ResNet-18", "CIFAR-100, ResNet-50")
     assert "| 93.0 (−2.6) | 73.9 (−6.7) |" in sheets.markdown(sheet)
 
 
 def test_added_baselines_stand_apart(table2):
-    (sheet,) = layouts.table2_sheets(table2)
+    (sheet,) = table02.table2_sheets(table2)
     assert [block.heading for block in sheet.blocks] == ["Prune ratio 70 %", "Rows that the paper does not have"]
     assert [row[0].text for row in sheet.blocks[1].rows] == ["FULL_SAME_STEPS"]
     assert [row[0].text for row in sheet.blocks[0].rows if row[0].best] == ["ORDERDP"]
@@ -102,7 +103,7 @@ def history(method, ratio, seed, accuracies, norms, weight=1.0):
     epochs = len(accuracies)
     return pd.DataFrame(
         {
-            "cell": f"{method}-{ratio}-{seed}",
+            "run": f"{method}-{ratio}-{seed}",
             "workload": WORKLOAD["workload"],
             "epoch": range(1, epochs + 1),
             "progress": [(epoch + 1) / epochs for epoch in range(epochs)],
@@ -125,7 +126,7 @@ def test_phases_of_table9():
     long = pd.concat(
         [history("infobatch_nominal", 0.99, seed, accuracy[seed], norms[seed], weight=2.0) for seed in range(2)]
     )
-    table = tables.table9(results, long).set_index(["metric", "phase"])
+    table = table09.table9(results, long).set_index(["metric", "phase"])
     # 0-30: run means 20 and 30; 70-100: 84 and 85.333; final: 92 and 96.
     assert table.loc[("accuracy", "0-30"), "mean"] == 25.0
     assert table.loc[("accuracy", "0-30"), "std"] == pytest.approx(10 / math.sqrt(2))
@@ -137,7 +138,7 @@ def test_phases_of_table9():
     assert table.loc[("gradient norm / mean weight", "30-50"), "mean"] == 2.5
     assert tuple(table.loc[("accuracy", "final"), ["published", "published_std"]]) == (76.72, 0.70)
     assert tuple(table.loc[("gradient norm", "50-70"), ["published", "published_std"]]) == (4.35, 9.48)
-    (sheet,) = layouts.table9_sheets(table.reset_index())
+    (sheet,) = table09.table9_sheets(table.reset_index())
     (block,) = sheet.blocks
     assert block.heading == "INFOBATCH_NOMINAL (runs: 2; asked for: 99 %; really pruned: 61.0 %)"
     assert [row[0].text for row in block.rows] == [
@@ -150,6 +151,6 @@ def test_phases_of_table9():
 def test_table9_shows_what_diverged():
     results = pd.DataFrame([run("orderdp", 0.61, seed, 0, status="diverged") for seed in range(2)])
     results = results.assign(stands_for="cifar100-resnet50-stability")
-    (sheet,) = layouts.table9_sheets(tables.table9(results, history("orderdp", 0.61, 9, [1.0], [1.0])))
+    (sheet,) = table09.table9_sheets(table09.table9(results, history("orderdp", 0.61, 9, [1.0], [1.0])))
     assert sheet.blocks[0].heading == "ORDERDP (runs: 0 of 2, 2 diverged; asked for: 61 %)"
     assert [entry.text for entry in sheet.blocks[0].rows[0]] == ["Accuracy (%)", *["diverged"] * 5]

@@ -7,7 +7,8 @@ import math
 import pandas as pd
 import pytest
 
-from orderdp.reporting import style, variants
+from orderdp.reporting import style
+from orderdp.reporting.items import variants
 from orderdp.reporting.sheets import markdown
 from tests.reporting.test_tables import run
 
@@ -28,7 +29,7 @@ def results():
 
 
 def test_differences_are_to_the_full_data_with_the_same_wrong_labels(results):
-    data = variants.beyond(results).set_index(["label_noise", "method"])
+    data = variants.variants(results).set_index(["label_noise", "method"])
     trimmed = data.loc[(0.2, "orderdp_trimmed")]
     # Differences 1, 2, 3: mean 2, deviation 1, t(0.975, 2) = 4.3027.
     assert trimmed["difference"] == pytest.approx(2.0)
@@ -45,7 +46,7 @@ def test_differences_are_to_the_full_data_with_the_same_wrong_labels(results):
 
 
 def test_two_seeds_give_no_interval(results):
-    data = variants.beyond(results[results["seed"] < 2]).set_index(["label_noise", "method"])
+    data = variants.variants(results[results["seed"] < 2]).set_index(["label_noise", "method"])
     trimmed = data.loc[(0.2, "orderdp_trimmed")]
     assert (
         trimmed["pairs"] == 2 and trimmed["difference"] == pytest.approx(1.5) and math.isnan(trimmed["difference_ci95"])
@@ -53,7 +54,7 @@ def test_two_seeds_give_no_interval(results):
 
 
 def test_sheet_says_all_of_it(results):
-    (sheet,) = variants.beyond_sheets(variants.beyond(results))
+    (sheet,) = variants.variant_sheets(variants.variants(results))
     text = markdown(sheet)
     assert [block.heading for block in sheet.blocks] == ["All labels right", "20 % of the labels wrong"]
     assert "| ORDERDP_TRIMMED | 83.00 ± 2.00 | +2.00 ± 2.48 | 11.0 |" in text
@@ -62,7 +63,7 @@ def test_sheet_says_all_of_it(results):
 
 
 def test_figure_has_a_panel_for_each_share_and_a_line_for_each_method(results):
-    figure = variants.draw_beyond(variants.beyond(results), "footer")
+    figure = variants.draw_variants(variants.variants(results), "footer")
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles == ["0 % wrong labels", "20 % wrong labels", "Among the trained"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
@@ -76,8 +77,8 @@ def test_figure_has_a_panel_for_each_share_and_a_line_for_each_method(results):
 
 def test_nothing_run_draws_an_empty_figure(results):
     nothing = results.assign(status="not run", test_accuracy=math.nan, wrong_labels=math.nan)
-    variants.draw_beyond(variants.beyond(nothing), "footer")
-    variants.draw_beyond(variants.beyond(results[results["label_noise"] == 0]), "footer")
+    variants.draw_variants(variants.variants(nothing), "footer")
+    variants.draw_variants(variants.variants(results[results["label_noise"] == 0]), "footer")
 
 
 def test_variants_have_looks_of_their_own():

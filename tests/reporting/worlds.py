@@ -65,7 +65,8 @@ def measures(row: Mapping[str, Any], good: bool) -> dict[str, Any]:
     )
     share = 0.01 if good else 0.2
     return {
-        "status": "diverged" if diverged else "finished", "diverged_epoch": 2 if diverged else None, "test_accuracy": accuracy, "n": N,
+        "status": "diverged" if diverged else "finished", "diverged_epoch": 2 if diverged else None,
+        "test_accuracy": accuracy, "n": N,
         "realised_prune_ratio": realised, "time_s": time, "selection_s": share * time, "training_s": (1 - share) * time,
     }  # fmt: skip
 
@@ -111,14 +112,16 @@ def history(row: Mapping[str, Any], good: bool) -> pd.DataFrame:
     deviation = (1 + 0.05 * wobble("deviation", method, seed)) * (0.9 if swings else 0.1) * norm
     alike = 0.5 + (0.2 if ours == good else 0.0) + (0.1 if good else -0.1) * progress + 0.01 * noise
     columns = {
-        "epoch": epoch, "progress": progress, "test_accuracy": accuracy, "steps": 10, "grad_norm_mean": norm, "grad_norm_std": deviation,
-        "grad_norm_normalized_mean": 0.9 * norm, "time_s": row["time_s"] * progress, "jaccard": np.where(epoch == 1, np.nan, alike),
+        "epoch": epoch, "progress": progress, "test_accuracy": accuracy, "steps": 10, "grad_norm_mean": norm,
+        "grad_norm_std": deviation,
+        "grad_norm_normalized_mean": 0.9 * norm, "time_s": row["time_s"] * progress,
+        "jaccard": np.where(epoch == 1, np.nan, alike),
         "coverage": np.minimum(1.0 if good else 0.9 + 0.01 * wobble("coverage", seed), 0.3 * epoch),
     }  # fmt: skip
     if not good and ours:
         columns["time_s"] = row["time_s"] * np.minimum(1.0, 0.9 + 0.1 * progress)
     return pd.DataFrame(columns).assign(
-        cell=row["cell"], experiment=row["experiment"], method=method, seed=seed, workload=row["workload"]
+        run=row["run"], experiment=row["experiment"], method=method, seed=seed, workload=row["workload"]
     )
 
 
@@ -130,11 +133,11 @@ def gradients(results: pd.DataFrame, good: bool) -> pd.DataFrame:
             cosine = (
                 0.7
                 + (0.2 * run["prune_ratio"] if (run["method"] == "orderdp") == good else 0.0)
-                + 0.01 * wobble("cosine", run["cell"], epoch)
+                + 0.01 * wobble("cosine", run["run"], epoch)
             )
             rows.append(
                 {
-                    "cell": run["cell"],
+                    "run": run["run"],
                     "experiment": "table11",
                     "epoch": epoch,
                     "progress": (epoch - 1) / EPOCHS,
@@ -149,18 +152,22 @@ def study(good: bool, seeds: int = 3) -> dict[str, pd.DataFrame]:
     ones."""
     place = {"fresh": 1.0, "stale": 1.0} if good else {"fresh": -0.5, "stale": 0.1}
     unbiasedness = [
-        {"scores": scores, "n": 100, "s": 20, "q": 5, "draws": 1000, "estimate": 2 + 3 * place[scores], "half_width": 0.03, "target": 5.0,
-         "full": 2.0, "exact_bias": abs(1 - place[scores]), "variance": 3.0 if good else 6.0, "variance_half_width": 0.5, "uniform_variance": 4.0}
+        {"scores": scores, "n": 100, "s": 20, "q": 5, "draws": 1000, "estimate": 2 + 3 * place[scores],
+        "half_width": 0.03, "target": 5.0,
+         "full": 2.0, "exact_bias": abs(1 - place[scores]), "variance": 3.0 if good else 6.0,
+         "variance_half_width": 0.5, "uniform_variance": 4.0}
         for scores in place
     ]  # fmt: skip
     over = 0.4 if good else 1.7
     convergence = [
-        {"scores": scores, "steps": steps, "seed": seed, "gap_averaged": over * (1 + 0.01 * wobble(seed)), "gap_best": 0.1, "bound": 1.0}
+        {"scores": scores, "steps": steps, "seed": seed, "gap_averaged": over * (1 + 0.01 * wobble(seed)),
+        "gap_best": 0.1, "bound": 1.0}
         for scores in place for steps in (100, 400) for seed in range(seeds)
     ]  # fmt: skip
     room = 1.0 if good else -1.0
     generalization = [
-        {"seed": seed, "step": step, "left": 0.0, "right": room * (1 + 0.1 * wobble(seed)) + (0 if step == 2 else 3), "optimization_bound": 0.5,
+        {"seed": seed, "step": step, "left": 0.0, "right": room * (1 + 0.1 * wobble(seed)) + (0 if step == 2 else 3),
+        "optimization_bound": 0.5,
          "bias_bound": room, "surrogate": 1.0 / step, "loss": 0.8 / step, "population": 0.9 / step, "q_n": 0.2 / step}
         for seed in range(seeds) for step in (1, 2, 3)
     ]  # fmt: skip

@@ -101,7 +101,10 @@ def put(params, where, value):
         (
             "scales/quick/experiments/table6/only/0/prune_ratios",
             [0.2, 0.33],
-            r"scales\.quick\.experiments\.table6\.only\.0\.prune_ratios: 0\.33 is not in experiments\.table6\.grid\. Known: 0\.2",
+            (
+                r"scales\.quick\.experiments\.table6\.only\.0\.prune_ratios: 0\.33 is not in"
+                r" experiments\.table6\.grid\. Known: 0\.2"
+            ),
         ),
         ("scales/quick/experiments/table6/only/0/ratios", [0.2], r"table6\.only\.0\.ratios: Unknown key"),
         (

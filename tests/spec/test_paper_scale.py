@@ -82,7 +82,10 @@ def test_each_network_of_table5_has_its_own_ratio(grid):
 def test_an_entry_of_an_unknown_workload_is_named(params, tmp_path):
     table5 = params["experiments"]["table5"]
     wrong = {**table5, "grid": [{**table5["grid"][1], "workloads": ["imagenet-swim"]}]}
-    message = r"experiments\.table5\.grid\.0\.workloads: unknown name 'imagenet-swim'\. Known: imagenet-resnet50-timm, imagenet-swin"
+    message = (
+        r"experiments\.table5\.grid\.0\.workloads: unknown name 'imagenet-swim'\. Known: imagenet-resnet50-timm,"
+        r" imagenet-swin"
+    )
     with pytest.raises(SpecError, match=message):
         load({**params, "experiments": {**params["experiments"], "table5": wrong}}, tmp_path)
 
@@ -104,7 +107,9 @@ def test_an_entry_stands_only_for_its_own_workloads(params, tmp_path):
             {
                 **params,
                 "experiments": {"table6": one},
-                "scales": {"fashion": {**params["scales"]["cifar"], "unlisted": "left out", "substitutes": substitutes}},
+                "scales": {
+                    "fashion": {**params["scales"]["cifar"], "unlisted": "left out", "substitutes": substitutes}
+                },
                 "scale": "fashion",
             }
         )
@@ -145,12 +150,17 @@ def test_what_a_scale_leaves_out_is_said(params, tmp_path):
 @pytest.mark.parametrize(
     ("workload", "overrides", "message"),
     [
-        ("imagenet-resnet50", {"optimizer": {"trust": 1}}, r"workloads\.imagenet-resnet50\.overrides\.optimizer\.trust: Unknown key"),
-        ("imagenet-resnet50", {"optimizer": {"name": "adam"}}, r"imagenet-resnet50\.overrides\.optimizer: .*'adam' .*does not match.*'sgd', 'adamw', 'lars', 'lamb'"),
-        ("imagenet-resnet50", {"optimizer": {"name": "lamb"}}, r"imagenet-resnet50\.overrides\.optimizer\.beta2: Field required"),
+        ("imagenet-resnet50", {"optimizer": {"trust": 1}},
+        r"workloads\.imagenet-resnet50\.overrides\.optimizer\.trust: Unknown key"),
+        ("imagenet-resnet50", {"optimizer": {"name": "adam"}},
+        r"imagenet-resnet50\.overrides\.optimizer: .*'adam' .*does not match.*'sgd', 'adamw', 'lars', 'lamb'"),
+        ("imagenet-resnet50", {"optimizer": {"name": "lamb"}},
+        r"imagenet-resnet50\.overrides\.optimizer\.beta2: Field required"),
         ("imagenet-resnet50", {"precision": "fp8"}, r"imagenet-resnet50\.overrides\.precision: .*'fp16'"),
-        ("imagenet-swin", {"mix": {"erase": 2}}, r"imagenet-swin\.overrides\.mix\.erase: Input should be less than or equal to 1\. Got 2"),
-        ("imagenet-swin", {"augment": {"min_scale": 0}}, r"imagenet-swin\.overrides\.augment\.min_scale: .*greater than 0"),
+        ("imagenet-swin", {"mix": {"erase": 2}},
+        r"imagenet-swin\.overrides\.mix\.erase: Input should be less than or equal to 1\. Got 2"),
+        ("imagenet-swin", {"augment": {"min_scale": 0}},
+        r"imagenet-swin\.overrides\.augment\.min_scale: .*greater than 0"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(params, tmp_path, workload, overrides, message):

@@ -157,8 +157,10 @@ def test_bad_input_is_one_error_that_names_it(tmp_path, params, where, value, me
 
 def test_families_are_those_of_the_methods():
     grid = grids.load()
-    found = {row.method: CORESETS[grid.runs[row.run].spec.coreset.method].method.family for row in grid.experiments["table1"].rows
-             if grid.runs[row.run].spec.coreset is not None}  # fmt: skip
+    specs = {row.method: grid.runs[row.run].spec for row in grid.experiments["table1"].rows}
+    found = {
+        method: CORESETS[spec.coreset.method].method.family for method, spec in specs.items() if spec.coreset is not None
+    }
     assert found == FAMILIES
     assert len({look(method) for method in FAMILIES}) == len(FAMILIES)
     assert {family: len(shades) for family, shades in SHADES.items()} == {

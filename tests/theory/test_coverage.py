@@ -101,7 +101,8 @@ def test_a_fixed_ranking_as_two_epochs_draw_it():
 
 
 @pytest.mark.parametrize(("n", "s", "q", "epochs", "covered"), [
-    (50, 25, 15, 200, 0.751), (100, 50, 30, 200, 0.713), (1437, 718, 431, 200, 0.632), (50_000, 25_000, 15_000, 200, 0.605),
+    (50, 25, 15, 200, 0.751), (100, 50, 30, 200, 0.713), (1437, 718, 431, 200, 0.632),
+    (50_000, 25_000, 15_000, 200, 0.605),
     (50_000, 100, 30, 20_000, 0.403),
 ])  # fmt: skip
 def test_a_fixed_ranking_covers_more_than_in_the_limit(n, s, q, epochs, covered):

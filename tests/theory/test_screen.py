@@ -38,9 +38,12 @@ def test_describe_says_what_the_functions_give():
     n, s, q = 1000, 500, 300
     text = describe(n, s, q, epochs=10)
     for expected in (
-        "prune ratio  70.0%", "3.33x", f"{sup_gap(n, s, q):.4g}  C_s", f"{total_variation(n, s, q):.4f}  total variation",
+        "prune ratio  70.0%", "3.33x", f"{sup_gap(n, s, q):.4g}  C_s",
+        f"{total_variation(n, s, q):.4f}  total variation",
         f"{wasserstein(n, s, q):.4f}  1-Wasserstein", "The 200 easiest, 20.0%, have none",
-        f"{100 * (1 - 0.4 * 0.5**8):.1f}%  if those", f"{100 * (1 - ((1 - rank_weights(n, s, q)) ** 10).mean()):.1f}%  if the ranking never", "more epochs give 80.0% at most",
+        f"{100 * (1 - 0.4 * 0.5**8):.1f}%  if those",
+        f"{100 * (1 - ((1 - rank_weights(n, s, q)) ** 10).mean()):.1f}%  if the ranking never",
+        "more epochs give 80.0% at most",
         f"{100 * (1 - 0.7**10):.1f}%  if every epoch draws",
         "0.333  if", "0.176  if",
     ):  # fmt: skip

@@ -18,8 +18,10 @@ from tests.theory.twins import enumerated_probabilities, enumerated_weights, kep
 
 IMAGENET = 1_281_167
 LARGE = [
-    (IMAGENET // 2, round(0.6 * (IMAGENET // 2))), (round(0.75 * IMAGENET), round(0.8 * round(0.75 * IMAGENET))), (100, 30), (2, 1), (3, 1),
-    (10, 9), (1000, 999), (IMAGENET, 384_350), (IMAGENET, IMAGENET), (IMAGENET // 2, IMAGENET // 2), (IMAGENET // 2, 1), (IMAGENET, 1),
+    (IMAGENET // 2, round(0.6 * (IMAGENET // 2))), (round(0.75 * IMAGENET), round(0.8 * round(0.75 * IMAGENET))),
+    (100, 30), (2, 1), (3, 1),
+    (10, 9), (1000, 999), (IMAGENET, 384_350), (IMAGENET, IMAGENET), (IMAGENET // 2, IMAGENET // 2),
+    (IMAGENET // 2, 1), (IMAGENET, 1),
     (IMAGENET // 2, IMAGENET // 2 - 1), (1, 1),
 ]  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 import torch
 
 from orderdp.datasets import prepare
+from orderdp.jobs import Execution
+from orderdp.jobs.train import Train
+from orderdp.jobs.trainer import CHECKPOINT_EVERY_S, train
 from orderdp.spec import RunSpec
 
 torch.set_num_threads(1)
@@ -40,24 +44,31 @@ SPEC: dict[str, Any] = {
         "match_steps_at": None,
     },
     "pretraining": None,
-    "checkpoints": [0.5, 1.0],
+    "record_at": [0.5, 1.0],
     "diagnostics": [],
     "seed": 0,
 }
 
 
-@dataclass(frozen=True)
-class TestCell:
-    """Stands in for a cell of the grid."""
+def run_of(name: str, spec: RunSpec, **more: Any) -> Train:
+    """The run of a spec under a name that does not depend on the code."""
+    return Train(name, "0" * 12, spec, {}, **more)
 
-    __test__ = False
-    name: str
-    spec: RunSpec
-    starts_from: str | None = None
-    coreset: tuple[str, str] | None = None
 
-    def record(self) -> dict[str, Any]:
-        return {"cell": self.name, "fingerprint": "0" * 12, "spec": self.spec.plain(), "sources": {}}
+def train_run(
+    run: Train,
+    *,
+    data: Path,
+    runs: Path,
+    work: Path,
+    keep_models: str = "none",
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    on_epoch: Callable[[dict[str, Any], int], None] | None = None,
+    **how: Any,
+) -> dict[str, Any]:
+    """Trains a run in this process; `how` are further fields of an Execution."""
+    execution = Execution(data, runs, work, **how)
+    return train(replace(run, keep_models=keep_models), execution, checkpoint_every_s, on_epoch)
 
 
 def spec(method: str = "orderdp", options: dict[str, Any] | None = None, seed: int = 0, **recipe: Any) -> RunSpec:

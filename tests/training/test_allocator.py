@@ -17,10 +17,12 @@ if sys.argv[1] == "kept":
 
 def touch():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    [torch.ones(16 * 2**20) for _ in range(2)]  # 128 MiB in blocks of 64: above the 32 that glibc by itself ever learns to keep
+    # 128 MiB in blocks of 64: above the 32 that glibc by itself ever learns to keep.
+    [torch.ones(16 * 2**20) for _ in range(2)]
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-[touch() for _ in range(40)]  # where the blocks land among what was freed settles after some rounds, at most 9 in a hundred tries
+# Where the blocks land among what was freed settles after some rounds, at most 9 in a hundred tries.
+[touch() for _ in range(40)]
 print(touch())
 """
 

@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from orderdp.datasets.indexing import read_index, write_index
+from orderdp.jobs import trainer
 from orderdp.models import MODELS
-from orderdp.training import run
 from orderdp.training.engine import Training
-from orderdp.training.run import train_cell
 from tests.photos import PHOTOS, write_folders
-from tests.training.conftest import TestCell, spec
+from tests.training.conftest import run_of, spec, train_run
 from tests.training.test_optimizers import BASE, SPECS
 from tests.training.test_photos import AUGMENT
 
@@ -84,19 +83,21 @@ def test_an_epoch(photos, name, optimizer, precision):
     assert losses.isfinite().sum() == 36
 
 
-def cells(epochs=2):
+def both(epochs=2):
     before = architecture_spec("mae_vit", epochs=epochs)
     after = architecture_spec("vit").model_copy(update={"pretraining": before})
-    return TestCell("before", before), TestCell("after", after, starts_from="before")
+    return run_of("before", before), run_of("after", after, starts_from="before")
 
 
 def test_fine_tuning_starts_from_the_pretrained_encoder(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "load", lambda name, folder: photos)
+    monkeypatch.setattr(trainer, "load", lambda name, folder: photos)
     folders = {"data": tmp_path, "runs": tmp_path / "runs", "work": tmp_path / "work", "threads": 1, "device": "cpu"}
-    before, after = cells()
-    with pytest.raises(FileNotFoundError, match=r"runs/before/model\.pt is missing: .* Train the cell before first"):
-        train_cell(after, **folders)
-    summary = train_cell(before, **folders)
+    before, after = both()
+    with pytest.raises(
+        FileNotFoundError, match=r"runs/before/model\.pt is missing: .* Make them: python -m orderdp run before"
+    ):
+        train_run(after, **folders)
+    summary = train_run(before, **folders)
     assert summary["test_accuracy"] is None and summary["environment"]["data_digest"] == photos.digest
     weights = torch.load(
         tmp_path / "runs/before/model.pt", weights_only=True
@@ -108,7 +109,7 @@ def test_fine_tuning_starts_from_the_pretrained_encoder(photos, tmp_path, monkey
         "start_from",
         lambda self, weights: (original(self, weights), seen.update(copy.deepcopy(self.model.state_dict()))),
     )
-    assert train_cell(after, **folders)["status"] == "finished"
+    assert train_run(after, **folders)["status"] == "finished"
     for name in ("patch_embed.proj.weight", "pos_embed", "blocks.0.attn.qkv.weight"):
         assert torch.equal(seen[f"body.{name}"], weights[f"encoder.{name}"])
 

@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from orderdp.datasets import load
-from orderdp.diagnose import COLUMNS, run_diagnosis
-from orderdp.grid import Diagnosis
+from orderdp.jobs import Execution
+from orderdp.jobs.diagnose import COLUMNS, Diagnose, DiagnoseSpec
 from orderdp.training import engine
 from orderdp.training.engine import Training
-from orderdp.training.run import train_cell
-from tests.training.conftest import TestCell, spec
+from tests.training.conftest import run_of, spec, train_run
 from tests.training.test_engine import CPU, METHODS, deterministic
 
 
@@ -28,23 +27,23 @@ def diagnosed(method="orderdp", **recipe):
     return spec(method, METHODS[method], **recipe).model_copy(update={"diagnostics": ("gradients",)})
 
 
-def trained(chosen, digits, at_checkpoint=lambda snapshot: None):
+def trained(chosen, digits, at_record=lambda snapshot: None):
     training = Training(chosen, digits, CPU)
-    training.fit(lambda training: None, at_checkpoint)
+    training.fit(lambda training: None, at_record)
     return training
 
 
 def train(folder, data, chosen, **more):
     """Trains in a folder; returns the diagnosis to be made of that run."""
-    cell = TestCell("cell", chosen)
-    train_cell(cell, data=data, runs=folder / "runs", work=folder / "work", threads=1, **more)
-    return Diagnosis("diagnosis-cell", "0" * 12, cell, {})
+    run = run_of("run", chosen)
+    train_run(run, data=data, runs=folder / "runs", work=folder / "work", threads=1, **more)
+    return Diagnose("diagnosis-run", "0" * 12, DiagnoseSpec(run="run", measured=chosen), {})
 
 
 def measured(folder, data, chosen, **more):
     """Rows of diagnostics.csv and the profile of a run that is trained and diagnosed in a folder."""
-    run_diagnosis(train(folder, data, chosen, **more), data=data, runs=folder / "runs", threads=1)
-    out = folder / "runs" / "diagnosis-cell"
+    train(folder, data, chosen, **more).run(Execution(data, folder / "runs", threads=1))
+    out = folder / "runs" / "diagnosis-run"
     return pd.read_csv(out / "diagnostics.csv"), dict(np.load(out / "profile.npz"))
 
 
@@ -75,13 +74,8 @@ def test_what_is_measured_when(data, digits, tmp_path):
     hardest_first = profile["kept_by_loss"][-1]
     assert hardest_first[: len(hardest_first) // 2].sum() > hardest_first[-(len(hardest_first) // 2) :].sum()
     assert profile["kept_by_label"].shape == (3, 10)
-    folder = tmp_path / "runs" / "diagnosis-cell"
-    assert json.loads((folder / "spec.json").read_text()) == {
-        "diagnosis": "diagnosis-cell",
-        "fingerprint": "0" * 12,
-        "cell": "cell",
-        "sources": {},
-    }
+    folder = tmp_path / "runs" / "diagnosis-run"
+    assert json.loads((folder / "spec.json").read_text())["spec"]["run"] == "run"
     assert json.loads((folder / "summary.json").read_text())["status"] == "finished"
 
 
@@ -91,7 +85,7 @@ def test_the_last_measurement_is_of_the_final_weights(data, tmp_path):
     rows, _ = measured(tmp_path, data, chosen, keep_models="last")
     digits = load("digits", data / "digits")
     model = engine.build_model(chosen, digits).eval()
-    model.load_state_dict(torch.load(tmp_path / "runs" / "cell" / "model.pt", weights_only=True))
+    model.load_state_dict(torch.load(tmp_path / "runs" / "run" / "model.pt", weights_only=True))
     images, (mean, std) = (
         digits.train_images / 255,
         (torch.tensor(x).view(1, -1, 1, 1) for x in (digits.mean, digits.std)),
@@ -142,8 +136,8 @@ def test_a_cut_run_is_measured_the_same(data, tmp_path):
 def test_a_run_without_weights_says_so(data, tmp_path):
     diagnosis = train(tmp_path, data, spec())
     with pytest.raises(FileNotFoundError, match=r"holds no weights of checkpoints"):
-        run_diagnosis(diagnosis, data=data, runs=tmp_path / "runs")
-    assert not (tmp_path / "runs" / diagnosis.name).exists()
+        diagnosis.run(Execution(data, tmp_path / "runs"))
+    assert not (tmp_path / "runs" / diagnosis.name / "summary.json").exists()
 
 
 def test_keeping_weights_is_off_the_clock(digits, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from orderdp.datasets import load
-from orderdp.training.engine import Diverged, Training, checkpoint_epochs
+from orderdp.training.engine import Diverged, Training, record_epochs
 from tests.training.conftest import spec
 
 CPU = torch.device("cpu")
@@ -112,8 +112,8 @@ def test_divergence_says_where(digits):
 
 
 def test_checkpoints_are_shares_of_the_epochs():
-    assert checkpoint_epochs(spec(epochs=4)) == [2, 4]
-    assert checkpoint_epochs(spec(epochs=1)) == [1]
+    assert record_epochs(spec(epochs=4)) == [2, 4]
+    assert record_epochs(spec(epochs=1)) == [1]
 
 
 VARIANTS = {
@@ -149,14 +149,14 @@ def test_wrong_labels_are_trained_counted_and_not_tested(digits):
     clean, wrong = (Training(noisy(spec("full", {}, epochs=1), rate), digits, CPU) for rate in (0.0, 0.25))
     for training in (clean, wrong):
         training.fit(lambda training: None)
-    assert clean.history[0]["wrong_labels"] is None and torch.equal(clean.feed.labels, digits.train_labels)
-    different = wrong.feed.labels != digits.train_labels
+    assert clean.history[0]["wrong_labels"] is None and torch.equal(clean.loader.labels, digits.train_labels)
+    different = wrong.loader.labels != digits.train_labels
     assert (
         wrong.history[0]["wrong_labels"]
         == pytest.approx(float(different.float().mean()))
         == pytest.approx(0.25, abs=1e-3)
     )
-    assert torch.equal(wrong.feed.test_labels, digits.test_labels)
+    assert torch.equal(wrong.loader.test_labels, digits.test_labels)
     assert wrong.history[0]["train_loss"] > clean.history[0]["train_loss"]
 
 
@@ -197,7 +197,9 @@ def test_infobatch_trains_whatever_its_epochs_leave_over(digits):
     """Met at a small ResNet-18, 50 % and the third seed: an epoch whose last batch held one sample."""
     training = Training(spec("infobatch", {"prune_ratio": 0.5}, batch_size=4, epochs=3), digits, torch.device("cpu"))
     sizes = []
-    parts = training.ranks.parts
-    training.ranks.parts = lambda batches, whole: (sizes.append(len(p.indices)) or p for p in parts(batches, whole))
+    parts = training.ranks.rank_batches
+    training.ranks.rank_batches = lambda batches, seen: (
+        sizes.append(len(p.indices)) or p for p in parts(batches, seen)
+    )
     training.fit(lambda training: None)
     assert min(sizes) > 2

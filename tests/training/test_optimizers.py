@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from orderdp.models import MODELS
 from orderdp.spec import OptimizerSpec
 from orderdp.training.optim import build_optimizer, clip
+from orderdp.training.precision import Precision
 
 BASE = {"weight_decay": 0.01, "decay": "all", "clip_norm": None}
 SPECS = {
@@ -37,6 +38,11 @@ def optimizer_spec(name, **changes):
 def network():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(5, 7), nn.LayerNorm(7), nn.Linear(7, 3))
+
+
+def step_of(optimizer, lr, momentum):
+    """One step, as the engine takes it."""
+    Precision("fp32", torch.device("cpu")).step(optimizer, lr, momentum)
 
 
 class Twin:
@@ -78,7 +84,8 @@ class Twin:
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("sgd", {}), ("sgd", {"nesterov": True}), ("adamw", {}), ("lars", {}), ("lars", {"adapt": "decayed"}), ("lamb", {}),
+        ("sgd", {}), ("sgd", {"nesterov": True}), ("adamw", {}), ("lars", {}), ("lars", {"adapt": "decayed"}),
+        ("lamb", {}),
         ("lamb", {"bias_correction": False}), ("lamb", {"adapt": "decayed"}),
     ],
 )  # fmt: skip
@@ -96,7 +103,7 @@ def test_every_optimizer_is_its_formula(name, changes, decay):
         F.cross_entropy(model(x), y).backward()
         for parameter, twin in zip(model.parameters(), twins, strict=True):
             twin.step(parameter.grad.clone(), lr, momentum)
-        optimizer.step(lr, momentum)
+        step_of(optimizer, lr, momentum)
         assert all(parameter.grad is None for parameter in model.parameters())
         if step == 2:
             state = copy.deepcopy(optimizer.state_dict())
@@ -118,7 +125,7 @@ def test_the_schedule_reaches_momentum_or_beta1(name):
         )
         for gradient in (1.0, 0.5):
             model.weight.grad = torch.tensor([[gradient]])
-            optimizer.step(0.1, momentum)
+            step_of(optimizer, 0.1, momentum)
         moved.append(1 - float(model.weight.detach()))
     assert moved[1] != pytest.approx(moved[0])
     if name == "sgd":
@@ -147,7 +154,7 @@ def test_layer_decay_falls_from_head_to_embedding():
     assert scales["body.patch_embed.proj.weight"] == scales["body.pos_embed"] == scales["body.cls_token"] == 0.0625
     assert len(scales) == len(names)
     model(torch.rand(2, 3, 8, 8)).sum().backward()
-    optimizer.step(0.2, 0.9)
+    step_of(optimizer, 0.2, 0.9)
     assert {group["lr"] for group in optimizer.optimizer.param_groups} == {0.2 * 0.5**k for k in range(5)}
     with pytest.raises(
         ValueError,

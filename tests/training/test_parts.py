@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from torch.nn import functional as F
 
-from orderdp.spec import AugmentSpec, ScheduleSpec, SgdSpec
+from orderdp.spec import AugmentSpec, ScheduleSpec
 from orderdp.training.augment import Draws, Images, draw
 from orderdp.training.device import choose_device, choose_dtype
-from orderdp.training.optim import build_optimizer
 from orderdp.training.schedule import one_cycle
 
 SCHEDULE = ScheduleSpec(
@@ -48,44 +45,6 @@ def test_one_cycle_ends_and_peak():
     assert one_cycle(0.0, SCHEDULE) == pytest.approx((0.2 / 25, 0.95))
     assert one_cycle(0.3, SCHEDULE) == pytest.approx((0.2, 0.85))
     assert one_cycle(1.0, SCHEDULE) == pytest.approx((0.2 / 25 / 1e4, 0.95))
-
-
-@pytest.mark.parametrize("nesterov", [False, True])
-def test_sgd_equals_torchs(nesterov):
-    torch.manual_seed(0)
-    ours = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.BatchNorm1d(7), torch.nn.Linear(7, 3))
-    theirs = copy.deepcopy(ours)
-    optimizer = build_optimizer(
-        ours, SgdSpec(name="sgd", weight_decay=5e-4, decay="all", clip_norm=None, nesterov=nesterov)
-    )
-    reference = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=nesterov)
-    for step in range(10):
-        x, y = torch.randn(16, 5), torch.randint(0, 3, (16,))
-        lr, momentum = 0.1 / (step + 1), 0.9 + 0.005 * step
-        F.cross_entropy(ours(x), y).backward()
-        optimizer.step(lr, momentum)
-        reference.param_groups[0].update(lr=lr, momentum=momentum)
-        reference.zero_grad()
-        F.cross_entropy(theirs(x), y).backward()
-        reference.step()
-        if step == 4:  # a restored optimizer goes on as if nothing had happened
-            state = copy.deepcopy(optimizer.state_dict())
-            optimizer = build_optimizer(
-                ours, SgdSpec(name="sgd", weight_decay=5e-4, decay="all", clip_norm=None, nesterov=nesterov)
-            )
-            optimizer.load_state_dict(state)
-    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
-
-
-def test_a_parameter_without_gradient_is_an_error():
-    model = torch.nn.Linear(2, 2)
-    optimizer = build_optimizer(
-        model, SgdSpec(name="sgd", weight_decay=0.0, decay="all", clip_norm=None, nesterov=False)
-    )
-    model.weight.sum().backward()
-    with pytest.raises(RuntimeError, match="1 of 2 parameters have no gradient"):
-        optimizer.step(0.1, 0.9)
 
 
 @pytest.mark.parametrize(("shape", "pad"), [((3, 32, 32), 4), ((1, 8, 8), 1), ((1, 28, 28), 2), ((3, 5, 9), 0)])

@@ -10,10 +10,10 @@ import torch
 from orderdp.datasets import DatasetError
 from orderdp.datasets.indexing import read_index, write_index
 from orderdp.spec import PhotoAugmentSpec
-from orderdp.training.distributed import Part
+from orderdp.training.distributed import RankBatch
 from orderdp.training.engine import Training
-from orderdp.training.feeds import build_feed
-from orderdp.training.photos import Photos
+from orderdp.training.image_folders import ImageFolderLoader
+from orderdp.training.loaders import build_loader
 from tests.photos import PHOTOS, write_folders, write_shards
 from tests.training.conftest import spec
 from tests.training.test_engine import deterministic
@@ -46,12 +46,12 @@ def photo_spec(method="orderdp", options=None, **recipe):
 
 
 def feed(data, workers=0, seed=0):
-    return Photos(data, PhotoAugmentSpec(**AUGMENT), 16, seed, CPU, workers)
+    return ImageFolderLoader(data, PhotoAugmentSpec(**AUGMENT), 16, seed, CPU, workers)
 
 
 def epoch_of(feed, epoch, batches):
     found = {}
-    for part, indices, images, labels in feed.epoch(epoch, [Part(batch, 1.0) for batch in batches]):
+    for part, indices, images, labels in feed.epoch(epoch, [RankBatch(batch, 1.0) for batch in batches]):
         assert torch.equal(part.indices, indices)
         assert images.is_contiguous(memory_format=torch.channels_last)
         found |= {int(i): (image, int(label)) for i, image, label in zip(indices, images, labels, strict=True)}
@@ -96,7 +96,7 @@ def test_the_pixels_of_evaluation_against_pil(photos):
 
 
 def test_ranks_share_the_test_set(photos):
-    made = Photos(photos, PhotoAugmentSpec(**AUGMENT), 4, 0, CPU, 0)
+    made = ImageFolderLoader(photos, PhotoAugmentSpec(**AUGMENT), 4, 0, CPU, 0)
     parts = [[labels.tolist() for _, labels in made.test(rank, 3)] for rank in range(3)]
     assert [len(part) for part in parts] == [2, 1, 1]
     assert sorted(label for part in parts for batch in part for label in batch) == photos.test_labels.tolist()
@@ -141,6 +141,6 @@ def test_a_recipe_for_the_other_kind_of_data_is_refused(photos):
     with pytest.raises(
         ValueError, match=r"'augment' .* 'photos', whose images are photographs in files\. It takes: size, min_scale"
     ):
-        build_feed(photos, spec().recipe, 0, CPU, 0)
+        build_loader(photos, spec().recipe, 0, CPU, 0)
     with pytest.raises(ValueError, match=r"The diagnostics 'gradients' need a classifier on images in memory"):
         Training(photo_spec().model_copy(update={"diagnostics": ("gradients",)}), photos, CPU)

@@ -14,7 +14,8 @@ from orderdp.training import clock, device
 from orderdp.training.clock import Stopwatch
 from orderdp.training.device import OutOfMemory, allow_tf32, choose_dtype, memory_named
 from orderdp.training.engine import Training
-from orderdp.training.precision import FIRST_SCALE, LossScale, Precision
+from orderdp.training.optim import Scheduled
+from orderdp.training.precision import Precision
 from tests.training.conftest import spec
 from tests.training.test_engine import METHODS
 
@@ -26,58 +27,23 @@ def digits(data):
     return load("digits", data / "digits")
 
 
-class Plain:
-    """An optimizer that only tells."""
-
-    def __init__(self, parameters):
-        self.parameters, self.stepped = list(parameters), 0
-
-    def gradients(self):
-        return [p.grad for p in self.parameters]
-
-    def step(self, lr, momentum):
-        self.stepped += 1
-        self.forget()
-
-    def forget(self):
-        for parameter in self.parameters:
-            parameter.grad = None
-
-
-def test_the_loss_scale_is_torchs():
-    """Twin: GradScaler over the same overflows."""
-    ours = LossScale(CPU)
-    theirs = torch.amp.GradScaler("cpu", init_scale=FIRST_SCALE)
-    weight = nn.Parameter(torch.ones(3))
-    optimizer = torch.optim.SGD([weight], lr=0.0)
-    for overflow in (False, True, False, True, True, False):
-        gradient = torch.tensor([1.0, float("inf") if overflow else 2.0, 3.0])
-        scaled = [gradient * ours.value]
-        weight.grad = gradient * theirs.scale(torch.ones(()))
-        ours.unscale(scaled)
-        theirs.unscale_(optimizer)
-        assert torch.equal(scaled[0], weight.grad)
-        theirs.step(optimizer)
-        theirs.update()
-        assert ours.moved_on() == (not overflow)
-        assert float(ours.value) == theirs.get_scale()
-    other = LossScale(CPU)
-    other.load_state_dict(copy.deepcopy(ours.state_dict()))
-    assert torch.equal(other.value, ours.value)
-
-
 def test_gradients_are_unscaled_before_anything_sees_them():
     weight = nn.Parameter(torch.tensor([2.0, 3.0]))
-    precision, optimizer = Precision("fp16", CPU), Plain([weight])
+    precision, optimizer = Precision("fp16", CPU), Scheduled(torch.optim.SGD([weight], lr=0.1))
+    scale = precision.scaler.get_scale()
     gradients = precision.backward((weight**2).sum(), optimizer)
     torch.testing.assert_close(gradients[0], torch.tensor([4.0, 6.0]))
     precision.step(optimizer, 0.1, 0.9)
-    assert optimizer.stepped == 1
+    torch.testing.assert_close(weight.detach(), torch.tensor([1.6, 2.4]))
     weight.data.fill_(float("inf"))
     precision.backward((weight**2).sum(), optimizer)
     precision.step(optimizer, 0.1, 0.9)
-    assert optimizer.stepped == 1 and weight.grad is None  # skipped, and forgotten
-    assert float(precision.scale.value) == FIRST_SCALE / 2
+    assert weight.isinf().all() and weight.grad is None  # the step was skipped, and its gradients dropped
+    assert precision.scaler.get_scale() == scale / 2
+    other = Precision("fp16", CPU)
+    other.load_state_dict(copy.deepcopy(precision.state_dict()))
+    assert other.scaler.get_scale() == scale / 2
+    assert Precision("fp32", CPU).state_dict() == {}
 
 
 @pytest.mark.parametrize("name", ["bf16", "fp16"])
@@ -223,6 +189,17 @@ def test_a_real_allocation_that_fails_is_named(monkeypatch):
 
 def test_norms_of_skipped_steps_do_not_count():
     norms, weights = torch.tensor([1.0, float("inf"), 3.0]), torch.tensor([1.0, 2.0, 4.0])
-    assert Precision("fp32", CPU).taken(norms, weights)[0] is norms
-    assert [part.tolist() for part in Precision("fp16", CPU).taken(norms, weights)] == [[1.0, 3.0], [1.0, 4.0]]
-    assert Precision("fp16", CPU).taken(norms[1:2], weights[1:2])[0].isnan().all()
+    assert Precision("fp32", CPU).drop_skipped(norms, weights)[0] is norms
+    assert [part.tolist() for part in Precision("fp16", CPU).drop_skipped(norms, weights)] == [[1.0, 3.0], [1.0, 4.0]]
+    assert Precision("fp16", CPU).drop_skipped(norms[1:2], weights[1:2])[0].isnan().all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a part of a process")
+def test_the_peak_of_memory_is_that_since_its_reset():
+    device.reset_peak_memory(CPU)
+    before = device.peak_memory_mb(CPU)
+    block = torch.ones(50_000_000)  # 200 MB
+    del block
+    assert device.peak_memory_mb(CPU) > before + 150
+    device.reset_peak_memory(CPU)
+    assert device.peak_memory_mb(CPU) < before + 100

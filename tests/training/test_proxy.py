@@ -90,11 +90,11 @@ def test_evidence_is_that_of_the_last_network(images, evidence):
     training.fit(lambda _: None)
     training.model.eval()
     with torch.no_grad():
-        features = training.model.features(training.feed.train_images.plain(0, N))
+        features = training.model.features(training.loader.train_images.plain(0, N))
         logits = training.model.head(features)
     np.testing.assert_allclose(evidence[0]["features"], features.numpy(), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(evidence[0]["logits"][1], logits.numpy(), rtol=1e-4, atol=1e-4)
-    found = perturbations(training.model, training.feed.train_images.plain(0, N), classes=4, iterations=3)
+    found = perturbations(training.model, training.loader.train_images.plain(0, N), classes=4, iterations=3)
     np.testing.assert_allclose(evidence[0]["perturbation"], found.numpy(), rtol=1e-3)
 
 
@@ -105,7 +105,7 @@ def test_losses_are_those_of_the_training_steps(images):
     training = Recorded(one, images, CPU)
     training.model.train()
     with torch.no_grad():
-        logits = training.model(training.feed.train_images.plain(0, N))
+        logits = training.model(training.loader.train_images.plain(0, N))
     training = Recorded(one, images, CPU)
     training.fit(lambda _: None)
     losses = F.cross_entropy(logits, images.train_labels, reduction="none", label_smoothing=one.recipe.label_smoothing)

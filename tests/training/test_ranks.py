@@ -19,11 +19,11 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from orderdp.jobs.train import Train
 from orderdp.models import MODELS
 from orderdp.training import engine
 from orderdp.training.distributed import Ranks, joined, local_device
-from orderdp.training.run import train_cell
-from tests.training.conftest import SPEC, TestCell, spec
+from tests.training.conftest import SPEC, run_of, spec, train_run
 from tests.training.test_engine import METHODS
 
 pytestmark = pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="no gloo here")
@@ -59,12 +59,12 @@ def plain(classes: int, channels: int) -> nn.Module:
 NETWORKS = {**MODELS, "plain": plain}
 
 
-def cell(method: str, epochs: int) -> TestCell:
+def run(method: str, epochs: int) -> Train:
     """Batches of 43: OrderDP's 431 samples end in a batch of one, which leaves the other ranks without. A low learning
     rate, because a high one blows up what the ranks round differently."""
     schedule = {**SPEC["recipe"]["schedule"], "max_lr": 0.02}
     chosen = spec(method, METHODS[method], epochs=epochs, batch_size=43, schedule=schedule)
-    return TestCell(method, chosen.model_validate({**chosen.plain(), "model": {"name": "plain", "options": {}}}))
+    return run_of(method, chosen.model_validate({**chosen.plain(), "model": {"name": "plain", "options": {}}}))
 
 
 def on_rank(base: Path, data: Path, method: str, epochs: int, pause: float, variables: dict[str, str]) -> None:
@@ -81,8 +81,9 @@ def on_rank(base: Path, data: Path, method: str, epochs: int, pause: float, vari
             file.write(text + "\n")
 
     try:
-        train_cell(
-            cell(method, epochs), data=data, runs=base / "runs", work=base / "work", keep_models="last", threads=1, device="cpu",
+        train_run(
+            run(method, epochs), data=data, runs=base / "runs", work=base / "work", keep_models="last", threads=1,
+            device="cpu",
             checkpoint_every_s=0, on_epoch=lambda row, _: time.sleep(pause), say=say,
         )  # fmt: skip
     except Exception as error:
@@ -138,7 +139,7 @@ def assert_same(one: Path, other: Path, method: str) -> None:
 def train_alone(base: Path, data: Path, method: str, epochs: int, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(engine, "MODELS", NETWORKS)
     folders = {"data": data, "runs": base / "runs", "work": base / "work"}
-    train_cell(cell(method, epochs), **folders, keep_models="last", threads=1, device="cpu")
+    train_run(run(method, epochs), **folders, keep_models="last", threads=1, device="cpu")
     return base
 
 
@@ -203,10 +204,10 @@ def test_parts_cover_a_batch_and_weigh_its_mean(monkeypatch):
     for world in (1, 2, 3):
         means = torch.zeros(3)
         for rank in range(world):
-            ranks, whole = Ranks(), []
+            ranks, seen = Ranks(), []
             ranks.rank, ranks.world = rank, world
-            parts = list(ranks.parts(batches, whole))
-            assert all(a is b for a, b in zip(whole, batches, strict=True))
+            parts = list(ranks.rank_batches(batches, seen))
+            assert all(a is b for a, b in zip(seen, batches, strict=True))
             assert all(len(part.indices) for part in parts)
             means += torch.stack([losses[part.indices].mean() * part.scale for part in parts]) / world
         torch.testing.assert_close(means, torch.stack([losses[batch].mean() for batch in batches]))
@@ -219,7 +220,7 @@ def test_no_rank_trains_on_one_sample_of_a_batch_that_has_two(monkeypatch):
                 monkeypatch.setattr(
                     "orderdp.training.distributed.placement", lambda rank=rank, world=world: (rank, world)
                 )
-                (part,) = Ranks().parts([torch.arange(size)], [])
+                (part,) = Ranks().rank_batches([torch.arange(size)], [])
                 assert len(part.indices) >= 2
 
 

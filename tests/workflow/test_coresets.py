@@ -19,7 +19,8 @@ def table1(tmp_path_factory) -> Project:
     params["experiments"] = {
         "table1": {
             "title": "Static pruning methods", "reproduces": "Table 1", "workloads": ["cifar10-resnet18"],
-            "grid": [{"methods": ["full"]}, {"methods": ["herding", "glister", "craig", "orderdp"], "prune_ratios": [0.5]}],
+            "grid": [{"methods": ["full"]},
+            {"methods": ["herding", "glister", "craig", "orderdp"], "prune_ratios": [0.5]}],
         }
     }  # fmt: skip
     protocol = {"overrides": {"epochs": 2}, "models": 1, "early_epochs": [1], "deepfool": {"iterations": 2}}

@@ -17,7 +17,8 @@ def table11(tmp_path_factory) -> Project:
     params = project.params()
     params["experiments"] = {
         "table11": {
-            "title": "Direction of the gradient", "reproduces": "Table 11", "workloads": ["cifar100-resnet18-diagnostics"],
+            "title": "Direction of the gradient", "reproduces": "Table 11",
+            "workloads": ["cifar100-resnet18-diagnostics"],
             "diagnostics": ["gradients"], "grid": [{"methods": ["infobatch", "orderdp"], "prune_ratios": [0.7]}],
         }
     }  # fmt: skip

@@ -67,7 +67,7 @@ def test_a_graph_of_a_thousand_runs_is_built_in_seconds(tmp_path, scale, runs):
     done = project.run("snakemake", "-n", "--quiet", "rules", "--config", f"scale={scale}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M))
-    assert len(grids.load(project.folder / "params.yaml", scale).runs) >= runs >= int(counts["bundle"]) > 100
+    assert int(counts["bundle"]) >= len(grids.load(project.folder / "params.yaml", scale).runs) >= runs
     assert {f"artifact_{item.experiment}" for item in ITEMS} <= set(counts)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
 

@@ -237,7 +237,7 @@ def test_verify_notices_a_changed_run(project):
 def test_selection_files_hold_every_checkpoint(finished):
     for path in finished.folder.glob("runs/*/selection.npz"):
         stored = np.load(path)
-        assert stored["checkpoint_epochs"].tolist() == [1, 2]
+        assert stored["recorded_epochs"].tolist() == [1, 2]
 
 
 def test_runs_without_their_data_stay_when_a_seed_is_added(project):

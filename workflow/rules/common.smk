@@ -64,8 +64,8 @@ BUNDLE_PLANS = ".work/bundles"
 BUNDLE_DONE = BUNDLE_PLANS + "/{bundle}.done"
 # Numbers of a profile: `set-resources: [bundle:minutes=60, bundle:at_once=4]`.
 SET = workflow.resource_settings.overwrite_resources.get("bundle", {})
-MINUTES = float(SET.get("minutes", 1))
-AT_ONCE = int(SET.get("at_once", 1))
+MINUTES = float(SET["minutes"].raw if "minutes" in SET else 1)
+AT_ONCE = int(SET["at_once"].raw if "at_once" in SET else 1)
 
 
 # Read at the first use: before, what the command line asks for is not known.
@@ -186,11 +186,19 @@ onstart:
     run_tracker("--watch", "--parent", str(os.getpid()), wait=False)
 
 
+def forget_bundles():
+    """Removes their plans and marks: what is finished shows from the summaries of the jobs."""
+    for path in Path(BUNDLE_PLANS).glob("*"):
+        path.unlink()
+
+
 onsuccess:
+    forget_bundles()
     run_tracker("--best-effort", wait=True)
 
 
 onerror:
+    forget_bundles()
     # Not after an interruption, which leaves no failed job and should be quick. Snakemake gives one log file or several.
     logs = [log] if isinstance(log, str) else log
     if any("Error in rule" in Path(path).read_text() for path in logs):

@@ -4,6 +4,8 @@
 
 rule runs:
     input:
+        # A rule without any input would run each time.
+        ancient("params.yaml"),
         lambda w: every_bundle(),
 
 
@@ -13,7 +15,7 @@ rule bundle:
     output:
         # Not the files of the jobs: Snakemake removes the outputs of a job that failed, and no training may be lost because
         # another one of its bundle failed, or because of a file's date.
-        temp(BUNDLE_DONE),
+        BUNDLE_DONE,
     log:
         "logs/bundles/{bundle}.log",
     conda:

@@ -119,11 +119,11 @@ def _seeds(claim: Claim, limited: Mapping[str, Any]) -> list[int]:
 def _without(limited: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """The frames without the runs, and the runs of the study, of one seed."""
     results: pd.DataFrame = limited["results"]
-    gone = set(results.loc[results["seed"] == seed, "cell"])
+    gone = set(results.loc[results["seed"] == seed, "run"])
     less: dict[str, Any] = dict(limited) | {BRIEF: True}
     for name in BY_EXPERIMENT:
-        if less.get(name) is not None and "cell" in less[name]:
-            less[name] = less[name][~less[name]["cell"].isin(gone)]
+        if less.get(name) is not None and "run" in less[name]:
+            less[name] = less[name][~less[name]["run"].isin(gone)]
     tables = (less.get("study") or {}).items()
     less["study"] = {name: table[table["seed"] != seed] if "seed" in table else table for name, table in tables}
     return less

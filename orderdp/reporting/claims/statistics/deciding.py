@@ -177,8 +177,8 @@ def _verdict(
 
 
 def _diverged(runs: pd.DataFrame | None) -> list[tuple[str, str]]:
-    """(cell, method) of the runs that diverged."""
+    """(run, method) of the runs that diverged."""
     if runs is None:
         return []
-    lost = runs[runs["status"] == DIVERGED].drop_duplicates("cell")
-    return list(zip(lost["cell"], lost["method"], strict=True))
+    lost = runs[runs["status"] == DIVERGED].drop_duplicates("run")
+    return list(zip(lost["run"], lost["method"], strict=True))

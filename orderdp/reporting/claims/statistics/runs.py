@@ -44,7 +44,7 @@ def pick(
         panel: of the experiment, where it has several.
 
     Returns:
-        Rows of `results.collect`, one per cell.
+        Rows of `results.collect`, one per run.
 
     Raises:
         NotRun: the grid has no such runs, or some of them are still missing: a verdict on part of the seeds could
@@ -63,7 +63,7 @@ def pick(
         chosen &= (results["panel"] == panel) | is_full
     if methods is not None:
         chosen &= results["method"].isin(list(methods))
-    rows = results[chosen].drop_duplicates("cell")
+    rows = results[chosen].drop_duplicates("run")
     absent = [method for method in methods or () if method not in set(rows["method"])]
     if absent or rows.empty:
         raise NotRun(f"this scale has no runs of {' and '.join(absent) or 'this kind'}")
@@ -84,11 +84,9 @@ def measured(
     """
     if needs not in histories:
         raise NotRun(f"the runs did not record their {needs}")
-    epochs = (
-        histories[histories["cell"].isin(set(rows["cell"]))].drop_duplicates(["cell", "epoch"]).sort_values("epoch")
-    )
-    parts = dict(list(epochs.groupby("cell", sort=False)))
-    values = [measure(parts[cell]) if cell in parts else float("nan") for cell in rows["cell"]]
+    epochs = histories[histories["run"].isin(set(rows["run"]))].drop_duplicates(["run", "epoch"]).sort_values("epoch")
+    parts = dict(list(epochs.groupby("run", sort=False)))
+    values = [measure(parts[run]) if run in parts else float("nan") for run in rows["run"]]
     return rows.assign(value=values)
 
 

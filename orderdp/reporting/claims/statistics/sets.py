@@ -82,10 +82,10 @@ def cosine_higher(frames: Frames, *, rival: str, ratio: float, method: str = ORD
     rows, taken = _at_any_ratio(frames, method, rival, ratio), _gradients(frames)
     measures = {}
     for start, end in (*FIFTHS, (1.0, math.inf)):
-        part = taken[taken_in_phase(taken["progress"], start, end)].groupby("cell")["cosine"].mean()
+        part = taken[taken_in_phase(taken["progress"], start, end)].groupby("run")["cosine"].mean()
         if len(part):
             measures["after the last epoch" if start == 1 else _name(start, end)] = rows.assign(
-                value=rows["cell"].map(part)
+                value=rows["run"].map(part)
             )
     statistic = (
         f"cosine to the full gradient, {label_of(rows, method)} less {label_of(rows, rival)} at {percent(ratio)}"
@@ -97,7 +97,7 @@ def cosine_lead_grows(frames: Frames, *, rival: str, early: float, late: float, 
     """That cosine, mean over training: lead of `method` over the rival at a larger ratio less that at a smaller one, by
     seed: above 0?"""
     rows, taken = pick(frames, [method, rival], [early, late]), _gradients(frames)
-    rows = rows.assign(value=rows["cell"].map(taken.groupby("cell")["cosine"].mean()))
+    rows = rows.assign(value=rows["run"].map(taken.groupby("run")["cosine"].mean()))
     estimates = []
     for workload, part in rows.groupby("workload", sort=False):
         at = {ratio: part[has_ratio(part, ratio)] for ratio in (early, late)}
@@ -117,7 +117,7 @@ def _gradients(frames: Frames) -> pd.DataFrame:
     taken = frames.get("diagnostics")
     if taken is None or taken.empty:
         raise NotRun("the gradients have not been measured")
-    return taken.drop_duplicates(["cell", "epoch"])
+    return taken.drop_duplicates(["run", "epoch"])
 
 
 def _at_any_ratio(frames: Frames, method: str, rival: str, ratio: float) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""The items of the paper, and what the project adds: a module for each, found by its name."""
