@@ -1,4 +1,4 @@
-"""(g) What measurements cost a run: its wall time with its weights kept at the recorded epochs, over the same run without.
+"""(g) What measurements cost a run: its wall time with its weights kept at the recorded epochs over that without.
 
 The time of a run is that of all that a job does after its imports: reading the data, training, evaluating, writing
 files. The measurements themselves are another job. Further rows have its time over that of the run.
