@@ -28,7 +28,8 @@ from orderdp.coresets import CORESETS, ProxyOutputs, select
 
 RESULTS = Path(__file__).parent / "results" / "coresets.csv"
 COLUMNS = (
-    "method", "classes", "n", "features", "kept", "balanced", "threads", "seconds", "peak_mib", "evidence_mib", "torch", "error", "machine",
+    "method", "classes", "n", "features", "kept", "balanced", "threads", "seconds", "peak_mib", "evidence_mib", "torch",
+    "error", "machine",
 )  # fmt: skip
 
 
@@ -154,7 +155,8 @@ def main() -> None:
         table.writeheader()
         for classes in args.classes:
             print(
-                f"\nn = {args.n:,}, {classes} classes, {args.threads} threads\n\n| method | seconds | peak, MiB |\n|---|---:|---:|"
+                f"\nn = {args.n:,}, {classes} classes, {args.threads} threads\n\n"
+                "| method | seconds | peak, MiB |\n|---|---:|---:|"
             )
             for method in args.methods:
                 row = apart(method, classes, args)

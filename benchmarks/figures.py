@@ -110,14 +110,14 @@ def workflow(frame: pd.DataFrame) -> Figure:
     looks = dict(zip(dict.fromkeys(frame["command"]), ("orderdp", "infobatch", "ucb"), strict=True))
     for command, part in frame.groupby("command", sort=False):
         look = style.look(looks[command])
-        left.plot(part["cells"], part["seconds"], color=look.color, marker=look.marker, label=command)
-        left.plot(part["cells"], part["reference_seconds"], color=look.color, linestyle=":", label="_")
-        right.plot(part["cells"], part["ratio"], color=look.color, marker=look.marker, label=command)
+        left.plot(part["runs"], part["seconds"], color=look.color, marker=look.marker, label=command)
+        left.plot(part["runs"], part["reference_seconds"], color=look.color, linestyle=":", label="_")
+        right.plot(part["runs"], part["ratio"], color=look.color, marker=look.marker, label=command)
     left.plot([], [], color="#555555", linestyle=":", label="bare Snakemake")
     right.axhline(1, color="#555555", linestyle="--", linewidth=1)
     for ax, title, y in (
         (left, "Whole command", "Time (s)"),
-        (right, "Over bare Snakemake with as many jobs", "Ratio"),
+        (right, "Over bare Snakemake, a job for each run", "Ratio"),
     ):
         ax.set_xscale("log")
         ax.set_title(title)

@@ -1,4 +1,4 @@
-"""All results on one page: `results/index.md`, made anew from the tables whenever one is written."""
+"""All results on one page: `results/index.md`, written again from the tables whenever one changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPEED_UPS = {"engine"}
 
 def write_summary(folder: Path, names: list[str]) -> None:
     """Writes the page over the benchmarks that have a table in the folder."""
-    parts = ["# Results\n\nWritten by `python -m benchmarks`. What each line means stands in `../README.md`."]
+    parts = ["# Results\n\nWritten by `python -m benchmarks`. `../README.md` explains each line."]
     parts += [section(name, pd.read_csv(folder / f"{name}.csv")) for name in names if (folder / f"{name}.csv").exists()]
     write(folder / "index.md", "\n\n".join(parts) + "\n")
 
@@ -24,7 +24,10 @@ def section(name: str, frame: pd.DataFrame) -> str:
     """One benchmark: machine, figure, and a line per ratio."""
     keys = [column for column in frame.columns if column not in (*MEASURED, *MACHINE)]
     first = frame.iloc[0]
-    where = f"{first['cpu']}, {first['cores']} cores, threads {first['threads']}, load {first['load']}, torch {first['torch']}"
+    where = (
+        f"{first['cpu']}, {first['cores']} cores, threads {first['threads']}, load {first['load']}, "
+        f"torch {first['torch']}"
+    )
     lines = [f"## {name}", "", f"`python -m benchmarks {name}` on {where}.", "", f"![{name}]({name}.png)", ""]
     lines += ["| " + " | ".join([*keys, "ratio", "quartiles", "goal"]) + " |", "|---" * (len(keys) + 3) + "|"]
     for _, row in frame.iterrows():

@@ -24,7 +24,7 @@ from torch import Tensor
 from benchmarks.measuring import compared, in_turn, rounded
 from benchmarks.workload import as_usual, data, one_epoch, spec, training
 from orderdp.pruning.rng import generator
-from orderdp.training import feeds
+from orderdp.training import loaders
 from orderdp.training.allocator import keep_freed_memory
 from orderdp.training.augment import Draws, Images, _reflect, draw
 
@@ -147,12 +147,12 @@ def compiled(scale: str, samples: int) -> Choice:
 
 def evaluation(scale: str, samples: int) -> Choice:
     """The test set in batches as the engine takes them, or of a quarter."""
-    one, usual = training(spec(scale, "full"), samples), feeds.EVALUATION_BATCH
+    one, usual = training(spec(scale, "full"), samples), loaders.EVALUATION_BATCH
 
     def by(size: int) -> None:
-        feeds.EVALUATION_BATCH = size
+        loaders.EVALUATION_BATCH = size
         one._evaluate()
-        feeds.EVALUATION_BATCH = usual
+        loaders.EVALUATION_BATCH = usual
 
     return (
         f"evaluation by {usual // 4}",

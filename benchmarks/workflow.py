@@ -1,13 +1,15 @@
-"""(f) How planning, and a run with nothing to do, grow with the number of runs, over bare Snakemake.
+"""(f) How planning, and a call with nothing to do, grow with the number of runs, over bare Snakemake.
 
-Copies the project to a temporary folder, with seeds added until its quick scale has so many runs, and times whole
-commands, start-up included, in turn with the same command (for "plan": a dry run) on a bare Snakefile of as many jobs,
-with as many inputs and outputs, that imports nothing of ours. The ratio says what our own code costs. Nothing is
-trained: for the run with nothing to do, empty files stand where results would be.
+Copies the project to a temporary folder, adds seeds until its quick scale has so many runs, and times whole commands,
+start-up included. In turn with each it times the same command (for "plan": a dry run) on a bare Snakefile that imports
+nothing of ours and has a Snakemake job of four files for every run. Ours puts missing runs into bundles instead, so the
+ratio says what our code costs and what bundles save. Nothing is trained: for the call with nothing to do, the summaries
+of the runs and the records of the reports are empty files.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -23,23 +25,23 @@ import yaml
 from benchmarks.measuring import Took, compared
 
 ROOT = Path(__file__).parents[1]
-KEYS = ("cells", "command")
-DEFAULTS: dict[str, Any] = {"cells": [100, 1000, 5000], "repeats": 3}
-TINY: dict[str, Any] = {"cells": [11], "repeats": 1}
+KEYS = ("runs", "command")
+DEFAULTS: dict[str, Any] = {"runs": [100, 1000, 5000], "repeats": 3}
+TINY: dict[str, Any] = {"runs": [11], "repeats": 1}
 OUTPUTS = ("spec.json", "history.csv", "selection.npz", "summary.json")
 BARE = """
-CELLS, TABLES = range({cells}), range({tables})
+RUNS, TABLES = range({runs}), range({tables})
 
 
 rule all:
     input:
-        [f"runs/{{cell}}/summary.json" for cell in CELLS],
+        [f"runs/{{run}}/summary.json" for run in RUNS],
         [f"tables/{{table}}.json" for table in TABLES],
 
 
 rule train:
     output:
-        [f"runs/{{{{cell}}}}/{{name}}" for name in {outputs}],
+        [f"runs/{{{{run}}}}/{{name}}" for name in {outputs}],
     shell:
         "false"
 
@@ -50,7 +52,7 @@ for table in TABLES:
         name:
             f"table_{{table}}"
         input:
-            [f"runs/{{cell}}/summary.json" for cell in CELLS],
+            [f"runs/{{run}}/summary.json" for run in RUNS],
         output:
             f"tables/{{table}}.json",
         shell:
@@ -58,7 +60,7 @@ for table in TABLES:
 """
 
 
-def project(folder: Path, cells: int) -> int:
+def project(folder: Path, runs: int) -> int:
     """A copy of the project with about so many runs at its quick scale; returns how many, and leaves out what is not
     planned from."""
     for part in ("Snakefile", "workflow", "profiles", "orderdp", "params.yaml"):
@@ -73,14 +75,14 @@ def project(folder: Path, cells: int) -> int:
         entry["experiments"] = {}
     scale["seeds"] = [0]
     per_seed = count(folder, params)
-    scale["seeds"] = list(range(max(1, round(cells / per_seed))))
+    scale["seeds"] = list(range(max(1, round(runs / per_seed))))
     return count(folder, params)
 
 
 def count(folder: Path, params: dict[str, object]) -> int:
     """Writes the parameters, and asks the copy how many runs they mean."""
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    code = "from orderdp import grid; print(len(grid.load().cells))"
+    code = "from orderdp import grid; print(len(grid.load().runs))"
     return int(
         subprocess.run(
             [sys.executable, "-c", code], cwd=folder, env=environment(folder), capture_output=True, check=True
@@ -95,15 +97,18 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def finish(folder: Path) -> None:
-    """Puts an empty file where each output would be, so that nothing is left to do."""
-    code = "import json; from orderdp import grid, stamps; g = grid.load(); print(json.dumps([list(g.cells), stamps.stamps(g), stamps.page_stamp(g)]))"
+    """Puts an empty file where the last one of each job and the record of each report would be, so that nothing is left
+    to do."""
+    code = (
+        "import json; from orderdp import grid; from orderdp.grid.report_fingerprint import *; g = grid.load(); "
+        "print(json.dumps([list(g.jobs), fingerprints(g) | {'page': page_fingerprint(g)}]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment(folder), capture_output=True, check=True
     )
-    cells, stamps, page = yaml.safe_load(done.stdout)
-    paths = [f"runs/{cell}/{name}" for cell in cells for name in OUTPUTS] + ["data/digits/manifest.json"]
-    paths += [f"reports/quick/provenance/{name}-{stamp}.json" for name, stamp in [*stamps.items(), ("page", page)]]
-    touch(folder, paths)
+    jobs, records = json.loads(done.stdout)
+    touch(folder, [f"runs/{job}/summary.json" for job in jobs])
+    touch(folder, [f"reports/quick/provenance/{name}-{mark}.json" for name, mark in records.items()])
 
 
 def touch(folder: Path, paths: list[str]) -> None:
@@ -125,9 +130,9 @@ def timed(command: list[str], folder: Path, says: str = "") -> Took:
     return Took(wall, after.children_user + after.children_system - before.children_user - before.children_system)
 
 
-def run(cells: Sequence[int], repeats: int) -> Iterator[dict[str, Any]]:
+def run(runs: Sequence[int], repeats: int) -> Iterator[dict[str, Any]]:
     """Three rows per number of runs."""
-    for wanted in cells:
+    for wanted in runs:
         with tempfile.TemporaryDirectory() as scratch:
             yield from measure(wanted, repeats, Path(scratch))
 
@@ -137,21 +142,21 @@ def measure(wanted: int, repeats: int, scratch: Path) -> Iterator[dict[str, Any]
     ours, bare = scratch / "ours", scratch / "bare"
     ours.mkdir()
     bare.mkdir()
-    cells = project(ours, wanted)
-    (bare / "Snakefile").write_text(BARE.format(cells=cells, tables=3, outputs=OUTPUTS))
+    runs = project(ours, wanted)
+    (bare / "Snakefile").write_text(BARE.format(runs=runs, tables=3, outputs=OUTPUTS))
     dry, nothing = ["snakemake", "-n", "--quiet", "all"], ["snakemake", "--cores", "1"]
     plan = [sys.executable, "-m", "orderdp", "plan"]
 
     def row(name: str, mine: list[str], theirs: list[str], says: str = "") -> dict[str, Any]:
         pairs = [(timed(mine, ours, says), timed(theirs, bare)) for _ in range(repeats)]
-        return {"cells": cells, "command": name} | compared([a for a, _ in pairs], [b for _, b in pairs])
+        return {"runs": runs, "command": name} | compared([a for a, _ in pairs], [b for _, b in pairs])
 
-    yield row("plan", plan, dry, f"{cells} to train")
+    yield row("plan", plan, dry, f"{runs} to train")
     yield row("dry run, nothing there", dry, dry)
     finish(ours)
     touch(
         bare,
-        [f"runs/{cell}/{name}" for cell in range(cells) for name in OUTPUTS]
+        [f"runs/{run}/{name}" for run in range(runs) for name in OUTPUTS]
         + [f"tables/{table}.json" for table in range(3)],
     )
     yield row("nothing to do", nothing, nothing, "Nothing to be done")

@@ -38,7 +38,7 @@ def spec(
     ]
     if not rows:
         raise ValueError(f"Table 2 of scale {scale!r} has no {method!r} at prune ratio {prune_ratio}.")
-    found = laid_out.cells[rows[0].cell].spec
+    found = laid_out.runs[rows[0].run].spec
     recipe = found.recipe.model_copy(update={"epochs": epochs, "precision": precision or found.recipe.precision})
     return found.model_copy(update={"recipe": recipe, "seed": seed, "diagnostics": ()})
 

@@ -6,14 +6,16 @@ import dataclasses
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from orderdp import __main__ as command_line
 from orderdp import grid as grids
-from orderdp import resources
-from orderdp.launch import launcher
+from orderdp.jobs import Resources
+from orderdp.launch import pool
+from orderdp.planning.bundles import Bundle
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/clusters.md").read_text(encoding="utf-8")
@@ -27,9 +29,9 @@ COMMANDS = [
 
 def test_our_commands_are_understood():
     ours = [shlex.split(line, comments=True)[3:] for line in COMMANDS if line.startswith("python -m orderdp ")]
-    assert len(ours) == 2
+    assert [words[0] for words in ours] == ["plan", "plan", "run"]
     for words in ours:
-        assert command_line.parser(words[0]).parse_args(words).scale == "cifar"
+        assert command_line.parser(words[0]).parse_args(words).scale in grids.load(ROOT / "params.yaml").scales
 
 
 def test_profiles_and_scales_exist():
@@ -42,9 +44,13 @@ def test_profiles_and_scales_exist():
         assert name in grids.load(ROOT / "params.yaml").experiments
 
 
-def test_the_launcher_is_the_one_that_runs():
+def test_several_gpus_are_started_as_the_page_says(monkeypatch):
+    started = []
+    process = SimpleNamespace(poll=lambda: 0, returncode=0)
+    monkeypatch.setattr(pool.subprocess, "Popen", lambda words: started.append(words) or process)
+    assert pool.run_on_ranks([SimpleNamespace(name="JOB")], 4, ["--scale", "SCALE"]) == 0
     (line,) = (line for line in COMMANDS if "torch.distributed.run" in line)
-    assert line.startswith(" ".join(["python", *launcher(4), "train"]))
+    assert line.split() == ["python", *started[0][1:]]
 
 
 def test_the_plugin_has_the_options_that_are_named():
@@ -59,9 +65,16 @@ def test_the_plugin_has_the_options_that_are_named():
 
 def test_the_numbers_are_those_of_the_profile_and_of_the_estimate():
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    brief, short = (int(entry.split("=")[1]) for entry in profile["group-components"])
-    assert (
-        f"up to {resources.BRIEF_S / 60:g} minutes go {brief} to a job, up to {resources.SHORT_S / 60:g} minutes {short} to a job"
-        in PAGE.replace("\n  ", " ")
-    )
-    assert set(re.findall(r"(\w+)=\d+", " ".join(profile["group-components"]))) == {"brief", "short"}
+    minutes, at_once = (int(entry.split("=")[1]) for entry in profile["set-resources"])
+    assert f"estimated at {minutes} minutes in all" in PAGE.replace("\n  ", " ")
+    assert f"`bundle:at_once={at_once}`" in PAGE
+
+    def job(seconds, memory_mb):
+        return SimpleNamespace(resources=lambda: Resources(seconds, memory_mb))
+
+    bundle = Bundle("train-0", (job(1200, 4000), job(600, 2000)))
+    assert bundle.minutes(1) == 2 * 30 + 5
+    assert bundle.minutes(2) == 2 * bundle.minutes(1)
+    assert (bundle.memory_mb(1), bundle.memory_mb(2)) == (4000, 6000)
+    assert "twice the estimated time and five minutes" in PAGE.replace("\n  ", " ")
+    assert "twice the minutes and half as much memory again" in PAGE.replace("\n  ", " ")

@@ -113,7 +113,8 @@ def commands() -> str:
         sub = choices.choices[name]
         options = [action for action in sub._actions if not isinstance(action, argparse._HelpAction)]
         rows = [
-            (f"`{', '.join(o.option_strings)}`", _values(o), (o.help or "") % {"default": o.default}) for o in options
+            (f"`{', '.join(o.option_strings) or o.metavar}`", _values(o), (o.help or "") % {"default": o.default})
+            for o in options
         ]
         parts.append(f"## {name}\n\n{sub.description}\n\n" + table(["option", "takes", ""], rows))
     return "\n\n".join(parts)

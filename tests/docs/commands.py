@@ -41,7 +41,8 @@ def check(line: str) -> None:
         if words[: len(known)] == known:
             return checker(words[len(known) :])
     raise NotUnderstood(
-        f"No grammar here knows `{line}`. Known commands: {', '.join(CHECKERS)}; mark its block `<!-- not run: ... -->`."
+        f"No grammar here knows `{line}`. Known commands: {', '.join(CHECKERS)}; "
+        "mark its block `<!-- not run: ... -->`."
     )
 
 
@@ -95,7 +96,8 @@ def _pip(words: list[str]) -> None:
                 _known("extra", extra, extras)
         elif word not in ("-e", ".", "orderdp"):
             raise NotUnderstood(
-                f"`pip install {word}`: only the project and its extras are checked; mark the block `<!-- not run: ... -->`."
+                f"`pip install {word}`: only the project and its extras are checked; "
+                "mark the block `<!-- not run: ... -->`."
             )
 
 

@@ -13,6 +13,7 @@ from blocks import blocks, execute, runs, with_command_outputs, with_outputs
 
 from orderdp import grid as grids
 from orderdp import pruning
+from orderdp.grid.inheritance import Inheritance
 from orderdp.pruning import PRUNERS
 from tests.docs.commands import NotUnderstood, check, lines
 from tests.pruning import test_contract
@@ -25,7 +26,8 @@ TEXTS = {
 }
 FOUND = {name: list(blocks(text)) for name, text in TEXTS.items()}
 SPAN = re.compile(
-    r"(?<!`)`((?:(?:python -m orderdp|snakemake|make|dvc|mkdocs) |python -m benchmarks|python (?:examples|benchmarks)/)[^`]*)`(?!`)"
+    r"(?<!`)`((?:(?:python -m orderdp|snakemake|make|dvc|mkdocs) |python -m benchmarks|"
+    r"python (?:examples|benchmarks)/)[^`]*)`(?!`)"
 )
 # What may stand in a block beside code: checked where it is written, or nothing to check.
 OTHER = {"diff", "yaml", "text"}
@@ -79,7 +81,7 @@ def test_few_blocks_are_excused_and_only_for_what_is_not_here():
 
 
 def test_yaml_blocks_are_parameters():
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    filled = Inheritance(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))).filled
     found = [
         (name, yaml.safe_load(block.text))
         for name, blocks in FOUND.items()
@@ -89,9 +91,9 @@ def test_yaml_blocks_are_parameters():
     assert found
     for name, shown in found:
         for part, entries in shown.items():
-            grids.Params.model_validate(params | {part: params[part] | entries})
+            grids.Params.model_validate(filled | {part: filled[part] | entries})
             with pytest.raises(ValueError, match="unheard_of"):
-                grids.Params.model_validate(params | {part: params[part] | {name: {"unheard_of": 1}}})
+                grids.Params.model_validate(filled | {part: filled[part] | {name: {"unheard_of": 1}}})
 
 
 @pytest.mark.parametrize(
@@ -131,10 +133,12 @@ def test_a_block_that_fails_says_where():
 
 
 def test_outputs_stand_below_the_block_that_printed_them():
-    page = "```python\nx = 2\n```\n\n<!-- not run: needs a GPU -->\n```python\nprint(x / 0)\n```\n\n```python\nprint(x + 3)\n```\nafter\n"
-    assert with_outputs(page, "page.md") == page.replace(
-        "print(x + 3)\n```", "print(x + 3)\n```\n\n```{.text .output}\n5\n```"
+    page = (
+        "```python\nx = 2\n```\n\n<!-- not run: needs a GPU -->\n```python\nprint(x / 0)\n```\n\n"
+        "```python\nprint(x + 3)\n```\nafter\n"
     )
+    expected = page.replace("print(x + 3)\n```", "print(x + 3)\n```\n\n```{.text .output}\n5\n```")
+    assert with_outputs(page, "page.md") == expected
 
 
 def test_outputs_of_commands_are_those_of_the_commands():

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -95,10 +96,17 @@ def test_hooks_and_sources_are_not_published(site):
 
 
 @pytest.mark.slow
-def test_the_drawing_stands_in_the_page_in_the_themes_colours(site):
-    page = (site / "concepts.html").read_text(encoding="utf-8")
-    assert '<svg xmlns="http://www.w3.org/2000/svg" class="two-stages"' in page
-    assert "two-stages.svg" not in page
+@pytest.mark.parametrize(("name", "drawing"), [("concepts", "two-stages"), ("architecture", "architecture")])
+def test_a_drawing_is_part_of_the_page_in_the_themes_colours(site, name, drawing):
+    page = (site / f"{name}.html").read_text(encoding="utf-8")
+    assert f'<svg xmlns="http://www.w3.org/2000/svg" class="{drawing}"' in page
+    assert f"{drawing}.svg" not in page
+
+
+def test_the_drawing_of_packages_has_each_of_them_once():
+    drawn = re.findall(r'class="name">(\w+)<', (ROOT / "docs/architecture.svg").read_text(encoding="utf-8"))
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert sorted(drawn) == sorted(name.strip() for layer in layers for name in layer.split("|"))
 
 
 @pytest.mark.slow
