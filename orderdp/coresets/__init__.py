@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from orderdp.compat import warn_renamed
-from orderdp.coresets.base import Method, ProxyOutputs, Subset
+from orderdp.coresets.base import Method, ProxyOutputs
 from orderdp.coresets.deepfool import deepfool
 from orderdp.coresets.dynamics import el2n, forgetting, grand
 from orderdp.coresets.geometry import contextual_diversity, herding, k_center
@@ -20,6 +20,7 @@ from orderdp.coresets.random import random
 from orderdp.coresets.selection import select
 from orderdp.coresets.submodular import craig, facility_location
 from orderdp.coresets.uncertainty import entropy, least_confidence, margin
+from orderdp.pruning.subset import Subset
 
 __all__ = ["CORESETS", "Method", "ProxyOutputs", "Subset", "select"]
 

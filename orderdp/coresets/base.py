@@ -76,6 +76,11 @@ class ProxyOutputs:
     it needs only.
 
     All tensors are on one device. `classes` is k.
+
+    Example:
+        >>> outputs = ProxyOutputs(labels=torch.tensor([0, 1, 1]), classes=2, logits=torch.zeros(1, 3, 2))
+        >>> outputs.n, outputs.require("logits").shape[0]
+        (3, 1)
     """
 
     labels: Tensor
@@ -144,13 +149,6 @@ class ProxyOutputs:
                 )
 
 
-class Subset(NamedTuple):
-    """A coreset, on the CPU: int64 indices, each once, best first; float32 weights with mean 1, or None."""
-
-    indices: Tensor
-    weights: Tensor | None
-
-
 @dataclass(frozen=True)
 class Method:
     """What `select` knows of a method beside its function.
@@ -163,6 +161,12 @@ class Method:
         weigh: `weigh(outputs, members, chosen, **options)` -> float (len(chosen),), positive and finite: how many of
             `members` each chosen one stands for. `select` puts classes together and divides by the mean. It gets those
             options of the method that its own keyword-only arguments name. None: no weights.
+
+    Example:
+        >>> from orderdp.coresets import CORESETS
+        >>> method = CORESETS["herding"].method
+        >>> method.family, method.needs
+        ('geometry', ('features',))
     """
 
     needs: tuple[str, ...]

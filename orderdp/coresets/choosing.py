@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from orderdp.coresets.base import Method, ProxyOutputs, Subset
+from orderdp.coresets.base import Method, ProxyOutputs
 from orderdp.coresets.selection import Balance, select
+from orderdp.pruning.subset import Subset
 
 HELD_OUT = ("validation_logits", "validation_features", "validation_labels")
 

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from orderdp.coresets import CORESETS
-from orderdp.coresets.base import ARRAYS, ProxyOutputs, Subset
+from orderdp.coresets.base import ARRAYS, ProxyOutputs
 from orderdp.coresets.selection import Balance, select
+from orderdp.pruning.subset import Subset
 
 Write = Callable[[Path, "str | Callable[[IO[bytes]], object]"], None]
 BALANCE: dict[str, Balance] = {"yes": True, "no": False, "equal": "equal"}

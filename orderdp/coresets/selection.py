@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from orderdp.compat import renamed_arguments
-from orderdp.coresets.base import Method, ProxyOutputs, Subset
+from orderdp.coresets.base import Method, ProxyOutputs
 from orderdp.coresets.quotas import quotas
+from orderdp.pruning.subset import Subset
 
 Balance = bool | Literal["equal"]
 
@@ -47,6 +48,14 @@ def select(
 
     Raises:
         ValueError: an unknown method or option, a size out of range, or outputs that are missing or broken.
+
+    Example:
+        >>> import numpy as np
+        >>> from orderdp.coresets import ProxyOutputs
+        >>> outputs = ProxyOutputs(torch.arange(20) % 2, classes=2)
+        >>> (coreset,) = select("random", outputs, [6], np.random.default_rng(0))
+        >>> len(coreset.indices), outputs.labels[coreset.indices].bincount().tolist()
+        (6, [3, 3])
     """
     function, method = _find(name)
     _check_options(name, function, options)

@@ -47,6 +47,15 @@ class Pruner(Stateful, Sampler[Any]):
     Args:
         n: number of samples in the data set.
         seed: decides selection and order, each from a stream of its own; global random states are never touched.
+
+    Example:
+        >>> import torch
+        >>> from orderdp.pruning import OrderDP
+        >>> pruner = OrderDP(6, explore=1.0, exploit=0.5)
+        >>> first = pruner.begin_epoch(0)
+        >>> pruner.observe(torch.arange(6), torch.tensor([0.1, 3.0, 0.2, 2.0, 0.3, 1.0]))
+        >>> sorted(pruner.begin_epoch(1).indices.tolist())
+        [1, 3, 5]
     """
 
     prune_ratio = renamed_attribute("prune_ratio", "realised_prune_ratio")
@@ -203,7 +212,11 @@ class Pruner(Stateful, Sampler[Any]):
             IndexError: an index outside of 0..n-1.
 
         Example:
-            >>> pruner.prime(torch.arange(len(data)), losses_of_a_pretrained_network)
+            >>> from orderdp.pruning import OrderDP
+            >>> pruner = OrderDP(4, explore=1.0, exploit=0.5)
+            >>> pruner.prime(torch.arange(4), torch.tensor([0.1, 3.0, 0.2, 2.0]))
+            >>> sorted(pruner.select(0).indices.tolist())
+            [1, 3]
         """
         indices = as_indices(indices, self.n)
         per_sample(losses, len(indices))

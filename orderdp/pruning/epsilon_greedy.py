@@ -21,6 +21,11 @@ class EpsilonGreedy(MovingAverage):
         period: epochs between choices.
         warmup_epochs: first epochs, on all data.
         seed: decides ties, the random part and order.
+
+    Example:
+        >>> pruner = EpsilonGreedy(10, prune_ratio=0.5, warmup_epochs=1)
+        >>> [len(pruner.begin_epoch(epoch).indices) for epoch in (0, 1)]
+        [10, 5]
     """
 
     def __init__(

@@ -17,6 +17,11 @@ class FullData(Pruner):
     Args:
         n: number of samples.
         seed: decides the order.
+
+    Example:
+        >>> pruner = FullData(4)
+        >>> sorted(pruner.select(0).indices.tolist()), pruner.realised_prune_ratio
+        ([0, 1, 2, 3], 0.0)
     """
 
     @classmethod

@@ -25,6 +25,11 @@ class Indexed(Dataset[tuple[int, T]]):
 
     Raises:
         TypeError: it is no map-style data set.
+
+    Example:
+        >>> index, sample = Indexed(["a", "b", "c"])[1]
+        >>> index, sample
+        (1, 'b')
     """
 
     def __init__(self, dataset: Dataset[T]) -> None:

@@ -35,6 +35,13 @@ class InfoBatch(Pruner):
         min_keep: least share kept below the mean (0.1 in the original), in (0, 1], which bounds the weights by 1 /
             min_keep.
         seed: decides the random share and order.
+
+    Example:
+        >>> import torch
+        >>> pruner = InfoBatch(10, prune_ratio=0.5)
+        >>> pruner.prime(torch.arange(10), torch.arange(10.0))  # the mean is 4.5
+        >>> len(pruner.select(0).indices)  # five at or above it, and half of the others
+        7
     """
 
     budget = renamed_attribute("budget", "ratio_of")

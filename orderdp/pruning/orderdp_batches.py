@@ -43,6 +43,11 @@ class OrderDPBatches(Pruner):
             with `prune_ratio`, for the number that comes nearest to it.
         seed: decides the candidates.
         initial_score: of samples never seen; see `OrderDP`.
+
+    Example:
+        >>> pruner = OrderDPBatches(1000, candidates=100, batch_size=30)
+        >>> [len(batch) for batch in pruner][:3], pruner.realised_prune_ratio
+        ([30, 30, 30], 0.7)
     """
 
     def __init__(

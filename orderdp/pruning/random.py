@@ -19,6 +19,11 @@ class RandomPruning(Pruner):
         prune_ratio: share left out of every epoch, in (0, 1).
         rescale: weigh every kept sample by n / q, so that the summed gradient estimates the full one.
         seed: decides selection and order.
+
+    Example:
+        >>> pruner = RandomPruning(10, prune_ratio=0.7)
+        >>> len(pruner.select(0).indices)
+        3
     """
 
     def __init__(self, n: int, *, prune_ratio: float, rescale: bool = False, seed: int = 0) -> None:

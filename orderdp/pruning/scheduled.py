@@ -35,6 +35,11 @@ class ScheduledOrderDP(Pruner):
     Raises:
         ValueError: a share or a schedule that does not exist, ratios that leave (0, 1), q > s, a change without
             `epochs`.
+
+    Example:
+        >>> pruner = ScheduledOrderDP(100, prune_ratio=0.5, rise=0.4, epochs=4)
+        >>> [len(pruner.begin_epoch(epoch).indices) for epoch in range(4)]
+        [65, 55, 45, 35]
     """
 
     def __init__(

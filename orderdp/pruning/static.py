@@ -24,6 +24,11 @@ class StaticSubset(Pruner):
         weights: one positive weight for each of them, used as given (a mean of 1 keeps the learning rate's meaning), or
             None.
         seed: decides the order.
+
+    Example:
+        >>> pruner = StaticSubset(10, indices=[7, 2, 5])
+        >>> sorted(pruner.select(0).indices.tolist())
+        [2, 5, 7]
     """
 
     def __init__(

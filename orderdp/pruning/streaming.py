@@ -49,6 +49,13 @@ class StreamingOrderDP:
 
     Raises:
         ValueError: a number outside its range.
+
+    Example:
+        >>> import torch
+        >>> stream = StreamingOrderDP(range(100), pool=20, batch_size=8, fresh=4)
+        >>> index, batch = next(iter(stream))
+        >>> len(index), len(batch)
+        (8, 8)
     """
 
     def __init__(

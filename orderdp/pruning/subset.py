@@ -17,6 +17,6 @@ class Subset(NamedTuple):
     """
 
     indices: Tensor
-    """int64 (q,): a pruner's in training order, a coreset's best first."""
+    """int64 (q,): a pruner's in training order; a coreset's on the CPU, each once, the best first."""
     weights: Tensor | None
-    """float32 (q,), or None where all weigh 1."""
+    """float32 (q,), a coreset's with mean 1; None where all weigh 1."""

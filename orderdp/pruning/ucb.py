@@ -24,6 +24,12 @@ class UCB(MovingAverage):
         period: epochs between choices.
         warmup_epochs: first epochs, on all data.
         seed: decides ties and order.
+
+    Example:
+        >>> import torch
+        >>> pruner = UCB(10, prune_ratio=0.5, period=2, warmup_epochs=0)
+        >>> len(pruner.begin_epoch(0).indices)
+        5
     """
 
     def __init__(

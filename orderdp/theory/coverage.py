@@ -44,6 +44,10 @@ def never_kept(epochs: int, explore: float, exploit: float, *, start: Start = "u
 
     Raises:
         ValueError: an argument outside its range, or an unknown model.
+
+    Example:
+        >>> never_kept(3, 0.5, 0.6).round(3).tolist()
+        [1.0, 0.7, 0.4, 0.2]
     """
     epochs = checks.whole("never_kept", "epochs", epochs, 0)
     explore = checks.share("never_kept", "explore", explore)
@@ -109,6 +113,10 @@ def expected_jaccard(explore: float, exploit: float) -> float:
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> round(expected_jaccard(0.5, 0.6), 3)
+        0.333
     """
     explore = checks.share("expected_jaccard", "explore", explore)
     checks.share("expected_jaccard", "exploit", exploit)
@@ -123,6 +131,10 @@ def random_jaccard(keep: float) -> float:
 
     Raises:
         ValueError: `keep` outside its range.
+
+    Example:
+        >>> round(random_jaccard(0.3), 3)
+        0.176
     """
     keep = checks.share("random_jaccard", "keep", keep)
     return keep / (2 - keep)

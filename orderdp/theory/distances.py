@@ -30,6 +30,10 @@ def sup_gap(n: int, s: int, q: int, *, n_hard: int | None = None) -> float:
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> round(sup_gap(1000, 100, 30), 3), sup_gap(1000, 100, 100)
+        (2.333, 0.0)
     """
     return float(np.abs(_excess("sup_gap", n, s, q, n_hard)).max() * n)
 
@@ -44,6 +48,10 @@ def total_variation(n: int, s: int, q: int, *, n_hard: int | None = None) -> flo
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> round(total_variation(1000, 100, 30), 3)
+        0.649
     """
     return float(np.abs(_excess("total_variation", n, s, q, n_hard)).sum() / 2)
 
@@ -59,5 +67,9 @@ def wasserstein(n: int, s: int, q: int, *, n_hard: int | None = None) -> float:
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> round(wasserstein(1000, 100, 30), 3)
+        0.347
     """
     return float(np.abs(running_sum(_excess("wasserstein", n, s, q, n_hard))).sum() / n)

@@ -31,6 +31,13 @@ def plot(n: int, s: int, q: int, path: Path | str) -> None:
     Raises:
         ValueError: an argument outside its range, or another ending.
         RuntimeError: matplotlib is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "split.png"
+        >>> plot(200, 100, 30, path)
+        >>> path.stat().st_size > 10_000
+        True
     """
     n, s, q, _ = checks.sizes("plot", n, s, q)
     path = Path(path)

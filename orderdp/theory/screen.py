@@ -47,6 +47,10 @@ def splits(prune_ratio: float) -> list[tuple[float, float]]:
 
     Raises:
         ValueError: a ratio outside its range.
+
+    Example:
+        >>> splits(0.7)[:2]
+        [(0.338, 0.8875739644970415), (0.405, 0.7407407407407408)]
     """
     keep = 1 - checks.share("splits", "prune_ratio", prune_ratio, one=False)
     explores = {round(keep ** (1 - ranked), 3) for ranked in RANKED}
@@ -68,6 +72,10 @@ def describe(n: int, s: int, q: int, epochs: int = 200) -> str:
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> print(describe(50_000, 25_000, 15_000).splitlines()[0])
+        OrderDP, every epoch
     """
     n, s, q, _ = checks.sizes("describe", n, s, q)
     epochs = checks.whole("describe", "epochs", epochs, 1)
@@ -114,6 +122,10 @@ def describe_splits(prune_ratio: float, n: int = 50_000, epochs: int = 200) -> s
 
     Raises:
         ValueError: an argument outside its range, or a ratio that keeps none or all of the samples.
+
+    Example:
+        >>> print(describe_splits(0.7).splitlines()[0])
+        Pruning 70.0% of 50,000 samples: q = 15,000, at most 3.33x fewer steps
     """
     keep = 1 - checks.share("describe_splits", "prune_ratio", prune_ratio, one=False)
     n = checks.whole("describe_splits", "n", n, 1)

@@ -16,7 +16,12 @@ MOST = 16
 
 
 class Outcome(NamedTuple):
-    """One set that a method may keep."""
+    """One set that a method may keep.
+
+    Example:
+        >>> random_outcomes([1, 2], 1)[0].probability
+        Fraction(1, 2)
+    """
 
     kept: tuple[int, ...]
     """Samples kept, numbered from 1 as in Table 10."""
@@ -44,7 +49,12 @@ class Outcome(NamedTuple):
 
 
 class Expectations(NamedTuple):
-    """What a method gives on average."""
+    """What a method gives on average.
+
+    Example:
+        >>> expectations(random_outcomes([1, 2, 3], 2)).mean
+        Fraction(2, 1)
+    """
 
     mean: Fraction
     """E[mean over the samples kept]."""
@@ -61,6 +71,11 @@ def expectations(outcomes: Iterable[Outcome]) -> Expectations:
 
     Raises:
         ValueError: probabilities that do not sum to 1.
+
+    Example:
+        >>> found = expectations(orderdp_outcomes([1, 2, 3, 4, 5], 4, 1))
+        >>> float(found.mean), float(found.prune_ratio)
+        (4.8, 0.8)
     """
     outcomes = list(outcomes)
     total = sum((outcome.probability for outcome in outcomes), Fraction(0))
@@ -95,6 +110,10 @@ def infobatch_outcomes(
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> len(infobatch_outcomes([1, 2, 3, 4, 5], 0.5))
+        4
     """
     owner = "infobatch_outcomes"
     values, ranked = _samples(owner, gradients, scores)
@@ -133,6 +152,10 @@ def orderdp_outcomes(
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> [outcome.kept for outcome in orderdp_outcomes([1, 2, 3], 2, 1)]
+        [(2,), (3,)]
     """
     owner = "orderdp_outcomes"
     values, ranked = _samples(owner, gradients, scores)
@@ -162,6 +185,10 @@ def random_outcomes(gradients: Sequence[Any], q: int) -> list[Outcome]:
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> [outcome.kept for outcome in random_outcomes([1, 2, 3], 2)]
+        [(1, 2), (1, 3), (2, 3)]
     """
     values, _ = _samples("random_outcomes", gradients, None)
     q = checks.whole("random_outcomes", "q", q, 1, len(values), "[1, n]")

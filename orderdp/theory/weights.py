@@ -37,6 +37,10 @@ def rank_weights(n: int, s: int, q: int, *, n_hard: int | None = None) -> Array:
 
     Raises:
         ValueError: an argument that is no integer or outside its range.
+
+    Example:
+        >>> rank_weights(5, 3, 1).round(3).tolist()  # the hardest sample is kept whenever it is drawn
+        [0.6, 0.3, 0.1, 0.0, 0.0]
     """
     n, s, q, n_hard = checks.sizes("rank_weights", n, s, q, n_hard)
     if q == s:  # whichever ranks are kept, all candidates are; adding two curves would leave rounding errors
@@ -102,6 +106,10 @@ def limit_weights(z: ArrayLike, s: int, q: int, *, n_hard: int | None = None) ->
 
     Raises:
         ValueError: an argument outside its range.
+
+    Example:
+        >>> limit_weights([0.0, 0.5, 1.0], 10, 3).round(3).tolist()
+        [10.0, 0.898, 0.0]
     """
     s = checks.whole("limit_weights", "s", s, 1)
     _, s, q, n_hard = checks.sizes("limit_weights", s, s, q, n_hard)
@@ -134,6 +142,10 @@ def selection_probabilities(scores: ArrayLike, s: int, q: int, *, n_hard: int | 
 
     Raises:
         ValueError: scores that are no vector or hold NaN; sizes outside their ranges.
+
+    Example:
+        >>> selection_probabilities([0.1, 3.0, 1.0], 2, 1).round(3).tolist()
+        [0.0, 0.667, 0.333]
     """
     values = checks.vector("selection_probabilities", "scores", scores, finite=False)
     n, s, q, n_hard = checks.sizes("selection_probabilities", len(values), s, q, n_hard)
@@ -160,6 +172,10 @@ def surrogate_loss(losses: ArrayLike, s: int, q: int, *, n_hard: int | None = No
 
     Raises:
         ValueError: losses that are no vector or not finite; sizes outside their ranges.
+
+    Example:
+        >>> round(surrogate_loss([1.0, 2.0, 3.0], 2, 1), 3)  # of the larger of two, on average
+        2.667
     """
     return _weighed("surrogate_loss", checks.vector("surrogate_loss", "losses", losses), s, q, n_hard)
 
@@ -177,6 +193,10 @@ def surrogate_gap(losses: ArrayLike, s: int, q: int, *, n_hard: int | None = Non
 
     Raises:
         ValueError: losses that are no vector or not finite; sizes outside their ranges.
+
+    Example:
+        >>> round(surrogate_gap([1.0, 2.0, 3.0], 2, 1), 3)
+        0.667
     """
     values = checks.vector("surrogate_gap", "losses", losses)
     _, s, q, n_hard = checks.sizes("surrogate_gap", len(values), s, q, n_hard)
