@@ -12,9 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orderdp.diagnose import run_diagnosis
-from orderdp.training.run import train_cell
-
 from benchmarks.measuring import compared, in_turn
 from benchmarks.workload import ROOT
 from orderdp import datasets, grid

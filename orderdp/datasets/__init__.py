@@ -60,7 +60,7 @@ def prepare(name: str, out: Path, *, places: Sequence[Path] = ()) -> None:
     Raises:
         ValueError: unknown name.
         DatasetError: the raw files are missing (with every place tried) or wrong (with the file, expected and
-            actual digest).
+            actual checksum).
     """
     dataset = get(name)
     if isinstance(dataset, Folders):
@@ -70,7 +70,7 @@ def prepare(name: str, out: Path, *, places: Sequence[Path] = ()) -> None:
 
 
 def load(name: str, folder: Path) -> ImageData | FolderData:
-    """Load a prepared data set and check it against its manifest and the pinned digests.
+    """Load a prepared data set and check it against its manifest and the checksums in its definition.
 
     Args:
         name: key in `DATASETS`.

@@ -41,7 +41,7 @@ class ImageDataset(ABC):
         n_test: test samples.
         mean: per-channel mean of the training images, in units of pixel / 255.
         std: per-channel standard deviation of the training images, in the same units.
-        raw: name of each raw file or array -> pinned digest of its content, as `algorithm:hex`.
+        raw: name of each raw file or array -> checksum that its content must have, as `algorithm:hex`.
         bundled_with: Python package that brings the raw data along; None where files must be searched for.
         system_folders: where operating systems' packages install the raw files.
         torchvision_name: class of `torchvision.datasets` that can download the raw files.
@@ -72,26 +72,26 @@ class ImageDataset(ABC):
             The data set, or None where the folder lacks a file.
 
         Raises:
-            DatasetError: a file is there but its content is not the pinned one.
+            DatasetError: a file is there but its content has another checksum.
         """
 
 
-def verified(content: bytes, pin: str, where: str) -> bytes:
-    """Return the content if it has the pinned digest.
+def verified(content: bytes, expected: str, where: str) -> bytes:
+    """Return the content if it has the checksum.
 
     Args:
         content: what was read.
-        pin: expected digest, as `algorithm:hex`.
+        expected: checksum, as `algorithm:hex`.
         where: file (and member) that it was read from, for the message.
 
     Raises:
-        DatasetError: the digest differs.
+        DatasetError: the checksum differs.
     """
-    algorithm = pin.partition(":")[0]
+    algorithm = expected.partition(":")[0]
     got = f"{algorithm}:{hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()}"
-    if got != pin:
+    if got != expected:
         raise DatasetError(
-            f"Wrong checksum of {where}. Expected {pin}, got {got} ({len(content)} bytes): "
+            f"Wrong checksum of {where}. Expected {expected}, got {got} ({len(content)} bytes): "
             "the file is damaged or another one. Delete or replace it."
         )
     return content

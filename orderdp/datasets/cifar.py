@@ -1,7 +1,8 @@
 """CIFAR-10 and CIFAR-100: 60,000 colour images of 32 x 32 pixels, 10 or 100 classes.
 
 Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009). The files are pickles of
-Python dicts; they are read with an unpickler that can build nothing but arrays and plain containers.
+Python dicts; they are read with an unpickler that can build nothing but arrays and plain containers. torchvision's
+reader would need the extracted folder, and unpickles whatever has the right md5 sum, which can be forged.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ class Cifar(ImageDataset):
     Attributes:
         folder: name of the extracted folder and of the archive's only folder.
         archive: name of the archive.
-        archive_pin: digest of the archive.
+        archive_checksum: checksum of the archive.
         label_key: key of the labels in a batch.
         test_file: the file of `raw` that holds the test images; all others are training batches, in order.
     """
 
     folder: str
     archive: str
-    archive_pin: str
+    archive_checksum: str
     label_key: str
     test_file: str
 
@@ -46,7 +47,7 @@ class Cifar(ImageDataset):
         return self._arrays(self._members(archive), str(archive)) if archive.is_file() else None
 
     def _members(self, archive: Path) -> dict[str, bytes]:
-        content = verified(archive.read_bytes(), self.archive_pin, str(archive))
+        content = verified(archive.read_bytes(), self.archive_checksum, str(archive))
         try:
             with tarfile.open(fileobj=io.BytesIO(content)) as tar:
                 # Members are read in memory and never extracted: no path in the archive can reach the disk.
@@ -58,9 +59,9 @@ class Cifar(ImageDataset):
 
     def _arrays(self, contents: Mapping[str, bytes], where: str) -> Arrays:
         batches = {}
-        for name, pin in self.raw.items():
+        for name, expected in self.raw.items():
             path = f"{where}/{name}"
-            batches[name] = self._batch(verified(contents[name], pin, path), path)
+            batches[name] = self._batch(verified(contents[name], expected, path), path)
         test_images, test_labels = batches.pop(self.test_file)
         images, labels = zip(*batches.values(), strict=True)
         return Arrays(np.concatenate(images), np.concatenate(labels), test_images, test_labels)
@@ -107,7 +108,7 @@ def unpickle_arrays(content: bytes) -> dict:
     return _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
 
 
-# Digests: as torchvision's CIFAR10 and CIFAR100 have them.
+# Checksums: as torchvision's CIFAR10 and CIFAR100 have them.
 # Means and standard deviations: those of the 50,000 training images (the widely used values, to four places).
 # Paper: its released scripts normalise both data sets by (.5074, .4867, .4411) and (.2011, .1987, .2025);
 # here: each by its own, because those means are close to CIFAR-100's only and those deviations to neither's.
@@ -131,7 +132,7 @@ CIFAR10 = Cifar(
     wanted="folder cifar-10-batches-py or file cifar-10-python.tar.gz",
     folder="cifar-10-batches-py",
     archive="cifar-10-python.tar.gz",
-    archive_pin="md5:c58f30108f718f92721af3b95e74349a",
+    archive_checksum="md5:c58f30108f718f92721af3b95e74349a",
     label_key="labels",
     test_file="test_batch",
 )
@@ -149,7 +150,7 @@ CIFAR100 = Cifar(
     wanted="folder cifar-100-python or file cifar-100-python.tar.gz",
     folder="cifar-100-python",
     archive="cifar-100-python.tar.gz",
-    archive_pin="md5:eb9058c3a382ffc7106e4002c42a8d85",
+    archive_checksum="md5:eb9058c3a382ffc7106e4002c42a8d85",
     label_key="fine_labels",
     test_file="test",
 )

@@ -1,7 +1,8 @@
 """Fashion-MNIST: 70,000 grey images of clothes, 28 x 28 pixels, 10 classes.
 
 Source: H. Xiao, K. Rasul and R. Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
-Learning Algorithms (2017). The files are in MNIST's idx format, usually gzipped.
+Learning Algorithms (2017). The files are in MNIST's idx format, usually gzipped. torchvision's reader would need them
+decompressed in folders of its own, and does not check their content.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class FashionMnist(ImageDataset):
             paths = [path for name in self.raw if (path := _existing(place / name)) is not None]
             if len(paths) == len(self.raw):
                 train_images, train_labels, test_images, test_labels = (
-                    parse_idx(verified(_content(path), pin, f"the content of {path}"), path)
-                    for path, pin in zip(paths, self.raw.values(), strict=True)
+                    parse_idx(verified(_content(path), expected, f"the content of {path}"), path)
+                    for path, expected in zip(paths, self.raw.values(), strict=True)
                 )
                 return Arrays(
                     train_images[:, None],
@@ -46,7 +47,7 @@ def _existing(path: Path) -> Path | None:
 
 def _content(path: Path) -> bytes:
     """The file's bytes, decompressed: distributors compress the same content differently, so only the content
-    can be pinned."""
+    has one checksum."""
     if path.suffix != ".gz":
         return path.read_bytes()
     try:
@@ -87,7 +88,7 @@ FASHION_MNIST = FashionMnist(
     # Computed from the training images; tests/datasets/test_fashion_mnist.py recomputes them.
     mean=(0.2860,),
     std=(0.3530,),
-    # Order: as Arrays has them. Digests of the decompressed files.
+    # Order: as Arrays has them. Checksums of the decompressed files.
     raw={
         "train-images-idx3-ubyte": "sha256:c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
         "train-labels-idx1-ubyte": "sha256:bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",

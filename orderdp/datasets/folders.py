@@ -7,8 +7,8 @@ is prepared; later one read at that offset brings it. WebDataset's own readers s
 a selection cannot use.
 
 The prepared form is small: names, labels and places as .npy files, a manifest, and a link `images` to where the files
-lie. Its digest covers names, sizes and labels, not the contents: reading 150 GB at every preparation would take hours,
-and a file that cannot be decoded is named when it is met.
+lie. Its checksum covers names, sizes and labels, not the contents: reading 150 GB at every preparation would take
+hours, and a file that cannot be decoded is named when it is met.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Folders:
     Attributes:
         name: key in `DATASETS`.
         classes: number of classes of the whole data set.
-        class_digest: sha256 of the sorted names of all its classes, joined by line feeds; None to accept any.
+        class_checksum: sha256 of the sorted names of all its classes, joined by line feeds; None to accept any.
         n_train: training samples of the whole data set; None to accept any number.
         n_test: likewise of the validation set, which serves as test set.
         subset: for development, the classes used: the first so many (in sorted order), or their names; None for all.
@@ -48,7 +48,7 @@ class Folders:
 
     name: str
     classes: int
-    class_digest: str | None
+    class_checksum: str | None
     n_train: int | None
     n_test: int | None
     subset: int | tuple[str, ...] | None
@@ -169,7 +169,7 @@ class FolderData:
         classes: number of classes in use; labels are 0 .. classes - 1.
         mean: per channel, to normalise by, in units of pixel / 255.
         std: likewise.
-        digest: sha256 over names, sizes and labels.
+        checksum: sha256 over names, sizes and labels.
     """
 
     name: str
@@ -178,7 +178,7 @@ class FolderData:
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    digest: str
+    checksum: str
     channels: int = 3
 
     @property

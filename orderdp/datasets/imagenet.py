@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from orderdp.datasets.folders import Folders
 
-CLASS_DIGEST = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
+CLASS_CHECKSUM = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
 # Of the training images' channels, as all ImageNet recipes have them.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 IMAGENET = Folders(
     name="imagenet",
     classes=1000,
-    class_digest=CLASS_DIGEST,
+    class_checksum=CLASS_CHECKSUM,
     n_train=1281167,
     n_test=50000,
     subset=None,
@@ -24,7 +24,7 @@ IMAGENET = Folders(
 IMAGENET100 = Folders(
     name="imagenet100",
     classes=1000,
-    class_digest=CLASS_DIGEST,
+    class_checksum=CLASS_CHECKSUM,
     n_train=1281167,
     n_test=50000,
     subset=100,
@@ -34,7 +34,7 @@ IMAGENET100 = Folders(
 IMAGENET10 = Folders(
     name="imagenet10",
     classes=1000,
-    class_digest=CLASS_DIGEST,
+    class_checksum=CLASS_CHECKSUM,
     n_train=1281167,
     n_test=50000,
     subset=10,

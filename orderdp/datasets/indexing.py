@@ -73,7 +73,7 @@ def write_index(dataset: Folders, out: Path, places: Sequence[Path]) -> None:
                 np.save(file, array)
                 files[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
         manifest = _facts(dataset) | {
-            "digest": _digest(found),
+            "checksum": _checksum(found),
             "samples": {split: len(samples.labels) for split, samples in found.items()},
             "in_shards": {split: samples.in_shards for split, samples in found.items()},
             "files": files,
@@ -96,7 +96,7 @@ def read_index(dataset: Folders, folder: Path) -> FolderData:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         facts = {key: manifest[key] for key in _facts(dataset)}
-        pins, in_shards, digest = manifest["files"], manifest["in_shards"], manifest["digest"]
+        checksums, in_shards, checksum = manifest["files"], manifest["in_shards"], manifest["checksum"]
     except (FileNotFoundError, NotADirectoryError):
         raise DatasetError(
             f"The data set '{dataset.name}' is not prepared: {folder} has no {MANIFEST}. Run {command}."
@@ -122,13 +122,13 @@ def read_index(dataset: Folders, folder: Path) -> FolderData:
         arrays: dict[str, Any] = {}
         for name in ("names", "ends", *ARRAYS):
             file = folder / f"{split}_{name}.npy"
-            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != pins.get(file.name):
+            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != checksums.get(file.name):
                 raise DatasetError(f"{file} is damaged or missing. Delete {folder} and run {command}.")
             arrays[name] = np.load(file, allow_pickle=False)
         names = Names(arrays.pop("names"), arrays.pop("ends"))
         splits[split] = Split(root=root, names=names, in_shards=in_shards[split], **arrays)
     return FolderData(
-        dataset.name, splits["train"], splits["test"], dataset.used_classes, dataset.mean, dataset.std, digest
+        dataset.name, splits["train"], splits["test"], dataset.used_classes, dataset.mean, dataset.std, checksum
     )
 
 
@@ -167,7 +167,7 @@ def _in_folders(dataset: Folders, root: Path, folder: Path) -> Found:
             f"{folder} has no folder per class. It holds: {_listing(folder)}. Sort its images into the folders of their"
             " classes."
         )
-    names_digest = hashlib.sha256("\n".join(classes).encode()).hexdigest()
+    names_checksum = hashlib.sha256("\n".join(classes).encode()).hexdigest()
     if len(classes) != dataset.classes:
         others = {
             entry.name
@@ -181,7 +181,7 @@ def _in_folders(dataset: Folders, root: Path, folder: Path) -> Found:
             f"{folder} has {len(classes)} classes; '{dataset.name}' has {dataset.classes}."
             + (f" Missing: {', '.join(missing)}{' ...' if len(others) - len(classes) > 3 else ''}." if missing else "")
         )
-    if dataset.class_digest not in (None, names_digest):
+    if dataset.class_checksum not in (None, names_checksum):
         raise DatasetError(
             f"The folders of {folder} are not the classes of '{dataset.name}' (first: {classes[0]}). They need their"
             " original names."
@@ -265,13 +265,13 @@ def _members(shard: Path) -> Iterator[tuple[int, int, int]]:
         ) from error
 
 
-def _digest(found: dict[str, Found]) -> str:
+def _checksum(found: dict[str, Found]) -> str:
     """sha256 over every sample's split, file, place, size and label."""
-    digest = hashlib.sha256()
+    checksum = hashlib.sha256()
     for split, samples in found.items():
         for label, file, offset, size in zip(samples.labels, samples.file, samples.offset, samples.size, strict=True):
-            digest.update(f"{split}\t{samples.names[file]}\t{offset}\t{size}\t{label}\n".encode())
-    return digest.hexdigest()
+            checksum.update(f"{split}\t{samples.names[file]}\t{offset}\t{size}\t{label}\n".encode())
+    return checksum.hexdigest()
 
 
 def _facts(dataset: Folders) -> dict[str, object]:

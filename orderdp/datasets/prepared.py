@@ -96,7 +96,7 @@ def read_prepared(dataset: ImageDataset, folder: Path) -> ImageData:
 
     Raises:
         DatasetError: nothing is prepared there, or a file is damaged, or it was made from other raw files
-            than those pinned.
+            than those whose checksums its definition has.
     """
     folder = Path(folder)
     command = f"`python -m orderdp prepare --dataset {dataset.name}`"
@@ -116,7 +116,7 @@ def read_prepared(dataset: ImageDataset, folder: Path) -> ImageData:
                 f"{folder / MANIFEST} describes other data: '{key}' expected {expected}, "
                 f"got {manifest.get(key)}. {remedy}"
             )
-    tensors = {name: _load_array(folder / f"{name}.npy", digest, remedy) for name, digest in files.items()}
+    tensors = {name: _load_array(folder / f"{name}.npy", checksum, remedy) for name, checksum in files.items()}
     return ImageData(dataset.name, **tensors, classes=dataset.classes, mean=dataset.mean, std=dataset.std)
 
 

@@ -329,7 +329,7 @@ def environment(training: Training) -> dict[str, Any]:
         "precision": str(training.dtype).removeprefix("torch."),
         "ranks": training.ranks.world,
         "compiled": training.compiled,
-        "data_digest": getattr(training.data, "digest", None),
+        "data_checksum": getattr(training.data, "checksum", None),
         "git_commit": _git_commit(),
     }
 

@@ -42,10 +42,10 @@ class RunFiles:
     def metrics(self, first: int) -> Iterator[tuple[str, float, int, int]]:
         """(name, value, timestamp in ms, epoch) of the rows from number `first` on; what is not finite is left out."""
         for row in csv.DictReader(self.lines[first:], fieldnames=self.columns):
-            stamp, epoch = int(1000 * float(row["timestamp"])), int(row["epoch"])
+            time_ms, epoch = int(1000 * float(row["timestamp"])), int(row["epoch"])
             for name, text in row.items():
                 if name not in ("epoch", "timestamp") and text and math.isfinite(value := float(text)):
-                    yield name, value, stamp, epoch
+                    yield name, value, time_ms, epoch
 
 
 def rows_checksum(lines: list[str] | tuple[str, ...]) -> str:

@@ -144,7 +144,7 @@ class Store:
     def _log(self, run: Known, files: RunFiles, logged: int, tags_now: Mapping[str, str]) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        metrics = [Metric(name, value, stamp, epoch) for name, value, stamp, epoch in files.metrics(logged)]
+        metrics = [Metric(name, value, time_ms, epoch) for name, value, time_ms, epoch in files.metrics(logged)]
         if files.summary:
             end, last = int(1000 * files.summary["ended"]), files.summary["epochs"]
             metrics += [

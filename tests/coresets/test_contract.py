@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from orderdp.code_fingerprint import facts, options, registry
+from orderdp.code_fingerprint import options, registry
 from orderdp.coresets import CORESETS, ProxyOutputs, select
 from orderdp.coresets.base import ARRAYS, Family
 from orderdp.coresets.quotas import quotas

@@ -70,7 +70,7 @@ def repinned(entry: Cifar, contents: dict[str, bytes]) -> Cifar:
     return dataclasses.replace(
         entry,
         raw={name: md5(content) for name, content in contents.items()},
-        archive_pin=md5(archive),
+        archive_checksum=md5(archive),
         n_train=PER_BATCH * (len(contents) - 1),
         n_test=PER_BATCH,
     )
@@ -90,7 +90,7 @@ def small(request, tmp_path):
     # gzip stores the time of packing, so the archive is pinned as written.
     archive = archive_bytes(entry, contents)
     (packed / entry.archive).write_bytes(archive)
-    return dataclasses.replace(entry, archive_pin=md5(archive)), contents, extracted, packed
+    return dataclasses.replace(entry, archive_checksum=md5(archive)), contents, extracted, packed
 
 
 def test_images_and_labels_are_those_of_the_batches_in_order(small, tmp_path):
@@ -129,7 +129,7 @@ def test_a_truncated_archive_is_refused_by_name(small):
     entry, _, _, packed = small
     archive = packed / entry.archive
     archive.write_bytes(archive.read_bytes()[:-100])
-    with pytest.raises(DatasetError, match=f"Wrong checksum of {archive}. Expected {entry.archive_pin}, got md5:"):
+    with pytest.raises(DatasetError, match=f"Wrong checksum of {archive}. Expected {entry.archive_checksum}, got md5:"):
         entry.read(packed)
 
 
@@ -137,7 +137,7 @@ def test_an_archive_without_a_batch_is_refused_by_name(small):
     entry, contents, _, packed = small
     archive = packed / entry.archive
     archive.write_bytes(archive_bytes(entry, {entry.test_file: contents[entry.test_file]}))
-    entry = dataclasses.replace(entry, archive_pin=md5(archive.read_bytes()))
+    entry = dataclasses.replace(entry, archive_checksum=md5(archive.read_bytes()))
     with pytest.raises(DatasetError, match=f"{archive} is not a readable archive"):
         entry.read(packed)
 
@@ -175,11 +175,11 @@ def test_a_pickle_that_would_run_code_is_refused(protocol):
 
 
 @pytest.mark.parametrize("entry", [CIFAR10, CIFAR100], ids=lambda entry: entry.name)
-def test_pins_are_those_of_torchvision(entry):
+def test_checksums_are_those_of_torchvision(entry):
     torchvision = pytest.importorskip("torchvision")
     theirs = getattr(torchvision.datasets, entry.torchvision_name)
-    assert entry.raw == {name: f"md5:{digest}" for name, digest in theirs.train_list + theirs.test_list}
-    assert (entry.folder, entry.archive, entry.archive_pin) == (
+    assert entry.raw == {name: f"md5:{md5}" for name, md5 in theirs.train_list + theirs.test_list}
+    assert (entry.folder, entry.archive, entry.archive_checksum) == (
         theirs.base_folder,
         theirs.filename,
         f"md5:{theirs.tgz_md5}",

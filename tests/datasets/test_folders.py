@@ -87,15 +87,15 @@ def test_subsets(tree, shards, tmp_path):
 
 
 def test_the_digest_sees_names_sizes_and_labels(copy, tmp_path):
-    digest = indexed(copy, tmp_path / "a").digest
-    assert indexed(copy, tmp_path / "a").digest == digest  # made again in the same place
+    first = indexed(copy, tmp_path / "a").checksum
+    assert indexed(copy, tmp_path / "a").checksum == first  # made again in the same place
     file = copy / "train/n02/n02_003.JPEG"
     file.write_bytes(file.read_bytes() + b"\0")
-    assert indexed(copy, tmp_path / "b").digest != digest
+    assert indexed(copy, tmp_path / "b").checksum != first
     file.write_bytes(file.read_bytes()[:-1])
-    assert indexed(copy, tmp_path / "c").digest == digest
+    assert indexed(copy, tmp_path / "c").checksum == first
     file.rename(file.with_name("n02_003x.JPEG"))
-    assert indexed(copy, tmp_path / "d").digest != digest
+    assert indexed(copy, tmp_path / "d").checksum != first
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_wrong_layout_is_one_error_that_names_the_path(copy, tmp_path, damage,
 
 def test_wrong_classes_and_counts(tree, tmp_path):
     with pytest.raises(DatasetError, match=r"are not the classes of 'photos' \(first: n01\)"):
-        indexed(tree, tmp_path / "a", class_digest="0")
+        indexed(tree, tmp_path / "a", class_checksum="0")
     with pytest.raises(DatasetError, match=r"/train holds 60 images; 'photos' has 61"):
         indexed(tree, tmp_path / "a", n_train=61)
     with pytest.raises(

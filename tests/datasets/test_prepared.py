@@ -55,12 +55,14 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     assert contents(tmp_path) == {"thesis.tex": b"years of work"}
 
 
-@pytest.mark.parametrize("moment", ["save", "digest", "manifest"])
+@pytest.mark.parametrize("moment", ["save", "checksum", "manifest"])
 def test_an_interruption_leaves_nothing(tmp_path, monkeypatch, moment):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    module, name = {"save": (np, "save"), "digest": (prepared, "_sha256"), "manifest": (prepared.json, "dumps")}[moment]
+    module, name = {"save": (np, "save"), "checksum": (prepared, "_sha256"), "manifest": (prepared.json, "dumps")}[
+        moment
+    ]
     monkeypatch.setattr(module, name, interrupt)
     with pytest.raises(KeyboardInterrupt):
         prepare("digits", tmp_path / "digits")
@@ -194,7 +196,7 @@ def test_every_entry_states_its_facts(name):
     assert all(0 < value < 1 for value in entry.mean + entry.std)
     assert entry.n_train > entry.n_test >= entry.classes
     lengths = {"md5": 32, "sha256": 64}
-    assert all(len(pin.partition(":")[2]) == lengths[pin.partition(":")[0]] for pin in entry.raw.values())
+    assert all(len(each.partition(":")[2]) == lengths[each.partition(":")[0]] for each in entry.raw.values())
     assert entry.bundled_with or (entry.torchvision_name and entry.wanted)
 
 

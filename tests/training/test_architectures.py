@@ -98,7 +98,7 @@ def test_fine_tuning_starts_from_the_pretrained_encoder(photos, tmp_path, monkey
     ):
         train_run(after, **folders)
     summary = train_run(before, **folders)
-    assert summary["test_accuracy"] is None and summary["environment"]["data_digest"] == photos.digest
+    assert summary["test_accuracy"] is None and summary["environment"]["data_checksum"] == photos.checksum
     weights = torch.load(
         tmp_path / "runs/before/model.pt", weights_only=True
     )  # kept although the scale keeps no models
