@@ -61,7 +61,7 @@ wildcard_constraints:
 
 RUNS = Path("runs")
 BUNDLE_PLANS = ".work/bundles"
-BUNDLE_DONE = BUNDLE_PLANS + "/{bundle}.done"
+BUNDLE_DONE = ".work/bundles/{bundle}.done"
 # Numbers of a profile: `set-resources: [bundle:minutes=60, bundle:at_once=4]`.
 SET = workflow.resource_settings.overwrite_resources.get("bundle", {})
 MINUTES = float(SET["minutes"].raw if "minutes" in SET else 1)
