@@ -17,8 +17,8 @@ from orderdp.planning import bundles
 from orderdp.planning.plan import Earlier
 from orderdp.spec import SpecError
 
-# The graph of jobs is a million objects that live until the end. At Python's usual thresholds, looking through them for what is no longer used takes
-# a third of `snakemake -n`.
+# The graph of jobs is a million objects that live until the end. At Python's usual thresholds, looking through them for
+# what is no longer used takes a third of `snakemake -n`.
 gc.freeze()
 gc.set_threshold(200_000, 10, 10)
 
@@ -71,8 +71,8 @@ AT_ONCE = int(SET["at_once"].raw if "at_once" in SET else 1)
 # Read at the first use: before, what the command line asks for is not known.
 @functools.cache
 def planned():
-    """Name -> bundle, of the missing jobs: those of the tables and figures that the command line names, if it names nothing
-    else."""
+    """Name -> bundle, of the missing jobs: those of the tables and figures that the command line names, if it names
+    nothing else."""
     names = {
         str(target).removeprefix("artifact_")
         for target in workflow.dag_settings.targets
@@ -95,7 +95,8 @@ def bundle_of_job():
 
 @functools.cache
 def bundle_of(name):
-    """A bundle of this Snakemake, or of the one that started it: on a cluster's node, where other jobs are missing by now."""
+    """A bundle of this Snakemake, or of the one that started it: on a cluster's node, where other jobs are missing by
+    now."""
     path = Path(f"{BUNDLE_PLANS}/{name}.json")
     if name not in planned() and not path.exists():
         raise WorkflowError(f"There is no bundle {name!r}. `snakemake -n` lists them")
@@ -105,8 +106,9 @@ def bundle_of(name):
 def settled(path):
     """An input whose age does not matter if it is here already.
 
-    A file that is here was made from what its name says, so its time (of a clone, of `dvc pull`) means nothing: ancient. One that is
-    missing will be made by this run, and then whatever was made from its predecessor must be made again: plain.
+    A file that is here was made from what its name says, so its time (of a clone, of `dvc pull`) means nothing:
+    ancient. One that is missing will be made by this run, and then whatever was made from its predecessor must be made
+    again: plain.
     """
     return ancient(path) if Path(path).exists() else path
 
@@ -120,7 +122,8 @@ def results(names):
 
 
 def made_again(experiment):
-    """Whether the record of an experiment will be made again, because some of its jobs are missing, and with it the page."""
+    """Whether the record of an experiment will be made again, because some of its jobs are missing, and with it the
+    page."""
     return any(name in bundle_of_job() for name in GRID.experiments[experiment].jobs)
 
 
@@ -155,7 +158,8 @@ EARLIER = Earlier(RUNS)
 
 
 def claim_folder():
-    """Refuses to work beside another Snakemake. The kernel drops this lock with its process; Snakemake's own outlives a kill."""
+    """Refuses to work beside another Snakemake. The kernel drops this lock with its process; Snakemake's own outlives
+    a kill."""
     global FOLDER_LOCK
     FOLDER_LOCK = FileLock(f".work/snakemake-{SCALE}.lock", timeout=0)
     Path(".work").mkdir(exist_ok=True)
@@ -199,7 +203,8 @@ onsuccess:
 
 onerror:
     forget_bundles()
-    # Not after an interruption, which leaves no failed job and should be quick. Snakemake gives one log file or several.
+    # Not after an interruption, which leaves no failed job and should be quick. Snakemake gives one log file or
+    # several.
     logs = [log] if isinstance(log, str) else log
     if any("Error in rule" in Path(path).read_text() for path in logs):
         beside("orderdp", "report", "--scale", SCALE, "--partial", wait=True)

@@ -1,5 +1,6 @@
-# Everything that is computed before the report: trainings, proxies, coresets, measurements, studies. Missing jobs run in
-# bundles that share a process. A bundle is planned when this file is parsed; the processes of its jobs read the plan.
+# Everything that is computed before the report: trainings, proxies, coresets, measurements, studies. Missing jobs run
+# in bundles that share a process. A bundle is planned when this file is parsed; the processes of its jobs read the
+# plan.
 
 
 rule runs:
@@ -13,8 +14,8 @@ rule bundle:
     input:
         lambda w: before_bundle(w.bundle),
     output:
-        # Not the files of the jobs: Snakemake removes the outputs of a job that failed, and no training may be lost because
-        # another one of its bundle failed, or because of a file's date.
+        # Not the files of the jobs: Snakemake removes the outputs of a job that failed, and no training may be lost
+        # because another one of its bundle failed, or because of a file's date.
         BUNDLE_DONE,
     log:
         "logs/bundles/{bundle}.log",
