@@ -37,10 +37,10 @@ PruneRatio = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[StrictInt, Field(ge=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Diagnostic = Literal["gradients"]
-Precision = Literal["fp32", "tf32", "bf16", "fp16", "auto"]
+PrecisionName = Literal["fp32", "tf32", "bf16", "fp16", "auto"]
 Balance = StrictBool | Literal["equal"]
 LabelNoise = Annotated[float, Field(ge=0, lt=1)]
-Score = Literal["loss", "gradient_norm", "margin"]
+ScoreName = Literal["loss", "gradient_norm", "margin"]
 
 
 class Strict(BaseModel):
@@ -99,7 +99,7 @@ class MethodSpec(Sparse):
     """A name in `orderdp.pruning.PRUNERS`."""
     options: dict[Name, Scalar]
     """Keyword arguments of its constructor (or of `at_ratio`, where `prune_ratio` is given)."""
-    score: Score | None = None
+    score: ScoreName | None = None
     """What it ranks by, a name in `orderdp.pruning.scores.SCORES`; none for the loss."""
 
     @model_validator(mode="after")
@@ -299,7 +299,7 @@ class RecipeSpec(Strict):
     ]
     mix: MixSpec | None
     """MixUp, CutMix and random erasing. A sample's loss, and so its score, is then against its mixed target."""
-    precision: Precision
+    precision: PrecisionName
     """auto: bf16 autocast where the hardware computes in it, else tf32. tf32: fp32, with products in TF32 on GPUs that
     have it. fp16: autocast with a loss scale that adapts; recorded norms are unscaled."""
     evaluate_every: Annotated[StrictInt, Field(ge=1)]
@@ -415,7 +415,7 @@ class RunSpec(Sparse):
         return self
 
     def stem(self) -> str:
-        """Readable part of the cell's name, for example `digits-resnet8w16-orderdp-p70-x50-e10-s0`."""
+        """Readable part of the run's name, for example `digits-resnet8w16-orderdp-p70-x50-e10-s0`."""
         recipe, method = self.recipe, self.method
         parts = [self.dataset.name, self.model.label(), method.name]
         if self.dataset.label_noise > 0:

@@ -49,7 +49,7 @@ def test_the_loop_trains():
     exec(BLOCKS[0], names)
     pruner = names["pruner"]
     assert accuracy(names) > 0.95
-    assert pruner.prune_ratio == 1 - round(0.6 * 150) / 300
+    assert pruner.realised_prune_ratio == 1 - round(0.6 * 150) / 300
     assert int(pruner.usage.sum()) == 40 * 90
 
 

@@ -16,13 +16,13 @@ from orderdp.spec import (
     Name,
     PruneRatio,
     Scalar,
-    Score,
+    ScoreName,
     Seed,
     Strict,
 )
 
 
-class Workload(Strict):
+class WorkloadEntry(Strict):
     """A data set, a network and how the network is trained on it."""
 
     dataset: Name
@@ -58,7 +58,7 @@ class CoresetEntry(Strict):
     """Instead of the protocol's."""
 
 
-class Method(Strict):
+class MethodEntry(Strict):
     """A row of the tables: a pruner with its options."""
 
     label: str
@@ -71,7 +71,7 @@ class Method(Strict):
     """Keyword arguments of the pruner."""
     prune_ratio_sets: Literal["prune_ratio", "match_steps_at"] | None = "prune_ratio"
     """What a table's prune ratio sets: the pruner's own ratio, the recipe's number of steps, or nothing."""
-    score: Score | None = None
+    score: ScoreName | None = None
     """What the pruner ranks by instead of the loss."""
     options_by_ratio: dict[PruneRatio, dict[Name, Scalar]] = {}
     """Prune ratio -> the options that belong to it."""
@@ -87,7 +87,7 @@ class Method(Strict):
         return {"name": "static", **value} if isinstance(value, dict) and value.get("coreset") else value
 
     @model_validator(mode="after")
-    def _is_whole(self) -> Method:
+    def _is_whole(self) -> MethodEntry:
         if not self.name:
             raise ValueError("needs a 'name', a 'coreset' or 'based_on'")
         if (self.name == "static") != (self.coreset is not None):
@@ -257,8 +257,8 @@ class Params(Strict):
     `optimizer: {based_on: NAME, ...}` with differences."""
     recipes: dict[str, dict[str, Any]]
     """Named training recipes. One may be `based_on` another and state its differences."""
-    workloads: dict[str, Workload]
+    workloads: dict[str, WorkloadEntry]
     coresets: Protocol
-    methods: dict[str, Method]
+    methods: dict[str, MethodEntry]
     experiments: dict[str, ExperimentEntry]
     scales: dict[str, Scale]

@@ -88,9 +88,13 @@ class Job:
     @classmethod
     def of_experiment(cls, experiment: str, spec: Any) -> Self:
         """The job that an experiment names by its spec."""
-        sources = cls.code(spec)
-        mark = fingerprint(cls.kind, spec, sources)
-        return cls(f"{experiment}-{mark}", mark, spec, sources)
+        return cls.named(experiment, spec, cls.code(spec))
+
+    @classmethod
+    def named(cls, stem: str, spec: Any, sources: Mapping[str, str], **more: Any) -> Self:
+        """A job with the name `<stem>-<fingerprint>`; `more` are fields of its kind."""
+        digits = fingerprint(cls.kind, spec, sources)
+        return cls(f"{stem}-{digits}", digits, spec, sources, **more)
 
     @classmethod
     def code(cls, spec: Any) -> dict[str, str]:

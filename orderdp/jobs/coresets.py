@@ -53,9 +53,7 @@ class Coresets(Job):
         sources = dict(proxy.sources)
         for each in wanted.values():
             sources |= _method_code(each.choice.method)
-        sources = dict(sorted(sources.items()))
-        mark = fingerprint(cls.kind, spec, sources)
-        return cls(f"coresets-{workload(proxy.spec)}-{mark}", mark, spec, sources, proxy.name)
+        return cls.named(f"coresets-{workload(proxy.spec)}", spec, dict(sorted(sources.items())), proxy=proxy.name)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -95,5 +93,5 @@ def _method_code(method: str) -> dict[str, str]:
 
 def entry_name(spec: CoresetSpec, seed: int) -> str:
     """`herding-p70-s0-2f0a...`: the same for all runs that train on these samples."""
-    mark = fingerprint("coreset", spec, choice_code(spec))
-    return f"{spec.method}-p{percent(spec.prune_ratio)}-s{seed}-{mark}"
+    digits = fingerprint("coreset", spec, choice_code(spec))
+    return f"{spec.method}-p{percent(spec.prune_ratio)}-s{seed}-{digits}"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from orderdp.code_fingerprint import code_checksums
 from orderdp.files import write_arrays, write_rows
 from orderdp.jobs import costs
-from orderdp.jobs.base import Execution, Job, Resources, fingerprint
+from orderdp.jobs.base import Execution, Job, Resources
 from orderdp.jobs.train import Train, registered
 from orderdp.spec import RunSpec, Strict
 
@@ -42,9 +42,7 @@ class Diagnose(Job):
     def of(cls, run: Train) -> Diagnose:
         """The measurements of a run."""
         spec = DiagnoseSpec(run=run.name, measured=run.spec)
-        sources = code_checksums(ENTRY_POINTS, registered(run.spec))
-        mark = fingerprint(cls.kind, spec, sources)
-        return cls(f"diagnosis-{run.name}-{mark}", mark, spec, sources)
+        return cls.named(f"diagnosis-{run.name}", spec, code_checksums(ENTRY_POINTS, registered(run.spec)))
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from orderdp.code_fingerprint import code_checksums
 from orderdp.files import write_arrays, write_rows
 from orderdp.jobs import costs
-from orderdp.jobs.base import Execution, Job, Resources, fingerprint
+from orderdp.jobs.base import Execution, Job, Resources
 from orderdp.spec import ProxySpec
 
 ENTRY_POINTS = ("orderdp.training.proxy", "orderdp.training.process", "orderdp.datasets.load_images")
@@ -30,9 +30,7 @@ class Proxy(Job):
     @classmethod
     def of(cls, spec: ProxySpec) -> Proxy:
         """The proxy of a spec."""
-        sources = cls.code(spec)
-        mark = fingerprint(cls.kind, spec, sources)
-        return cls(f"proxy-{workload(spec)}-e{spec.recipe.epochs}-{mark}", mark, spec, sources)
+        return cls.named(f"proxy-{workload(spec)}-e{spec.recipe.epochs}", spec, cls.code(spec))
 
     @classmethod
     def code(cls, spec: ProxySpec) -> dict[str, str]:

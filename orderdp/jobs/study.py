@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from orderdp.code_fingerprint import code_checksums
 from orderdp.files import write_rows
-from orderdp.jobs.base import Execution, Job, Resources, fingerprint
+from orderdp.jobs.base import Execution, Job, Resources
 from orderdp.spec import Count, Name, Seed, Strict
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ class Study(Job):
 
     @classmethod
     def of_experiment(cls, experiment: str, spec: StudySpec) -> Study:
-        sources = cls.code(spec)
-        mark = fingerprint(cls.kind, spec, sources)
-        return cls(f"{experiment}-{spec.dataset}-{mark}", mark, spec, sources)
+        return cls.named(f"{experiment}-{spec.dataset}", spec, cls.code(spec))
 
     @classmethod
     def code(cls, spec: StudySpec) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from orderdp.code_fingerprint import code_checksums
 from orderdp.jobs import costs
-from orderdp.jobs.base import Execution, Job, Resources, fingerprint
+from orderdp.jobs.base import Execution, Job, Resources
 from orderdp.jobs.coresets import choice_code
 from orderdp.spec import RunSpec
 
@@ -36,9 +36,7 @@ class Train(Job):
     @classmethod
     def of(cls, spec: RunSpec, **more: Any) -> Train:
         """The run of a spec; `more` are further fields."""
-        sources = cls.code(spec)
-        mark = fingerprint(cls.kind, spec, sources)
-        return cls(f"{spec.stem()}-{mark}", mark, spec, sources, **more)
+        return cls.named(spec.stem(), spec, cls.code(spec), **more)
 
     @classmethod
     def code(cls, spec: RunSpec) -> dict[str, str]:

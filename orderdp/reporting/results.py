@@ -249,7 +249,7 @@ def profiles(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = 
 
     Returns:
         Coordinates as in :func:`collect`, `status`, `epoch` (whose kept set it is), `by` ("loss" or "label"), `group`
-        (tenth of the samples by loss, 0 the hardest; or class) and `share` kept of it, in [0, 1]. Cells that are not
+        (tenth of the samples by loss, 0 the hardest; or class) and `share` kept of it, in [0, 1]. Runs that are not
         measured yet have no rows.
     """
     runs = _opened(runs)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from orderdp.spec import Precision, RunSpec
+from orderdp.spec import PrecisionName, RunSpec
 
 
 class OutOfMemory(RuntimeError):
@@ -36,7 +36,7 @@ def choose_device(name: str | None) -> torch.device:
     return torch.device(name)
 
 
-def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+def choose_dtype(precision: PrecisionName, device: torch.device) -> torch.dtype:
     """The type in which convolutions are computed: bfloat16 for "bf16", and for "auto" where the hardware computes in
     it."""
     if precision in ("fp32", "tf32"):
@@ -48,7 +48,7 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def allow_tf32(precision: Precision) -> None:
+def allow_tf32(precision: PrecisionName) -> None:
     """Lets float32 products be computed in TF32 on GPUs that have it (10 bits of mantissa), unless the recipe says
     "fp32"."""
     torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orderdp import spec
+from orderdp.spec import PrecisionName
 from orderdp.training.device import choose_dtype
 from orderdp.training.optim import Scheduled
 
@@ -25,7 +25,7 @@ class Precision:
         device: where to compute.
     """
 
-    def __init__(self, name: spec.Precision, device: torch.device) -> None:
+    def __init__(self, name: PrecisionName, device: torch.device) -> None:
         self.device = device
         self.dtype = choose_dtype(name, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)

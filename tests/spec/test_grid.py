@@ -88,7 +88,7 @@ def put(params, where, value):
         (
             "recipes/digits/based_on",
             "papers",
-            r"recipes\.digits\.based_on: unknown name 'papers'\. Known: paper, digits",
+            r"recipes\.digits\.based_on: unknown name 'papers'\. Known: paper, paper_low_rate, digits",
         ),
         ("recipes/paper/optimizer", "sdg", r"recipes\.paper\.optimizer: unknown name 'sdg'\. Known: sgd, adamw, lars"),
         ("optimizers/adamw/beta2", 1, r"^1 problem in .*\n  optimizers\.adamw\.beta2: .*less than 1\. Got 1"),
@@ -210,9 +210,9 @@ def test_what_is_beyond_the_paper_moves_a_name_only_where_it_is_in_force():
 
 def test_scores_that_a_spec_may_name_are_those_there_are():
     from orderdp.pruning.scores import SCORES
-    from orderdp.spec import Score
+    from orderdp.spec import ScoreName
 
-    assert get_args(Score) == tuple(SCORES)
+    assert get_args(ScoreName) == tuple(SCORES)
 
 
 def test_sources_are_those_that_decide():
