@@ -24,7 +24,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measures what was asked for; each benchmark's rows are printed as they come and written at its end."""
+    """Measures the chosen benchmarks; each benchmark's rows are printed as they come and written at its end."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Speed and memory, as ratios measured in one process."
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.measuring import quartiles, rounded
 from benchmarks.workload import spec, training
-from orderdp.training.allocator import keep_freed_memory
+from orderdp.training.device import keep_freed_memory
 from orderdp.training.engine import Training
 
 KEYS = ("scale", "method", "prune_ratio", "samples", "epochs", "accuracy", "reached", "final_accuracy")

@@ -1,7 +1,7 @@
 """Time and memory of every coreset method at CIFAR's size: `python benchmarks/coresets.py [--n 50000] [--classes 10
 100] [--methods ...]`.
 
-Each method selects 30 % of made-up outputs, class by class, in a process of its own. "seconds" is `select` alone, with
+Each method selects 30 % of made-up outputs, class by class, in a separate process. "seconds" is `select` alone, with
 the outputs in memory; "peak" is how much the process grew meanwhile at most, on top of the outputs. What a proxy run
 costs is not in it, and so neither is DeepFool's search, of which the method only ranks the result. The table is
 printed, and written as CSV.
@@ -83,8 +83,8 @@ def one(
 
 
 def resident_mib(*, forget_peak: bool = False) -> float:
-    """The largest resident size so far; with `forget_peak` the present one, from which the largest counts anew where
-    Linux allows it."""
+    """The largest resident size so far; with `forget_peak` the present one, and the largest is counted again from
+    there where Linux allows it."""
     if forget_peak:
         with contextlib.suppress(OSError):  # elsewhere a peak below that of making the outputs stays unseen
             Path("/proc/self/clear_refs").write_text("5")
@@ -96,7 +96,7 @@ def resident_mib(*, forget_peak: bool = False) -> float:
 
 
 def apart(method: str, classes: int, args: argparse.Namespace) -> dict[str, object]:
-    """A row of the table, measured in a process of its own."""
+    """A row of the table, measured in a separate process."""
     options = {
         "n": args.n,
         "features": args.features,

@@ -139,7 +139,7 @@ def scheduler(frame: pd.DataFrame) -> Figure:
 
 
 def tuning(frame: pd.DataFrame) -> Figure:
-    """Each choice over what it stands instead of."""
+    """Each choice divided by what it replaces."""
     labels = [f"{row.choice}\nover {row.instead_of}" for row in frame.itertuples()]
     return dots(frame, labels, "Choices of the engine", "Ratio of times, below 1 is faster")
 

@@ -25,8 +25,8 @@ from benchmarks.measuring import compared, in_turn, rounded
 from benchmarks.workload import as_usual, data, one_epoch, spec, training
 from orderdp.pruning.rng import generator
 from orderdp.training import loaders
-from orderdp.training.allocator import keep_freed_memory
 from orderdp.training.augment import Draws, Images, _reflect, draw
+from orderdp.training.device import keep_freed_memory
 
 KEYS = ("scale", "choice", "instead_of", "seconds_before")
 DEFAULTS: dict[str, Any] = {

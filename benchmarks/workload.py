@@ -14,7 +14,7 @@ import torch
 from orderdp import datasets, grid
 from orderdp.datasets import ImageData
 from orderdp.spec import RunSpec
-from orderdp.training.allocator import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
+from orderdp.training.device import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
 from orderdp.training.engine import Training
 
 ROOT = Path(__file__).parents[1]

@@ -90,7 +90,7 @@ BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 def _below(nodes: Sequence[ast.AST], functions: bool = True) -> Iterator[ast.AST]:
-    """The statements and all that are nested in them, in order; those in functions and classes only if asked for."""
+    """The statements and all that are nested in them, in order; those in functions and classes only on request."""
     for node in nodes:
         yield node
         if functions or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -87,7 +87,7 @@ Curvature = Exact | Kronecker | Iterative
 
 
 def gauss_newton(outputs: ProxyOutputs, kind: Kind, damping: float) -> Curvature:
-    """H over all samples of the outputs, in the form asked for; "auto": exact where it is small, else Kronecker."""
+    """H over all samples of the outputs, in the given form; "auto": exact where it is small, else Kronecker."""
     if kind not in ("auto", "exact", "kronecker", "cg"):
         raise ValueError(f"The 'curvature' must be 'auto', 'exact', 'kronecker' or 'cg'. Got {kind!r}.")
     if not 0 < damping < float("inf"):

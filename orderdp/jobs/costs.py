@@ -211,7 +211,7 @@ def streamed(spec: RunSpec | ProxySpec) -> bool:
 
 def run_mb(spec: RunSpec, keep_models: str) -> float:
     """Size of a run's folder once it is finished: history, kept sets (32-bit indices of two epochs for each
-    checkpoint), usage, weights, and where diagnostics are asked for the weights before each checkpoint and after the
+    checkpoint), usage, weights, and where there are diagnostics the weights before each checkpoint and after the
     end."""
     n, checkpoints = facts(spec.dataset.name)["n_train"], len(spec.record_at)
     models = {"none": 0, "last": 1, "all": 1 + checkpoints}[keep_models] + (1 + checkpoints if spec.diagnostics else 0)

@@ -14,7 +14,7 @@ from orderdp.jobs.base import Execution, Job, Resources
 from orderdp.jobs.train import Train, registered
 from orderdp.spec import RunSpec, Strict
 
-ENTRY_POINTS = ("orderdp.training.diagnosis", "orderdp.training.process", "orderdp.datasets.load_images")
+ENTRY_POINTS = ("orderdp.training.diagnosis", "orderdp.training.device", "orderdp.datasets.load_images")
 COLUMNS = (
     "epoch", "progress", "kept", "cosine", "norm_full", "norm_pruned", "norm_normalized", "loss_all", "loss_kept",
     "loss_dropped", "accuracy_kept", "accuracy_dropped", "forgotten_kept", "forgotten_dropped", "label_tv",
@@ -68,9 +68,8 @@ class Diagnose(Job):
         import torch
 
         from orderdp.datasets import load_images
-        from orderdp.training.device import choose_device
+        from orderdp.training.device import choose_device, set_up
         from orderdp.training.diagnosis import Diagnosis
-        from orderdp.training.process import set_up
         from orderdp.training.snapshot import saved
 
         set_up(execution.threads)

@@ -13,7 +13,7 @@ from orderdp.jobs import costs
 from orderdp.jobs.base import Execution, Job, Resources
 from orderdp.spec import ProxySpec
 
-ENTRY_POINTS = ("orderdp.training.proxy", "orderdp.training.process", "orderdp.datasets.load_images")
+ENTRY_POINTS = ("orderdp.training.proxy", "orderdp.training.device", "orderdp.datasets.load_images")
 OUTPUTS = "proxy_outputs.npz"
 
 
@@ -51,8 +51,7 @@ class Proxy(Job):
     def compute(self, out: Path, execution: Execution) -> Mapping[str, Any]:
         """Trains the networks and writes `proxy_outputs.npz` and `networks.csv`."""
         from orderdp.datasets import load_images
-        from orderdp.training.device import choose_device, peak_memory_mb, reset_peak_memory
-        from orderdp.training.process import set_up
+        from orderdp.training.device import choose_device, peak_memory_mb, reset_peak_memory, set_up
         from orderdp.training.proxy import gather_outputs
 
         set_up(execution.threads)

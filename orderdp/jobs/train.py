@@ -11,7 +11,7 @@ from orderdp.jobs.base import Execution, Job, Resources
 from orderdp.jobs.coresets import choice_code
 from orderdp.spec import RunSpec
 
-ENTRY_POINTS = ("orderdp.training.engine", "orderdp.training.process", "orderdp.datasets.load")
+ENTRY_POINTS = ("orderdp.training.engine", "orderdp.training.device", "orderdp.datasets.load")
 """Where a run enters the code that decides its result. `orderdp.jobs.trainer` is not among it: it carries data to the
 engine and the engine's numbers to the disk, and an edit there should not train everything again."""
 

@@ -28,10 +28,9 @@ from orderdp.files import write, write_arrays, write_json, write_rows
 from orderdp.jobs.base import SUMMARY, Execution, Interrupted, is_finished
 from orderdp.jobs.progress import Progress
 from orderdp.pruning.subset import Subset
-from orderdp.training.device import allow_tf32, choose_device, memory_named
+from orderdp.training.device import allow_tf32, choose_device, memory_named, set_up
 from orderdp.training.distributed import Ranks, joined, local_device
 from orderdp.training.engine import Diverged, Training, record_epochs
-from orderdp.training.process import set_up
 from orderdp.training.snapshot import Snapshot, save
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from torch.utils.data import Sampler
 from orderdp.compat import renamed_attribute, warn_renamed
 from orderdp.pruning.batching import SHORTEST, PrunedBatches, batch_sizes
 from orderdp.pruning.checks import as_indices, per_sample, whole
-from orderdp.pruning.exchange import gather, rank_and_world_size
-from orderdp.pruning.observations import joined, without_repetition
+from orderdp.pruning.observations import gather, joined, rank_and_world_size, without_repetition
 from orderdp.pruning.rng import numpy_generator, permutation
 from orderdp.pruning.state import Stateful
 from orderdp.pruning.subset import Subset

@@ -70,7 +70,7 @@ class InfoBatch(Pruner):
             raise ValueError("InfoBatch with 'annealing' needs 'epochs', the planned number of epochs.")
         self.min_keep = fraction(self, "min_keep", min_keep, one=True)
         self.clamped_epochs: list[int] = []
-        """Epochs begun that kept more than asked for, although scores were known."""
+        """Epochs begun that kept more than the target, although scores were known."""
         self._scores = unseen(self.n)
 
     @property

@@ -13,7 +13,7 @@ from torch import Tensor
 from orderdp.pruning.base import Pruner
 from orderdp.pruning.batching import PrunedBatches
 from orderdp.pruning.checks import initial, n_kept, whole
-from orderdp.pruning.exchange import rank_and_world_size
+from orderdp.pruning.observations import rank_and_world_size
 from orderdp.pruning.ranking import largest, unseen
 from orderdp.pruning.rng import numpy_generator
 from orderdp.pruning.subset import Subset

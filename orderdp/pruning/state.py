@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from orderdp.pruning.checks import whole
-from orderdp.pruning.exchange import rank_and_world_size
+from orderdp.pruning.observations import rank_and_world_size
 from orderdp.pruning.subset import Subset
 
 
@@ -117,7 +117,7 @@ class Stateful:
             elif kind is not inspect.Parameter.VAR_POSITIONAL:
                 given[name] = value
         given.pop("n", None)
-        # `prune_ratio` is what was realised; the one asked for is kept as `target_ratio`.
+        # `prune_ratio` is what was realised; the requested one is kept as `target_ratio`.
         now = {
             name: getattr(self, "target_ratio" if name == "prune_ratio" else name, value)
             for name, value in given.items()

@@ -18,7 +18,7 @@ def render(template: str, **values: Any) -> Markup:
 
 
 def code(text: str) -> Markup:
-    """Text in which what stands between backticks becomes code."""
+    """Text in which the parts between backticks become code."""
     return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", str(escape(text))))
 
 

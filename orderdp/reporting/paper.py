@@ -116,7 +116,7 @@ def published_workloads(stands_for: str) -> list[str]:
 
 
 def is_comparable(workload: str, stands_for: str) -> bool:
-    """Whether a workload is the paper's own, and does not only stand for it."""
+    """Whether a workload is the paper's own, and no substitute for it."""
     return workload in stands_for.split(",")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 VISIBLE = 0.005
-"""Distance between the ratio asked for and the realised one, in [0, 1], from which figures and notes name the
+"""Distance between the requested ratio and the realised one, in [0, 1], from which figures and notes name the
 latter."""
 
 
@@ -38,7 +38,7 @@ def percent(ratio: float) -> str:
 
 
 def is_other(asked: float, realised: float) -> bool:
-    """Whether a method pruned visibly more or less than it was asked for; not if one of the two is unknown."""
+    """Whether a method pruned visibly more or less than requested; not if one of the two is unknown."""
     return abs(realised - asked) > VISIBLE
 
 
@@ -63,4 +63,4 @@ def others_note(table: pd.DataFrame) -> tuple[str, ...]:
         for row in table[table["method"] != "full"].to_dict("records")
         if is_other(row["prune_ratio"], row["realised_prune_ratio"])
     ]
-    return (f"Really pruned, where it is not what was asked for: {'; '.join(found)}.",) if found else ()
+    return (f"Really pruned, where it is not the requested ratio: {'; '.join(found)}.",) if found else ()

@@ -28,7 +28,7 @@ MODULES: dict[str, str] = {
     "errata": "errata",
     "variants": "variants",
 }
-"""Experiment -> its module in `orderdp.reporting.items`, whose `ITEMS` has it. Only modules that are asked for are
+"""Experiment -> its module in `orderdp.reporting.items`, whose `ITEMS` has it. Only modules that are needed are
 imported."""
 
 

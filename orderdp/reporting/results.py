@@ -122,7 +122,7 @@ def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = N
 
     Returns:
         Coordinates (experiment, workload, stands_for with the paper's workloads joined by a comma, method, label,
-        prune_ratio as asked for in (0, 1) or NaN, explore, label_noise, panel, seed, run), `status` ("finished",
+        prune_ratio as requested, in (0, 1) or NaN, explore, label_noise, panel, seed, run), `status` ("finished",
         "diverged", "not run"), `diverged_epoch`, the measured values of summary.json (accuracies in %, durations in
         seconds; NaN if not run), `realised_prune_ratio`, `gpus` that the run took (NaN without one) and `time_s` =
         selection_s + training_s.
@@ -231,7 +231,7 @@ def selections(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None 
 
 
 def diagnostics(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row per use of a run by an experiment that asks for diagnoses, and measurement.
+    """One row per use of a run by an experiment that has diagnoses, and measurement.
 
     Returns:
         Coordinates as in :func:`collect`, `status`, and the columns of diagnostics.csv. Runs that are not measured yet

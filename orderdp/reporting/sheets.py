@@ -41,7 +41,8 @@ class Sheet:
     """A table for readers.
 
     The first column holds names. `spans` are the group headings above the columns: text and how many columns each
-    covers; empty where there are none. `notes` stand below. `text`: cells hold sentences, which may break over lines.
+    covers; empty where there are none. `notes` are printed below. `text`: cells hold sentences, which may break over
+    lines.
     """
 
     title: str

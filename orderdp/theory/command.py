@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: options that contradict each other, are missing or outside their ranges; a file that cannot be
             written.
-        RuntimeError: a picture is asked for and matplotlib is missing.
+        RuntimeError: a picture needs matplotlib, which is missing.
     """
     n = checks.whole(OWNER, "n", args.n, 1)
     epochs = checks.whole(OWNER, "epochs", args.epochs, 1)

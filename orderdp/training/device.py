@@ -1,11 +1,13 @@
-"""Where a run computes, and in which precision."""
+"""Where a run computes: the device, its precision, its memory and its clock, and how the process is set up."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import re
 import resource
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,15 +16,28 @@ import torch
 from orderdp.spec import PrecisionName, RunSpec
 
 
+def set_up(threads: int | None = None) -> None:
+    """Threads of this process, freed memory kept, and the same bits each time, on GPUs too: a resumed run must repeat
+    an unbroken one.
+
+    Args:
+        threads: CPU threads; torch's own choice when None.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    keep_freed_memory()
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+
+
 class OutOfMemory(RuntimeError):
     """A batch does not fit on the device."""
 
 
 def choose_device(name: str | None) -> torch.device:
-    """The device asked for, or the best one present: CUDA, then MPS, then the CPU.
+    """The named device, or the best one present: CUDA, then MPS, then the CPU.
 
     Raises:
-        ValueError: the device asked for is not there.
+        ValueError: the named device is not there.
     """
     present = ["cpu"]
     if torch.backends.mps.is_available():
@@ -104,3 +119,56 @@ def memory_named(spec: RunSpec, ranks: int, device: torch.device) -> Iterator[No
             " Lower 'batch_size' in the recipe or the workload's overrides in params.yaml (and the learning rate with"
             f" it), or train on more GPUs with torchrun. Said by torch: {str(error).splitlines()[0]}"
         ) from error
+
+
+# Of glibc's malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+KEPT = 2**30
+
+
+def keep_freed_memory() -> bool:
+    """Tells glibc's allocator to keep up to 1 GiB of freed memory, for blocks of up to that size; returns whether there
+    was one to tell.
+
+    By itself it gives the memory of a step's activations back to the system, and the next step finds every page
+    missing, until it has seen blocks as large freed before; the larger ones of an evaluation it gives back each time.
+    Counted on ResNet-8 with 28 x 28 pixels: 10,000 page faults a step in the first epoch, and a third of the processor
+    time of that epoch and of every evaluation. Nothing that is computed changes. Other allocators, and GPUs, keep what
+    they have anyway.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
+        return False
+    # Setting either ends glibc's own adjusting of both.
+    return bool(mallopt(M_MMAP_THRESHOLD, KEPT)) and bool(mallopt(M_TRIM_THRESHOLD, KEPT))
+
+
+class Stopwatch:
+    """Runs from its creation.
+
+    On CUDA the two ends are events in the device's stream, so that kernels still queued from before (an evaluation) are
+    not counted, and no wait is needed to start. Elsewhere it is the process's clock.
+
+    Args:
+        device: where the work runs.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._on_cuda = device.type == "cuda"
+        self._start = self._mark()
+
+    def seconds(self) -> float:
+        """Time since creation; waits for what was queued until now."""
+        end = self._mark()
+        if not self._on_cuda:
+            return end - self._start
+        end.synchronize()
+        return self._start.elapsed_time(end) / 1000
+
+    def _mark(self):  # type: ignore[no-untyped-def]  # a float, or a CUDA event
+        if not self._on_cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event

@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from orderdp.pruning.exchange import rank_and_world_size
+from orderdp.pruning.observations import rank_and_world_size
 
 TIMEOUT = timedelta(minutes=30)
 

@@ -27,16 +27,14 @@ from orderdp.pruning.batching import batch_sizes
 from orderdp.pruning.rng import stream_seed
 from orderdp.pruning.subset import Subset
 from orderdp.spec import RunSpec
-from orderdp.training.clock import Stopwatch
-from orderdp.training.device import peak_memory_mb, reset_peak_memory
+from orderdp.training.device import Stopwatch, peak_memory_mb, reset_peak_memory
 from orderdp.training.distributed import RankBatch, Ranks, Steps
 from orderdp.training.loaders import InMemoryLoader, build_loader
 from orderdp.training.memory_format import arrange
 from orderdp.training.mixes import Mixer, Targets
 from orderdp.training.objectives import build_objective
-from orderdp.training.optim import build_optimizer, clip
+from orderdp.training.optim import build_optimizer, clip, one_cycle
 from orderdp.training.precision import Precision
-from orderdp.training.schedule import one_cycle
 from orderdp.training.snapshot import Snapshot
 
 

@@ -1,7 +1,8 @@
-"""Optimizers of the engine: torch's and timm's, with a learning rate and a momentum that are set at every step."""
+"""Optimizers of the engine, torch's and timm's, and the learning rate and momentum that are set at every step."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from orderdp.spec import AdamWSpec, LambSpec, LarsSpec, OptimizerSpec, SgdSpec
+from orderdp.spec import AdamWSpec, LambSpec, LarsSpec, OptimizerSpec, ScheduleSpec, SgdSpec
 
 NUMBERED_BLOCK = re.compile(r"(?:^|\.)blocks\.(\d+)\.")
 
@@ -147,3 +148,29 @@ def _lamb(groups: list[dict[str, Any]], spec: LambSpec) -> torch.optim.Optimizer
         trust_clip=spec.trust_clip,
         always_adapt=spec.adapt == "all",
     )
+
+
+def one_cycle(progress: float, spec: ScheduleSpec) -> tuple[float, float]:
+    """OneCycle with cosine annealing (Smith and Topin 2019, as in `torch.optim.lr_scheduler.OneCycleLR`).
+
+    A function of progress instead of a step counter, so that methods whose epochs differ in length see the same curve
+    per epoch, and a run resumed at an epoch needs no scheduler state.
+
+    Args:
+        progress: share of training done before this step, in [0, 1).
+        spec: peak, shape and momentum range.
+
+    Returns:
+        (learning rate, momentum).
+    """
+    start = spec.max_lr / spec.div_factor
+    end = start / spec.final_div_factor
+    if progress < spec.pct_start:
+        position = progress / spec.pct_start
+        return (_cosine(start, spec.max_lr, position), _cosine(spec.max_momentum, spec.base_momentum, position))
+    position = (progress - spec.pct_start) / (1 - spec.pct_start)
+    return _cosine(spec.max_lr, end, position), _cosine(spec.base_momentum, spec.max_momentum, position)
+
+
+def _cosine(first: float, last: float, position: float) -> float:
+    return last + (first - last) * (1 + math.cos(math.pi * position)) / 2

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
-from orderdp.pruning.exchange import gather
+from orderdp.pruning.observations import gather
 from tests.pruning.conftest import LOSSES, SAMPLERS, make
 
 EPOCHS = 4

@@ -154,8 +154,8 @@ def test_table5_counts_the_pretraining_that_is_pruned():
     )
     (sheet,) = table03_05.table5_sheets(table)
     assert [block.heading for block in sheet.blocks] == [
-        "ImageNet-1K, ViT-B-MAE; here vit; 30.8 % asked for",
-        "ImageNet-1K, Swin-T; here swin; 22.1 % asked for",
+        "ImageNet-1K, ViT-B-MAE; here vit; 30.8 % requested",
+        "ImageNet-1K, Swin-T; here swin; 22.1 % requested",
     ]
     assert "| ORDERDP | 81.00 | −1.00 | 30.8 | 75 | 1 | 82.8 (0.0) |" in text([sheet])
 

@@ -140,7 +140,7 @@ def test_phases_of_table9():
     assert tuple(table.loc[("gradient norm", "50-70"), ["published", "published_std"]]) == (4.35, 9.48)
     (sheet,) = table09.table9_sheets(table.reset_index())
     (block,) = sheet.blocks
-    assert block.heading == "INFOBATCH_NOMINAL (runs: 2; asked for: 99 %; really pruned: 61.0 %)"
+    assert block.heading == "INFOBATCH_NOMINAL (runs: 2; requested: 99 %; really pruned: 61.0 %)"
     assert [row[0].text for row in block.rows] == [
         "Accuracy (%)", "Accuracy (%), published", "Gradient norm", "Gradient norm, published", "Norm ÷ mean weight",
     ]  # fmt: skip
@@ -152,5 +152,5 @@ def test_table9_shows_what_diverged():
     results = pd.DataFrame([run("orderdp", 0.61, seed, 0, status="diverged") for seed in range(2)])
     results = results.assign(stands_for="cifar100-resnet50-stability")
     (sheet,) = table09.table9_sheets(table09.table9(results, history("orderdp", 0.61, 9, [1.0], [1.0])))
-    assert sheet.blocks[0].heading == "ORDERDP (runs: 0 of 2, 2 diverged; asked for: 61 %)"
+    assert sheet.blocks[0].heading == "ORDERDP (runs: 0 of 2, 2 diverged; requested: 61 %)"
     assert [entry.text for entry in sheet.blocks[0].rows[0]] == ["Accuracy (%)", *["diverged"] * 5]

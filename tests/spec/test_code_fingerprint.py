@@ -184,7 +184,7 @@ def test_an_edit_renames_the_runs_that_it_decides(read_here, file, renamed):
     [
         ("training/engine.py", "fork_rng(devices=[])", "fork_rng()"),
         (
-            "training/process.py",
+            "training/device.py",
             "torch.backends.cudnn.benchmark = True, False",
             "torch.backends.cudnn.benchmark = False, True",
         ),

@@ -11,7 +11,7 @@ import pytest
 FAULTS = """
 import resource, sys
 import torch
-from orderdp.training.allocator import keep_freed_memory
+from orderdp.training.device import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 

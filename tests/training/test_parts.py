@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from orderdp.spec import AugmentSpec, ScheduleSpec
 from orderdp.training.augment import Draws, Images, draw
 from orderdp.training.device import choose_device, choose_dtype
-from orderdp.training.schedule import one_cycle
+from orderdp.training.optim import one_cycle
 
 SCHEDULE = ScheduleSpec(
     name="onecycle",

@@ -11,8 +11,7 @@ from torch import nn
 
 from orderdp.datasets import load
 from orderdp.training import clock, device
-from orderdp.training.clock import Stopwatch
-from orderdp.training.device import OutOfMemory, allow_tf32, choose_dtype, memory_named
+from orderdp.training.device import OutOfMemory, Stopwatch, allow_tf32, choose_dtype, memory_named
 from orderdp.training.engine import Training
 from orderdp.training.optim import Scheduled
 from orderdp.training.precision import Precision

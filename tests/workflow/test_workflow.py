@@ -72,7 +72,7 @@ def test_a_hyper_parameter_of_one_method_retrains_that_method(project):
     ("file", "methods"),
     [
         ("pruning/ucb.py", {"ucb"}),
-        ("training/schedule.py", {"full", "orderdp", "ucb"}),
+        ("training/optim.py", {"full", "orderdp", "ucb"}),
         ("models/resnet.py", set()),
         ("planning/plan.py", set()),
     ],

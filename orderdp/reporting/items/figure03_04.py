@@ -163,7 +163,7 @@ ITEMS = {
     "figure3": Item(
         caption="""
 Accuracy and time of OrderDP and InfoBatch over the prune ratio that was really reached, which for InfoBatch is not
-the one asked for. Points are means over seeds with one standard deviation; the dashed line and its band are the full
+the requested one. Points are means over seeds with one standard deviation; the dashed line and its band are the full
 data. Time is that of selection and training without evaluation. The dotted line marks the lossless ratio: the largest
 realised ratio whose mean accuracy lies at most 0.1 points below the full data's (footnote 1 of the paper), even where
 a smaller ratio misses that mark.

@@ -98,7 +98,7 @@ ITEMS = {
         caption="""
 How often OrderDP used each sample during training: number of samples per usage count, mean over seeds; whiskers span
 the seeds. Only epochs that were trained count. The dashed line is the mean, epochs times the share kept. How many
-samples were never used stands above the bars: the paper's claim is that there are none.
+samples were never used is written above the bars: the paper's claim is that there are none.
 """,
         artifacts=(
             # One figure per prune ratio of the grid, ascending; the last shows any that are left.

@@ -86,11 +86,11 @@ ITEMS = {
         caption="""
 Test accuracy after the last epoch (not the best epoch), mean and sample standard deviation over seeds. The difference
 to the full data is the mean of differences paired by seed, because runs of one seed share initial weights, order and
-augmentation; behind it stands half of the 95 % t interval of that mean, which is wide for few seeds and honestly so.
+augmentation; after it comes half of the 95 % t interval of that mean, which is wide for few seeds and honestly so.
 "Really pruned" is the share of sample visits that the run saved, as counted; time is that of selection and training
 without evaluation, as a share of the full data's mean.
 
-Rows that the paper does not have stand apart: training on the full data for as many steps as the pruned runs take,
+Rows that the paper does not have are kept apart: training on the full data for as many steps as the pruned runs take,
 random pruning whose losses are rescaled, InfoBatch as its authors publish it (nominal ratio, all data in the last
 12.5 % of the epochs), and ε-greedy and UCB with a full first epoch where the scale leaves it out above. A method
 whose loss became infinite is shown as diverged; a mean over the seeds that went well never competes for the best.

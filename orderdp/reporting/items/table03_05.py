@@ -175,7 +175,7 @@ def table5_sheets(table: pd.DataFrame) -> list[Sheet]:
                 row if row["method"] == FULL else row | {"label": f"{row['label']}, {percent(row['prune_ratio'])}"}
                 for row in rows
             ]
-        heading += f"; {' and '.join(map(percent, asked))} asked for"
+        heading += f"; {' and '.join(map(percent, asked))} requested"
         blocks.append(Block(heading, tuple(map(_short, rows))))
     heading = "Published" if all(map(is_comparable, table["workload"], table["stands_for"])) else NOT_COMPARABLE
     return [
@@ -196,7 +196,7 @@ def table5_sheets(table: pd.DataFrame) -> list[Sheet]:
 
 
 def left_out(table: str, name: str) -> Sheet:
-    """What stands where a scale has no runs for a table: the published numbers, and why."""
+    """What a table shows where a scale has no runs for it: the published numbers, and why."""
     return published_sheet(
         table, f"{name} as published; left out at this scale, which has nothing that stands for its data and networks"
     )

@@ -24,7 +24,7 @@ from orderdp.reporting.summaries import FULL, SUMMARY, summarise
 
 COLUMNS = ("workload", "prune_ratio", *SUMMARY, "sweep", "largest", "largest_low", "largest_high")
 SWEEP_COLUMNS = (
-    "Largest ratio, asked for (%)",
+    "Largest ratio, requested (%)",
     "95 % interval",
     "Really pruned (%)",
     "Accuracy (%)",
@@ -51,7 +51,7 @@ def table6(results: pd.DataFrame) -> pd.DataFrame:
         One row per workload, method and prune ratio (the full data first, NaN): see `summaries.summarise`; `sweep`
         ("complete", or "not run" while runs of the method or of the full data are missing); `largest` (whether this is
         the method's largest ratio without loss, for which all runs must have finished), `largest_low` and
-        `largest_high` (ends of its 95 % interval, ratios as asked for; 0 for none); and for each of the paper's
+        `largest_high` (ends of its 95 % interval, ratios as requested; 0 for none); and for each of the paper's
         workloads that ours stands for `published <workload>` (accuracy) and `published saved <workload>` (%), alike in
         every row of the method.
     """
@@ -236,7 +236,7 @@ beside it how firmly.
     "table7": Item(
         caption="""
 The largest prune ratio without loss, by optimizer, with the rule of Table 6: accuracy there, and the share of sample
-visits and of time that it saves. Each optimizer has a learning rate of its own, stated in ``params.yaml``, which the
+visits and of time that it saves. Each optimizer has its own learning rate, given in ``params.yaml``, which the
 paper does not print; the schedule and all else are alike.
 """,
         artifacts=(Table("table7", "Table 7", ("results",), table7, table7_sheets),),

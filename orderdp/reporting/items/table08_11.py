@@ -168,7 +168,7 @@ mostly how many candidates are drawn, which the paper does not state for this ta
         caption="""
 Cosine of the angle between the gradient on the kept samples, with the method's weights, and the gradient on all
 samples, at the same network weights, in evaluation mode and without augmentation; before the epochs that end at the
-checkpoints, and once after the last epoch. Measured in a job of its own, from weights that the run kept. The table
+checkpoints, and once after the last epoch. Measured in a separate job, from weights that the run kept. The table
 and the figure below it say what is kept: norms, losses, forgetting, labels, and which tenths of the samples by loss.
 
 In the figure, "forgotten" is the share of the samples that were right at the measurement before and are wrong now.

@@ -112,7 +112,7 @@ def _table9_sheet(workload: str, table: pd.DataFrame) -> Sheet:
         first = part.iloc[0]
         heading = f"{first['label']} (runs: {runs_text(first['runs'], first['planned'], first['diverged'])}"
         if first["prune_ratio"] == first["prune_ratio"]:
-            heading += f"; asked for: {percent(first['prune_ratio'])}"
+            heading += f"; requested: {percent(first['prune_ratio'])}"
         if first["realised_prune_ratio"] == first["realised_prune_ratio"]:
             heading += f"; really pruned: {100 * first['realised_prune_ratio']:.1f} %"
         blocks.append(Block(heading + ")", tuple(_table9_rows(part))))

@@ -109,8 +109,8 @@ def theorem_sheets(table: pd.DataFrame) -> list[Sheet]:
                 (
                     "Theorem 1: 95 % intervals; an unbiased estimate of ∇L_q has the first reference inside, and the"
                     " second would be that of a plain mini-batch. Theorem 3: mean over seeds, in brackets the smallest"
-                    " and largest; the theorem covers fresh scores only. Theorem 4: the loss on held-out samples stands"
-                    " for the expected risk."
+                    " and largest; the theorem covers fresh scores only. Theorem 4: the loss on held-out samples"
+                    " represents the expected risk."
                 ),
             ),
         )
