@@ -114,7 +114,7 @@ def look(method: str) -> Look:
 
 
 def shades(count: int) -> list[str]:
-    """Colours in order from dark to light, for the steps of one quantity: blue to green, which differ by their lightness
+    """Colours in order from dark to light, for the steps of one quantity: blue to green, which differ in lightness
     alone."""
     import matplotlib
 
