@@ -310,15 +310,20 @@ def _stacked(
 ) -> pd.DataFrame:
     """What `of` says of every use of a run, behind its coordinates and status; these columns, empty, if it says
     nothing of any."""
-    parts = []
+    parts: list[pd.DataFrame] = []
+    heads: list[dict[str, Any]] = []
     for row in _rows(grid, experiments):
         part = of(row)
         if part is not None:
+            parts.append(part)
             status = runs.summary(row.run)["status"]  # type: ignore[index]
-            parts.append(part.assign(**{k: v for k, v in _coordinates(row).items() if v is not None}, status=status))
+            heads.append({k: v for k, v in _coordinates(row).items() if v is not None} | {"status": status})
     head = [*COORDINATES, "status"]
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*head, *columns])
-    return frame.reindex(columns=[*head, *(c for c in frame.columns if c not in head)])
+    if not parts:
+        return pd.DataFrame(columns=[*head, *columns])
+    uses = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    coordinates = pd.DataFrame(heads).reindex(columns=head).iloc[uses].reset_index(drop=True)
+    return pd.concat([coordinates, pd.concat(parts, ignore_index=True)], axis=1)
 
 
 def _coordinates(row: Row) -> dict[str, Any]:
