@@ -148,7 +148,8 @@ def opponents(
     whatever their ratios. Labels name what differs between the comparisons.
     """
     compared = []
-    of_method = {name: [item for item in settings(rows) if item[0]["method"] == name] for name in (method, *rivals)}
+    every = settings(rows)
+    of_method = {name: [item for item in every if item[0]["method"] == name] for name in (method, *rivals)}
     for rival in rivals:
         for (setting, runs), (rival_setting, rival_runs) in product(of_method[method], of_method[rival]):
             free = any_ratio or rival_setting["prune_ratio"] != rival_setting["prune_ratio"]
