@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -13,13 +14,23 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from orderdp.compat import renamed_attribute, warn_renamed
-from orderdp.pruning.batching import SHORTEST, PrunedBatches, batch_sizes
+from orderdp.pruning.batching import SHORTEST, PrunedBatches, Unsavable, batch_sizes
 from orderdp.pruning.checks import as_indices, per_sample, whole
 from orderdp.pruning.observations import gather, joined, rank_and_world_size, without_repetition
 from orderdp.pruning.rng import numpy_generator, permutation
 from orderdp.pruning.state import Stateful
 from orderdp.pruning.subset import Subset
 
+PATIENCE = 10
+"""Epochs that may keep a sample without a loss of it, as with a last batch that is dropped. Epochs that were left
+before their half do not count."""
+HEARD = -1
+"""In place of the number of such epochs: the sample gave a loss in the epoch that has begun."""
+SAVING = (
+    "A StatefulDataLoader cannot save sampler=pruner in the middle of an epoch. Give it"
+    " batch_sampler=pruner.batch_sampler(batch_size) in place of sampler and batch_size, and save pruner.state_dict()"
+    " beside loader.state_dict()."
+)
 CHUNK = 65536  # indices turned into Python integers at a time: a list of all of ImageNet's would take 50 MB
 
 
@@ -51,8 +62,7 @@ class Pruner(Stateful, Sampler[Any]):
         >>> import torch
         >>> from orderdp.pruning import OrderDP
         >>> pruner = OrderDP(6, explore=1.0, exploit=0.5)
-        >>> first = pruner.begin_epoch(0)
-        >>> pruner.observe(torch.arange(6), torch.tensor([0.1, 3.0, 0.2, 2.0, 0.3, 1.0]))
+        >>> pruner.prime(torch.arange(6), torch.tensor([0.1, 3.0, 0.2, 2.0, 0.3, 1.0]))
         >>> sorted(pruner.begin_epoch(1).indices.tolist())
         [1, 3, 5]
     """
@@ -80,6 +90,9 @@ class Pruner(Stateful, Sampler[Any]):
         self._placement: tuple[int, int] | None = None
         self._samples_offered = 0
         self._samples_begun = 0
+        self._silence = torch.zeros(self.n, dtype=torch.int8)
+        self._smallest_loss = math.inf
+        self._primed = False
         self._turn = 0
         self._ahead: list[int] = []
         self._tail_unchecked = False
@@ -219,6 +232,7 @@ class Pruner(Stateful, Sampler[Any]):
         """
         indices = as_indices(indices, self.n)
         per_sample(losses, len(indices))
+        self._primed = True
         self._take_in(indices, losses)
 
     def _take_in(self, indices: Tensor, losses: Tensor) -> None:
@@ -274,6 +288,9 @@ class Pruner(Stateful, Sampler[Any]):
         if rank_and_world_size()[1] > 1:
             indices, losses = gather(indices, losses)
         losses = torch.where(losses.isfinite(), losses, torch.inf)
+        self._silence[indices] = HEARD
+        if len(losses):
+            self._smallest_loss = min(self._smallest_loss, float(losses.min()))
         for part, values in without_repetition(indices, losses, self.n):
             self.update_scores(part, values)
             self._preview = None
@@ -294,7 +311,27 @@ class Pruner(Stateful, Sampler[Any]):
         """A fresh iterator over this rank's share of the epoch, as Python integers."""
         self._epoch = self._upcoming()
         self._tail_unchecked = True
-        return self._walk(self._share(self._begin(self._epoch).indices), self._epoch, self._take_turn())
+        self._begin(self._epoch)
+        return Unsavable(self.iterate_again(self._epoch), SAVING)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch, from 0, that was named or begun last."""
+        return self._epoch
+
+    def iterate_again(self, epoch: int) -> Iterator[int]:
+        """This rank's share of the epoch that has begun, from its start, whether it has been iterated before or not.
+
+        Raises:
+            RuntimeError: this epoch has not begun.
+        """
+        if self._begun is None or self._begun[0] != epoch:
+            raise RuntimeError(
+                f"The place to go on from is in epoch {epoch}, which this {type(self).__name__} has not begun. Load the"
+                " pruner's state_dict() of the same moment first."
+            )
+        self._epoch = epoch
+        return self._walk(self._share(self._begun[1].indices), epoch, self._take_turn())
 
     def _walk(self, indices: Tensor, epoch: int, turn: int) -> Iterator[int]:
         for part in indices.split(CHUNK):
@@ -328,7 +365,7 @@ class Pruner(Stateful, Sampler[Any]):
 
     def _begin(self, epoch: int) -> Subset:
         if self._begun is None or self._begun[0] != epoch:
-            self.synchronize()
+            self._close()
             selection = self.select(epoch)
             self._start(epoch, selection, len(selection.indices))
             self.usage.index_add_(0, selection.indices, torch.ones_like(selection.indices))
@@ -336,8 +373,54 @@ class Pruner(Stateful, Sampler[Any]):
             return selection
         return self._begun[1]
 
+    def _close(self) -> None:
+        """Ends the epoch that has begun: learns from its losses, and looks at which samples gave one."""
+        self.synchronize()
+        if self._begun is None or type(self).update_scores is Pruner.update_scores:
+            return
+        if not (self._silence == HEARD).any():
+            self._warn_unobserved()
+        else:
+            kept, heard = torch.zeros(self.n, dtype=torch.bool), self._silence == HEARD
+            kept[self._kept()] = True
+            self._warn_strays(heard & ~kept)
+            if 2 * int((kept & heard).sum()) >= int(kept.sum()):
+                self._silence[kept & ~heard] += 1
+            self._give_up_on(self._silence >= PATIENCE)
+        self._silence[self._silence == HEARD] = 0
+        self._primed = False
+
+    def _kept(self) -> Tensor:
+        """int64: the samples of the epoch that has begun, as far as they are drawn."""
+        assert self._begun is not None
+        return self._begun[1].indices
+
+    def _warn_strays(self, strays: Tensor) -> None:
+        count = int(strays.sum())
+        if count and not self._primed:
+            self._warn(
+                "strays",
+                f"{count} samples gave losses in an epoch that {type(self).__name__} did not keep them for (the first:"
+                f" {int(strays.nonzero()[0])}). Their numbers may belong to other samples: Indexed goes outermost,"
+                " Indexed(ConcatDataset(...)), and the loader draws from this pruner alone.",
+            )
+
+    def _give_up_on(self, silent: Tensor) -> None:
+        """Scores samples that were kept in several epochs and never gave a loss, so that they do not rank first for
+        ever: by the smallest loss so far."""
+        count = int(silent.sum())
+        if count:
+            self._warn(
+                "silent",
+                f"{count} samples were kept in {PATIENCE} epochs and gave no loss (the first:"
+                f" {int(silent.nonzero()[0])}). {type(self).__name__} ranks them by the smallest loss so far. Does"
+                " the training leave them out, in a collate function or by a limit of batches?",
+            )
+            self.update_scores(silent.nonzero().squeeze(1), torch.full((count,), self._smallest_loss))
+            self._silence[silent] = 0
+            self._preview = None
+
     def _start(self, epoch: int, selection: Subset, samples: int) -> None:
-        self._warn_unobserved()
         self._begun, self._preview, self._tables = (epoch, selection), None, {}
         self._walked = self._observed = False
         self._samples_offered += self.n

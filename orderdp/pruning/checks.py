@@ -18,7 +18,10 @@ _UNINDEXED = (
 def whole(owner: object, name: str, value: Any, least: int) -> int:
     """An integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"The '{name}' of {_name(owner)} must be an integer of at least {least}. Got {value!r}.")
+        length = " Give its length, len(...)." if name == "n" and hasattr(value, "__len__") else ""
+        raise ValueError(
+            f"The '{name}' of {_name(owner)} must be an integer of at least {least}. Got {value!r}.{length}"
+        )
     return int(value)
 
 
@@ -34,7 +37,7 @@ def fraction(owner: object, name: str, value: Any, *, zero: bool = False, one: b
 def n_kept(owner: object, n: int, prune_ratio: Any) -> int:
     """Samples that a prune ratio in (0, 1) keeps: round((1 - prune_ratio) n). `int` would cut 0.58 * 50,000 down to
     28,999."""
-    count = round((1 - fraction(owner, "prune_ratio", prune_ratio)) * n)
+    count = round((1 - fraction(owner, "prune_ratio", prune_ratio)) * whole(owner, "n", n, 1))
     if count == 0:
         raise ValueError(
             f"The 'prune_ratio' of {_name(owner)} must keep at least one of n = {n} samples. Got {prune_ratio!r}."
@@ -90,4 +93,4 @@ def per_sample(losses: Any, count: int) -> None:
 
 
 def _name(owner: object) -> str:
-    return owner.__name__ if isinstance(owner, type) else type(owner).__name__
+    return getattr(owner, "__name__", type(owner).__name__)

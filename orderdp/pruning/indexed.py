@@ -20,6 +20,8 @@ class Indexed(Dataset[tuple[int, T]]):
     `Indexed.collate` makes one out of a function for plain samples. It goes outermost, `Indexed(Subset(data, ...))` and
     `Indexed(ConcatDataset(...))`, so that numbers are places in what the pruner draws from.
 
+    All other attributes are those of the data set: `set_epoch`, which trainers call, as well as `classes`.
+
     Args:
         dataset: any map-style data set; its `__getitems__`, where it has one, is used for whole batches.
 
@@ -43,14 +45,33 @@ class Indexed(Dataset[tuple[int, T]]):
         return partial(_collated, function)
 
     def __getitem__(self, index: int) -> tuple[int, T]:
-        """The sample with its number."""
+        """The sample with its number.
+
+        Raises:
+            IndexError: there is no such sample.
+        """
+        self._check(index)
         return index, self.dataset[index]
 
     def __getitems__(self, indices: list[int]) -> list[tuple[int, T]]:
         """The samples of a batch, each with its number."""
+        self._check(max(indices, default=0))
         batched: Any = getattr(self.dataset, "__getitems__", None)
         samples = [self.dataset[index] for index in indices] if batched is None else batched(indices)
         return list(zip(indices, samples, strict=True))
+
+    def _check(self, index: int) -> None:
+        if hasattr(self.dataset, "__len__") and index >= len(self):
+            raise IndexError(
+                f"Sample {index} was drawn of a data set of {len(self)} samples. Build the pruner for n = {len(self)}."
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        # What trainers and users ask of the data set (set_epoch, classes, targets) reaches it. Python itself asks for
+        # names with two underscores, for example while it unpickles and there is no data set yet.
+        if name == "dataset" or name.startswith("__"):
+            raise AttributeError(f"'Indexed' object has no attribute {name!r}")
+        return getattr(self.dataset, name)
 
     def __len__(self) -> int:
         """Length of the wrapped data set."""

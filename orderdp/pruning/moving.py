@@ -63,7 +63,7 @@ class MovingAverage(Pruner):
         self.warmup_epochs = whole(self, "warmup_epochs", warmup_epochs, 0)
         self._mean = unseen(self.n)
         self._variance = torch.zeros(self.n)
-        self._held: Tensor | None = None
+        self._held = torch.zeros(self.n, dtype=torch.bool)
         self._held_round = -1
 
     @abstractmethod
@@ -74,15 +74,15 @@ class MovingAverage(Pruner):
         """All samples in the warm-up; then the set of this round, chosen at its first epoch."""
         if epoch < self.warmup_epochs:
             return torch.ones(self.n, dtype=torch.bool), None
-        if self._held is not None and self._held_round == self._round(epoch):
+        if self._held_round == self._round(epoch):
             return self._held, None
         return self.choose_set(draw), None
 
     def on_begin(self, epoch: int, selection: Subset) -> None:
         """Holds a new round's set; a warm-up forgets the last one's, so that a second training chooses afresh."""
         if epoch < self.warmup_epochs:
-            self._held, self._held_round = None, -1
-        elif self._held is None or self._held_round != self._round(epoch):
+            self._held_round = -1
+        elif self._held_round != self._round(epoch):
             self._held, self._held_round = mask_at(self.n, selection.indices.numpy()), self._round(epoch)
 
     def update_scores(self, indices: Tensor, losses: Tensor) -> None:

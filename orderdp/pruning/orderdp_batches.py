@@ -11,12 +11,17 @@ import torch
 from torch import Tensor
 
 from orderdp.pruning.base import Pruner
-from orderdp.pruning.batching import PrunedBatches
+from orderdp.pruning.batching import PrunedBatches, Unsavable
 from orderdp.pruning.checks import initial, n_kept, whole
 from orderdp.pruning.observations import rank_and_world_size
 from orderdp.pruning.ranking import largest, unseen
 from orderdp.pruning.rng import numpy_generator
 from orderdp.pruning.subset import Subset
+
+SAVING = (
+    "A StatefulDataLoader cannot save OrderDPBatches in the middle of an epoch, because each step is drawn from the"
+    " scores of its moment. Use torch's DataLoader and save at the ends of epochs."
+)
 
 
 class OrderDPBatches(Pruner):
@@ -154,7 +159,8 @@ class OrderDPBatches(Pruner):
         """A fresh iterator over this rank's share of the epoch's batches, as lists of Python integers."""
         self._epoch = self._upcoming()
         self._begin(self._epoch)
-        return (batch.tolist() for batch in self._walk_steps(self._epoch, self._take_turn()))
+        steps = self._walk_steps(self._epoch, self._take_turn())
+        return Unsavable((batch.tolist() for batch in steps), SAVING)
 
     def __len__(self) -> int:
         """Batches per epoch."""
@@ -162,10 +168,13 @@ class OrderDPBatches(Pruner):
 
     def _begin(self, epoch: int) -> Subset:
         if self._begun is None or self._begun[0] != epoch:
-            self.synchronize()
+            self._close()
             self._drawn = []
             self._start(epoch, Subset(torch.empty(0, dtype=torch.int64), None), self.steps_per_epoch * self.batch_size)
         return self._begun[1]  # type: ignore[index]  # set by _start
+
+    def _kept(self) -> Tensor:
+        return torch.cat([torch.empty(0, dtype=torch.int64), *self._drawn])
 
     def _walk_steps(self, epoch: int, turn: int | None = None) -> Iterator[Tensor]:
         for step in range(self.steps_per_epoch):

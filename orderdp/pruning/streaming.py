@@ -69,6 +69,8 @@ class StreamingOrderDP:
         seed: int = 0,
         collate_fn: Callable[[list[Any]], Any] = default_collate,
     ) -> None:
+        if not hasattr(stream, "__iter__") and not hasattr(stream, "__getitem__"):
+            raise TypeError(f"The 'stream' of StreamingOrderDP must be iterable. Got {stream!r}.")
         self.stream = stream
         self.pool = whole(self, "pool", pool, 1)
         self.batch_size = whole(self, "batch_size", batch_size, 1)
