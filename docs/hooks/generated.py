@@ -103,6 +103,20 @@ def integrations() -> str:
     return table(["library", "name", "what it does"], rows)
 
 
+def settings() -> str:
+    """What a user of another library's trainer may set, from the tests that show what becomes of it."""
+    tree = ast.parse((ROOT / "tests/integrations/settings.py").read_text(encoding="utf-8"))
+    rows = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith(("in_force_", "refused_")):
+            (call,) = node.decorator_list
+            assert isinstance(call, ast.Call)
+            library, *names = (ast.literal_eval(argument) for argument in call.args)
+            what = "in force" if node.name.startswith("in_force_") else "refused"
+            rows.append((library, ", ".join(names), what, " ".join((ast.get_docstring(node) or "").split())))
+    return table(["library", "setting", "with a pruner", ""], rows)
+
+
 def commands() -> str:
     """Every command with its options, as its grammar has them."""
     from orderdp.__main__ import COMMANDS, parser
@@ -223,6 +237,7 @@ GENERATED: dict[str, Callable[..., str]] = {
     "models": models,
     "datasets": datasets,
     "integrations": integrations,
+    "settings": settings,
     "commands": commands,
     "members": members,
     "change": change,

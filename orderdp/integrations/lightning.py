@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch.utils._pytree import tree_leaves
+
 from orderdp.integrations.extras import missing
 from orderdp.pruning.base import Pruner
 
@@ -27,6 +29,7 @@ class PrunerCallback(Callback):
 
     def __init__(self, pruner: Pruner) -> None:
         self.pruner = pruner
+        self._next_epoch: int | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Checks that Lightning leaves the sampler as it is.
@@ -41,6 +44,22 @@ class PrunerCallback(Callback):
                 " Trainer."
             )
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks that the training loader draws from the pruner.
+
+        Raises:
+            ValueError: it does not: it was built otherwise, or Lightning replaced its sampler (`overfit_batches`).
+        """
+        loaders = tree_leaves(trainer.train_dataloader)
+        samplers = [getattr(loader, name, None) for loader in loaders for name in ("sampler", "batch_sampler")]
+        samplers += [getattr(sampler, "sampler", None) for sampler in samplers]
+        if not any(sampler is self.pruner for sampler in samplers):
+            raise ValueError(
+                "The training loader does not draw from the pruner of this callback. Give it sampler=pruner (or"
+                " batch_sampler=pruner.batch_sampler(batch_size)), and leave overfit_batches at 0, as it replaces the"
+                " sampler."
+            )
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Exchanges the losses, so that a checkpoint of any process holds what all have seen; logs the ratio."""
         self.pruner.synchronize()
@@ -50,6 +69,13 @@ class PrunerCallback(Callback):
         """The pruner's state, for the checkpoint."""
         return self.pruner.state_dict()
 
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Notes the epoch that comes next. Lightning names it to the sampler only after loader workers have drawn from
+        it (its PR#21960)."""
+        self._next_epoch = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on where the checkpoint was written."""
         self.pruner.load_state_dict(state_dict)
+        if self._next_epoch is not None:
+            self.pruner.set_epoch(self._next_epoch)

@@ -202,12 +202,13 @@ def test_a_transformers_loss_is_the_pruners_and_evaluation_is_not(tmp_path):
 
 
 def test_token_losses_are_means_over_labelled_tokens(tmp_path):
-    from orderdp.integrations import PrunerMixin
+    from orderdp.integrations.losses import sample_losses
 
     logits, labels = torch.randn(3, 5, 7), torch.randint(0, 7, (3, 5))
     labels[0, 2:] = -100
     labels[1] = -100
-    losses = PrunerMixin.sample_losses(None, {"logits": logits}, labels)
+    losses, counts = sample_losses({"logits": logits}, {"labels": labels})
+    assert counts.tolist() == [2, 0, 5]
     assert losses.shape == (3,) and losses[1] == 0
     torch.testing.assert_close(losses[0], F.cross_entropy(logits[0, :2], labels[0, :2]))
     torch.testing.assert_close(losses[2], F.cross_entropy(logits[2], labels[2]))
