@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from benchmarks.measuring import Took, compared
+from orderdp.jobs import finished
 
 ROOT = Path(__file__).parents[1]
 KEYS = ("runs", "command")
@@ -97,8 +98,8 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def finish(folder: Path) -> None:
-    """Puts an empty file where the last one of each job and the record of each report would be, so that nothing is left
-    to do."""
+    """Puts a summary without results into each job's folder, and an empty file where the record of each report would
+    be, so that nothing is left to do."""
     code = (
         "import json; from orderdp import grid; from orderdp.grid.report_fingerprint import *; g = grid.load(); "
         "print(json.dumps([list(g.jobs), fingerprints(g) | {'page': page_fingerprint(g)}]))"
@@ -107,7 +108,8 @@ def finish(folder: Path) -> None:
         [sys.executable, "-c", code], cwd=folder, env=environment(folder), capture_output=True, check=True
     )
     jobs, records = json.loads(done.stdout)
-    touch(folder, [f"runs/{job}/summary.json" for job in jobs])
+    for job in jobs:
+        finished.finish(folder / "runs" / job, {"job": job, "status": "finished"})
     touch(folder, [f"reports/quick/provenance/{name}-{mark}.json" for name, mark in records.items()])
 
 

@@ -47,6 +47,7 @@ def prepare(args: argparse.Namespace) -> int:
 def run(args: argparse.Namespace) -> int:
     """Run jobs of the grid (trainings and all others), or go on with them; finished ones are left alone."""
     from orderdp.jobs import Execution, Interrupted, Job, is_finished
+    from orderdp.jobs.finished import DamagedRun, damaged
     from orderdp.launch import gpus, pool
     from orderdp.planning.bundles import saved
 
@@ -55,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         known = grids.load(args.params, args.scale).jobs
     names = [known[name].name for name in args.jobs] if args.jobs else list(known) if args.bundle else []
+    for name, why in damaged(RUNS, names).items():
+        raise DamagedRun(RUNS / name, why)
     jobs = [job for name, job in known.items() if name in names and not is_finished(RUNS, name)]
     if not jobs:
         _tell("All of these jobs are finished." if names else "No job is named. `plan --jobs` lists those of the grid.")
@@ -141,12 +144,12 @@ def verify(args: argparse.Namespace) -> int:
 
 
 def gc(args: argparse.Namespace) -> int:
-    """List, and on request remove, runs that no grid asks for."""
+    """List, and on request remove, runs that no grid asks for, or those whose files were damaged."""
     from orderdp.planning.plan import collect_garbage
 
     present = grids.load(args.params, args.scale)
     every = [present, *(grids.load(args.params, scale) for scale in present.scales if scale != present.scale)]
-    print(collect_garbage(every, RUNS, WORK, args.delete))
+    print(collect_garbage(every, RUNS, WORK, args.delete, args.damaged))
     return 0
 
 
@@ -215,6 +218,9 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     sub["track"].add_argument("--parent", type=int, help="process to watch with; this one's parent unless given")
     sub["track"].add_argument("--best-effort", action="store_true", help="succeed even if the store cannot be reached")
     sub["gc"].add_argument("--delete", action="store_true", help="remove them")
+    sub["gc"].add_argument(
+        "--damaged", action="store_true", help="finished runs whose files are not as they were written, instead"
+    )
     return top
 
 

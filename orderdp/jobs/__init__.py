@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orderdp.jobs.base import Execution, Interrupted, Job, Resources, is_finished
+from orderdp.jobs.base import Execution, Interrupted, Job, Resources
 from orderdp.jobs.coresets import Coresets
 from orderdp.jobs.diagnose import Diagnose
+from orderdp.jobs.finished import is_finished
 from orderdp.jobs.proxy import Proxy
 from orderdp.jobs.study import Study
 from orderdp.jobs.train import Train

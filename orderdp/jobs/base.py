@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 from orderdp.files import write_json
+from orderdp.jobs.finished import finish, is_finished
 from orderdp.spec import Strict
-
-SUMMARY = "summary.json"
-"""The file that a job writes last. Its presence says that the job's other files are complete."""
 
 
 class Interrupted(Exception):
@@ -135,7 +133,7 @@ class Job:
         write_json(out / "spec.json", self.record())
         more = self.compute(out, execution)
         head = {"job": self.name, "kind": self.kind, "status": "finished", "started": started, "ended": time.time()}
-        write_json(out / SUMMARY, head | dict(more))
+        finish(out, head | dict(more))
 
     def record(self) -> dict[str, Any]:
         """The job as plain values: the content of spec.json, from which :func:`orderdp.jobs.from_record` makes it."""
@@ -154,8 +152,3 @@ def fingerprint(kind: str, spec: Strict, sources: Mapping[str, str]) -> str:
     """
     text = kind + spec.canonical() + json.dumps(sources, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def is_finished(runs: Path, name: str) -> bool:
-    """Whether a job's last file is there."""
-    return (runs / name / SUMMARY).exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from orderdp.code_fingerprint import code_checksums
 from orderdp.files import write_arrays, write_rows
 from orderdp.jobs.base import Execution, Job, Resources, fingerprint
+from orderdp.jobs.finished import read_file, read_summary
 from orderdp.jobs.proxy import OUTPUTS, Proxy, workload
 from orderdp.spec import CoresetChoice, CoresetSpec, ProxySpec, Seed, Strict, percent
 
@@ -72,10 +73,11 @@ class Coresets(Job):
 
         if execution.threads is not None:
             torch.set_num_threads(execution.threads)
-        source = execution.runs / self.proxy
-        with np.load(source / OUTPUTS) as file:
+        with np.load(io.BytesIO(read_file(execution.runs, self.proxy, OUTPUTS)), allow_pickle=False) as file:
             arrays = dict(file)
-        networks = json.loads((source / "summary.json").read_text())["networks"]
+        summary = read_summary(execution.runs, self.proxy)
+        assert summary is not None
+        networks = summary["networks"]
         chosen, costs = choose_all(self.spec.wanted, arrays, networks, execution.say)
         write_arrays(out / "coresets.npz", chosen)
         write_rows(out / "costs.csv", COSTS, costs)

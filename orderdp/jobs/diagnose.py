@@ -11,6 +11,7 @@ from orderdp.code_fingerprint import code_checksums
 from orderdp.files import write_arrays, write_rows
 from orderdp.jobs import costs
 from orderdp.jobs.base import Execution, Job, Resources
+from orderdp.jobs.finished import DamagedRun, damaged
 from orderdp.jobs.train import Train, registered
 from orderdp.spec import RunSpec, Strict
 
@@ -75,6 +76,8 @@ class Diagnose(Job):
         set_up(execution.threads)
         data = load_images(self.dataset, execution.data / self.dataset)
         measured = Diagnosis(self.spec.measured, data, choose_device(execution.device))
+        if why := damaged(execution.runs, [self.spec.run], contents=True):
+            raise DamagedRun(execution.runs / self.spec.run, why[self.spec.run])
         for snapshot in saved(execution.runs / self.spec.run):
             measured.measure(snapshot)
         write_rows(out / "diagnostics.csv", COLUMNS, measured.rows)

@@ -7,7 +7,7 @@ light, because this one needs torch.
 from __future__ import annotations
 
 import contextlib
-import json
+import io
 import os
 import platform
 import shutil
@@ -15,6 +15,7 @@ import signal
 import subprocess
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ from filelock import FileLock, Timeout
 
 from orderdp.datasets import load
 from orderdp.files import write, write_arrays, write_json, write_rows
-from orderdp.jobs.base import SUMMARY, Execution, Interrupted, is_finished
+from orderdp.jobs.base import Execution, Interrupted
+from orderdp.jobs.finished import finish, is_finished, read_file, read_summary
 from orderdp.jobs.progress import Progress
 from orderdp.pruning.subset import Subset
 from orderdp.training.device import allow_tf32, choose_device, memory_named, set_up
@@ -81,7 +83,7 @@ def train(
         if is_finished(execution.runs, job.name):  # another process has just finished it
             if ranks.first:
                 shutil.rmtree(run.work, ignore_errors=True)
-            return dict(json.loads((run.out / SUMMARY).read_text()))
+            return read_summary(execution.runs, job.name) or {}
         data = load(job.dataset, execution.data / job.dataset)
         coreset = None if job.coreset is None else read_coreset(execution.runs, *job.coreset)
         workers = loader_processes() if execution.workers is None else execution.workers
@@ -122,11 +124,9 @@ def read_coreset(runs: Path, folder: str, name: str) -> Subset:
 
     Raises:
         FileNotFoundError: it has not been chosen yet.
+        DamagedRun: the file is not the one that was written.
     """
-    path = runs / folder / "coresets.npz"
-    if not path.exists():
-        raise FileNotFoundError(f"There is no {path}. Make it: python -m orderdp run {folder}")
-    with np.load(path) as arrays:
+    with np.load(io.BytesIO(read_file(runs, folder, "coresets.npz")), allow_pickle=False) as arrays:
         weights = arrays.get(f"{name}.weights")
         indices = torch.from_numpy(arrays[name].astype(np.int64))
     return Subset(indices, None if weights is None else torch.from_numpy(weights))
@@ -171,7 +171,9 @@ class _Run:
         return self.write(training, data, diverged)
 
     def resume(self, training: Training) -> None:
-        if not self.checkpoint.exists():
+        if not _is_whole(self.checkpoint):
+            if self.checkpoint.exists():
+                self.say(f"{self.job.name}: {self.checkpoint} is damaged. The run begins again")
             if self.job.spec.pretraining is not None:
                 training.start_from(self.pretrained())
             return
@@ -182,13 +184,8 @@ class _Run:
 
     def pretrained(self) -> dict[str, torch.Tensor]:
         """The final weights of the run that this one starts from."""
-        path = self.out.parent / str(self.job.starts_from) / "model.pt"
-        if not path.exists():
-            raise FileNotFoundError(
-                f"{path} is missing: this run starts from those weights. "
-                f"Make them: python -m orderdp run {self.job.starts_from}"
-            )
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = read_file(self.out.parent, str(self.job.starts_from), "model.pt")
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
     def catch_signals(self) -> Callable[[], None]:
         """From here SIGTERM and SIGINT let the epoch end first. Only the main thread may set handlers."""
@@ -262,8 +259,7 @@ class _Run:
         # A masked autoencoder is trained for nothing but its weights.
         if self.job.keep_models != "none" or self.job.spec.recipe.task == "reconstruct":
             self.save_model(training, self.out / "model.pt")
-        write_json(self.out / "summary.json", summary)
-        return summary
+        return finish(self.out, summary)
 
     def save_model(self, training: Training, path: Path) -> None:
         weights = {name: value.cpu() for name, value in training.model.state_dict().items()}
@@ -302,6 +298,15 @@ class _Run:
             "classes": data.classes,
             "parameters": sum(p.numel() for p in training.model.parameters()),
         }
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether a file of torch.save is there and has the checksums that it holds of its parts."""
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return False
 
 
 def _selection(training: Training) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from orderdp.files import write_json
 from orderdp.grid import Grid
 from orderdp.jobs import Job, from_record, is_finished
+from orderdp.jobs.finished import DamagedRun, damaged
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,14 @@ def missing(grid: Grid, runs: Path, experiments: Collection[str] | None = None) 
         grid: of the scale.
         runs: folder of results.
         experiments: names of tables and figures; only jobs that these need. Those of the whole scale when None.
+
+    Raises:
+        ValueError: finished jobs are damaged.
     """
+    if found := damaged(runs, grid.jobs):
+        name, why = next(iter(found.items()))
+        more = f" So are {len(found) - 1} more, which `python -m orderdp plan` names." if len(found) > 1 else ""
+        raise ValueError(f"{DamagedRun(runs / name, why)}{more}")
     unfinished = {name: job for name, job in grid.jobs.items() if not is_finished(runs, name)}
     wanted = {name for name, job in unfinished.items() if not job.intermediate}
     if experiments is not None:

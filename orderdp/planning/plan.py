@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from typing import Any
 from orderdp.grid import Grid
 from orderdp.jobs import Job, is_finished
 from orderdp.jobs.costs import Calibration, data_mb, facts, key, run_mb, seconds
+from orderdp.jobs.finished import DamagedRun, damaged, read_summary
 from orderdp.jobs.train import Train
 
 UNSHOWN = "orderdp/reporting/registry.py has no entry for it"
@@ -39,8 +41,12 @@ class Earlier:
         ]
         if not (records := [path for path in records if path.exists()]):
             return "no run yet"
-        record: dict[str, Any] = json.loads(max(records, key=lambda path: path.stat().st_mtime).read_text())
         now = job.record()
+        try:
+            record: dict[str, Any] = json.loads(max(records, key=lambda path: path.stat().st_mtime).read_text())
+            record = {"spec": record["spec"], "sources": record["sources"]}
+        except (ValueError, KeyError, TypeError, OSError):
+            return "no run yet whose spec.json can be read"
         edited = sorted(
             k for k in now["sources"] | record["sources"] if now["sources"].get(k) != record["sources"].get(k)
         )
@@ -90,9 +96,11 @@ def observed(grid: Grid, runs: Path) -> Calibration | None:
     devices: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     newest: dict[tuple[str, str], float] = {}
     for run in grid.runs.values():
-        if not is_finished(runs, run.name):
+        summary = None
+        with contextlib.suppress(DamagedRun):
+            summary = read_summary(runs, run.name)
+        if summary is None:
             continue
-        summary = json.loads((runs / run.name / "summary.json").read_text())
         where = (summary["environment"]["device"], summary["environment"]["device_name"])
         newest[where] = max(newest.get(where, 0.0), summary["ended"])
         tested = math.ceil(summary["epochs"] / run.spec.recipe.evaluate_every) * facts(run.spec.dataset.name)["n_test"]
@@ -142,6 +150,7 @@ def describe(grid: Grid, runs: Path, measured: Calibration | None = None) -> str
     lines = [
         f"Scale {grid.scale}: {len(grid.runs)} runs, {len(grid.runs) - len(missing)} finished, {len(missing)} to train."
     ]
+    lines += [str(DamagedRun(runs / name, why)) for name, why in damaged(runs, grid.jobs).items()]
     for experiment in grid.experiments.values():
         todo = [run for run in experiment.runs if run in found.seconds]
         lines.append(
@@ -206,14 +215,20 @@ def leftovers(grids: Iterable[Grid], runs: Path, work: Path) -> list[Path]:
     ]
 
 
-def collect_garbage(grids: Iterable[Grid], runs: Path, work: Path, delete: bool) -> str:
-    """Lists leftovers with their sizes, and deletes them if told to."""
+def collect_garbage(grids: Iterable[Grid], runs: Path, work: Path, delete: bool, damaged_only: bool = False) -> str:
+    """Lists leftovers with their sizes, or the folders of finished jobs that are damaged, and deletes them if told
+    to."""
     lines = []
-    for path in leftovers(grids, runs, work):
+    if damaged_only:
+        wanted = dict.fromkeys(name for grid in grids for name in grid.jobs)
+        found = {runs / name: why for name, why in damaged(runs, wanted, contents=True).items()}
+    else:
+        found = dict.fromkeys(leftovers(grids, runs, work), "no grid asks for it")
+    for path, why in found.items():
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        lines.append(f"{'deleted' if delete else 'unused '} {size / 1e6:8.2f} MB  {path}")
+        lines.append(f"{'deleted ' if delete else ''}{size / 1e6:8.2f} MB  {path}: {why}")
         if delete:
             shutil.rmtree(path)
     if not lines:
-        return "Every run belongs to a grid."
+        return "Every finished run is as it was written." if damaged_only else "Every run belongs to a grid."
     return "\n".join(lines) + ("" if delete else f"\n{len(lines)} folders. Run again with --delete to remove them.")

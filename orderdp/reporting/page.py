@@ -13,7 +13,7 @@ from orderdp.reporting.claims import evaluate
 from orderdp.reporting.headline import headline_sheets, metrics
 from orderdp.reporting.html import render
 from orderdp.reporting.paper import ITEMS
-from orderdp.reporting.provenance import PAGE, PARTIAL, delete_records, write_record
+from orderdp.reporting.provenance import PAGE, PARTIAL, delete_records, is_as_made, write_record
 from orderdp.reporting.results import Runs, collect, diagnostics, histories, pretrainings, study, with_pretraining
 from orderdp.reporting.sheets import markdown, write_csv
 from orderdp.reporting.verify import page_shows, resume_command, verify_artifacts
@@ -37,10 +37,10 @@ def write_page(grid: Grid, runs: Runs | Path, reports: Path, fingerprint: str) -
     """
     runs = runs if isinstance(runs, Runs) else Runs(runs)
     out = reports / grid.scale
-    delete_records(out, PAGE)
-    table2 = out / "tables" / "table2.csv"
-    numbers = pd.read_csv(table2) if table2.is_file() else None
     claims = decide_claims(grid, runs)
+    table2 = Path("tables/table2.csv")
+    numbers = pd.read_csv(out / table2) if is_as_made(out, "table2", table2) else None
+    delete_records(out, PAGE)
     write_csv(out / "claims.csv", claims)
     write(out / "claims.md", "\n".join(map(markdown, scorecard.scorecard_sheets(claims))))
     write_json(out / "claims.json", scorecard.claim_metrics(claims))

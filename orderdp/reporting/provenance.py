@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,24 @@ def find_records(out: Path, experiment: str) -> list[Path]:
     """The records of an experiment in a report's folder; more than one only if a process was killed."""
     paths = (out / "provenance").glob(f"{experiment}-*.json")
     return sorted(path for path in paths if path.stem.rpartition("-")[0] == experiment)
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Content of a record; None if it is not whole."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        entries = ("runs", "functions") if record["experiment"] != PAGE else ("shows",)
+        return record if all(isinstance(record[key], dict) for key in ("files", *entries)) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def is_as_made(out: Path, experiment: str, file: Path) -> bool:
+    """Whether a file of an experiment, relative to the report's folder, is the one that its record was written for."""
+    records = find_records(out, experiment)
+    record = (read_record(records[-1]) if records else None) or {}
+    written = record.get("files", {}).get(file.as_posix())
+    return written is not None and checksum(out / file) == written
 
 
 def delete_records(out: Path, experiment: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from orderdp.grid import Grid, Row
+from orderdp.jobs.finished import SUMMARY, read_file, read_summary
 
 NOT_RUN, FINISHED, DIVERGED = "not run", "finished", "diverged"
 
@@ -45,11 +45,21 @@ class Runs:
         self.folder = Path(folder)
         self.checksums: dict[str, dict[str, str]] = {}
         """Run -> file name -> sha256 of the bytes that were read."""
+        self._summaries: dict[str, dict[str, Any] | None] = {}
         self._parsed: dict[tuple[str, str], Any] = {}
 
     def summary(self, run: str) -> dict[str, Any] | None:
-        """Content of summary.json; None while there is none: such a run is not finished."""
-        return self.read(run, "summary.json", json.loads)
+        """Content of summary.json; None while there is none: such a run is not finished.
+
+        Raises:
+            DamagedRun: it is not as it was written; the same for all other files.
+        """
+        if run not in self._summaries:
+            self._summaries[run] = summary = read_summary(self.folder, run)
+            if summary is not None:
+                content = (self.folder / run / SUMMARY).read_bytes()
+                self.checksums.setdefault(run, {})[SUMMARY] = hashlib.sha256(content).hexdigest()
+        return self._summaries[run]
 
     def history(self, run: str) -> pd.DataFrame | None:
         """history.csv of a finished run; None while it is not finished."""
@@ -93,17 +103,9 @@ class Runs:
         """A file of a run, parsed once; its checksum is noted."""
         key = (run, name)
         if key not in self._parsed:
-            path = self.folder / run / name
-            if path.is_file():
-                content = path.read_bytes()
-                self.checksums.setdefault(run, {})[name] = hashlib.sha256(content).hexdigest()
-                self._parsed[key] = parse(content)
-            elif name == "summary.json":
-                self._parsed[key] = None
-            else:
-                raise FileNotFoundError(
-                    f"{path} is missing, though the run's summary.json exists. Remove that folder and train it again"
-                )
+            content = read_file(self.folder, run, name)
+            self.checksums.setdefault(run, {})[name] = hashlib.sha256(content).hexdigest()
+            self._parsed[key] = parse(content)
         return self._parsed[key]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from orderdp.grid import Experiment, Grid
 from orderdp.reporting.entries import published_sheet
 from orderdp.reporting.items.base import Figure, Table, paths
 from orderdp.reporting.paper import ITEMS, Item
-from orderdp.reporting.provenance import PARTIAL, command, find_records
+from orderdp.reporting.provenance import PARTIAL, command, find_records, is_as_made, read_record
 from orderdp.reporting.registry import item_of
 from orderdp.reporting.results import DIVERGED, FINISHED, NOT_RUN, Runs
 from orderdp.reporting.sheets import Sheet, duration_text
@@ -25,14 +24,14 @@ DEVIATIONS = Path(__file__).with_name("deviations.csv")
 def experiment_section(grid: Grid, experiment: Experiment, runs: Path, out: Path) -> dict[str, Any]:
     """Heading, caption, tables and figures of an experiment, how they were made, and which runs are missing."""
     name, item, records = experiment.name, item_of(experiment.name), find_records(out, experiment.name)
-    record: dict[str, Any] = json.loads(records[-1].read_text(encoding="utf-8")) if records else {}
+    record = (read_record(records[-1]) if records else None) or {}
     partial = record.get("fingerprint") == PARTIAL
     return {
         "name": name,
         "reproduces": experiment.reproduces,
         "title": experiment.title,
         "caption": "" if item is None else item.caption,
-        "artifacts": [_artifact(artifact, out) for artifact in (() if item is None else item.artifacts)],
+        "artifacts": [_artifact(artifact, out, name) for artifact in (() if item is None else item.artifacts)],
         "record": record,
         "command": record["command"] if record else command(grid, name),
         "files": [*record["files"], f"provenance/{records[-1].name}"] if record else [],
@@ -42,9 +41,10 @@ def experiment_section(grid: Grid, experiment: Experiment, runs: Path, out: Path
     }
 
 
-def _artifact(artifact: Table | Figure, out: Path) -> dict[str, Any]:
+def _artifact(artifact: Table | Figure, out: Path, experiment: str) -> dict[str, Any]:
     files = {kind: out / path for kind, path in paths(artifact).items()}
-    made = all(path.is_file() for path in files.values())
+    # What is not as it was made is not shown; the page says so, as `verify` does.
+    made = all(is_as_made(out, experiment, path) for path in paths(artifact).values())
     sheets = artifact.layout(pd.read_csv(files["csv"])) if made and isinstance(artifact, Table) else []
     image = base64.b64encode(files["png"].read_bytes()).decode() if made and isinstance(artifact, Figure) else ""
     return {"title": artifact.title, "sheets": sheets, "image": image}

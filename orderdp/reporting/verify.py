@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
 from orderdp.grid import Grid
-from orderdp.reporting.provenance import PAGE, PARTIAL, RUN_FILES, checksum, command, find_records
+from orderdp.jobs.finished import DamagedRun, damaged
+from orderdp.reporting.provenance import PAGE, PARTIAL, RUN_FILES, checksum, command, find_records, read_record
 
 
 def verify(grid: Grid, runs: Path, reports: Path) -> list[str]:
@@ -20,10 +20,12 @@ def verify(grid: Grid, runs: Path, reports: Path) -> list[str]:
         reports: folder of all reports.
 
     Returns:
-        One sentence per problem: a record is missing, a run is missing or has changed since it was read, a file of the
+        One sentence per problem: a finished run is damaged, a record is missing, a run is missing or has changed since
+        it was read, a file of the
         report is missing or has been changed. Empty if all is well.
     """
-    return verify_artifacts(grid, runs, reports) + _page_problems(grid, reports / grid.scale)
+    broken = [str(DamagedRun(runs / name, why)) for name, why in damaged(runs, grid.jobs, contents=True).items()]
+    return broken + verify_artifacts(grid, runs, reports) + _page_problems(grid, reports / grid.scale)
 
 
 def verify_artifacts(grid: Grid, runs: Path, reports: Path) -> list[str]:
@@ -37,7 +39,10 @@ def verify_artifacts(grid: Grid, runs: Path, reports: Path) -> list[str]:
             state = "has more than one record" if paths else "has no record"
             problems.append(f"{name} {state} in {out / 'provenance'}. Make it again: {command(grid, name)}")
             continue
-        record = json.loads(paths[0].read_text(encoding="utf-8"))
+        record = read_record(paths[0])
+        if record is None:
+            problems.append(f"{paths[0]} is damaged. Make it again: {command(grid, name)}")
+            continue
         for run in experiment.jobs:
             problems += _run_problems(name, run, record["runs"].get(run), runs / run, checksum_once)
         problems += [
@@ -63,7 +68,9 @@ def _page_problems(grid: Grid, out: Path) -> list[str]:
     paths = find_records(out, PAGE)
     if len(paths) != 1:
         return [f"The page has no record in {out / 'provenance'}. Make it again: {command(grid, PAGE)}"]
-    record = json.loads(paths[0].read_text(encoding="utf-8"))
+    record = read_record(paths[0])
+    if record is None:
+        return [f"{paths[0]} is damaged. Make it again: {command(grid, PAGE)}"]
     problems = _file_problems(PAGE, record["files"], out)
     if record["shows"] != page_shows(grid, out):
         problems.append(f"The page shows older tables or figures. Make it again: {command(grid, PAGE)}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orderdp.grid import Grid
+from orderdp.jobs.finished import read_file, read_summary
 
 REPORT = "report"
 """Stands for the report where runs stand under their names, whose names are longer."""
@@ -54,18 +55,22 @@ def rows_checksum(lines: list[str] | tuple[str, ...]) -> str:
 
 
 def read_runs(names: Iterable[str], runs: Path, work: Path) -> Iterator[RunFiles]:
-    """Those of these runs that have begun."""
+    """Those of these runs that have begun.
+
+    Raises:
+        DamagedRun: a finished one is not as it was written.
+    """
     for run in names:
-        files = _finished(run, runs / run) or _in_training(run, work / run)
+        files = _finished(run, runs) or _in_training(run, work / run)
         if files is not None:
             yield files
 
 
-def _finished(run: str, folder: Path) -> RunFiles | None:
-    if not (folder / "summary.json").exists():
+def _finished(run: str, runs: Path) -> RunFiles | None:
+    summary = read_summary(runs, run)
+    if summary is None:
         return None
-    summary = json.loads((folder / "summary.json").read_text())
-    columns, lines = _history(folder)
+    columns, lines = _history(read_file(runs, run, "history.csv").decode())
     state = "FINISHED" if summary["status"] == "finished" else "FAILED"
     return RunFiles(run, state, summary["started"], summary["ended"], lines, columns, summary)
 
@@ -73,10 +78,10 @@ def _finished(run: str, folder: Path) -> RunFiles | None:
 def _in_training(run: str, folder: Path) -> RunFiles | None:
     try:
         status = json.loads((folder / "status.json").read_text())
-        columns, lines = _history(folder)
-    except FileNotFoundError:  # not begun, or just finished: the next pass sees it in `runs/`
-        return None
-    running = status["state"] == "running" and alive(status["pid"])
+        columns, lines = _history((folder / "history.csv").read_text())
+        running = status["state"] == "running" and alive(status["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not begun, damaged, or just finished: the next pass sees it in `runs/`
     return RunFiles(
         run,
         "RUNNING" if running else "KILLED",
@@ -88,8 +93,8 @@ def _in_training(run: str, folder: Path) -> RunFiles | None:
     )
 
 
-def _history(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    header, *lines = (folder / "history.csv").read_text().splitlines()
+def _history(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    header, *lines = text.splitlines()
     return tuple(header.split(",")), tuple(lines)
 
 
@@ -111,7 +116,7 @@ def file_states(grid: Grid, runs: Path, work: Path, reports: Path) -> dict[str, 
     for run in grid.runs:
         text = [_stat(runs / run / name) for name in ("summary.json", "history.csv")]
         if (status := _stat(path := work / run / "status.json")) and not text[0]:
-            with contextlib.suppress(FileNotFoundError):  # a trainer that dies changes no file
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a trainer that dies changes no file
                 text += [status, str(alive(json.loads(path.read_text())["pid"]))]
         if any(text):
             states[run] = " ".join(text)

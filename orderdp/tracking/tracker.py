@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from orderdp.grid import Grid
+from orderdp.jobs.finished import DamagedRun
 from orderdp.tracking.files import REPORT, alive, file_states, read_runs, rows_checksum, state_checksum
 from orderdp.tracking.store import Store, store_uri
 
@@ -89,16 +90,21 @@ def _pass(grid: Grid, runs: Path, work: Path, reports: Path) -> Result:
     states = file_states(grid, runs, work, reports)
     now = state_checksum(grid, uri, states)
     gone = uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
-    if not gone and note.exists() and json.loads(note.read_text()).get("state") == now:
-        return Result("MLflow is up to date.")
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if not gone and json.loads(note.read_text()).get("state") == now:
+            return Result("MLflow is up to date.")
     if gone:
         _Cache.store = None
     try:
-        store, written = _Cache.open(uri, grid), 0
+        store, written, damaged = _Cache.open(uri, grid), 0, list[str]()
         stale = [name for name, state in states.items() if _Cache.written.get(name) != state]
-        for files in read_runs((name for name in stale if name != REPORT), runs, work):
-            written += store.bring_up_to_date(files)
-            _Cache.written[files.run] = states[files.run]
+        for name in stale:
+            try:
+                for files in read_runs([name] if name != REPORT else [], runs, work):
+                    written += store.bring_up_to_date(files)
+                    _Cache.written[name] = states[name]
+            except DamagedRun as error:
+                damaged.append(str(error))
         if REPORT in stale:
             folder = reports / grid.scale
             written_files = (path for path in sorted(folder.rglob("*")) if path.is_file())
@@ -109,6 +115,9 @@ def _pass(grid: Grid, runs: Path, work: Path, reports: Path) -> Result:
         _Cache.store = None
         text = f"MLflow store {uri} failed: {_first_line(error)}"
         return Result(text, error=text)
+    if damaged:
+        text = f"{written} runs brought up to date in {uri}. Left out: {' '.join(damaged)}"
+        return Result(text, written, error=text)
     temporary = note.with_suffix(".tmp")
     temporary.write_text(json.dumps({"state": now}))
     os.replace(temporary, note)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from orderdp.datasets import prepare
-from orderdp.files import write_json
 from orderdp.jobs import Execution, Job
+from orderdp.jobs.finished import finish
 from orderdp.jobs.train import Train
 from orderdp.launch.pool import run_all
 from orderdp.planning.bundles import Bundle
@@ -109,6 +109,7 @@ def test_a_signal_saves_what_trains_and_the_same_command_goes_on(tmp_path, data)
 
 def test_a_finished_job_is_left_alone(tmp_path, data):
     (job,) = trainings(1)
-    write_json(tmp_path / "runs" / job.name / "summary.json", {"job": job.name})
+    path = tmp_path / "runs" / job.name / "summary.json"
+    summary = finish(path.parent, {"job": job.name, "status": "finished"})
     assert run_all([job], execution(tmp_path, data, []), 1, tmp_path / "logs") == 0
-    assert json.loads((tmp_path / "runs" / job.name / "summary.json").read_text()) == {"job": job.name}
+    assert json.loads(path.read_text()) == summary

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orderdp import grid as grids
-from orderdp.files import write_json
+from orderdp.jobs import finished
 from orderdp.planning import bundles
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +17,7 @@ GRID = grids.load(ROOT / "params.yaml", "quick")
 
 def finish(runs: Path, names) -> None:
     for name in names:
-        write_json(runs / name / "summary.json", {})
+        finished.finish(runs / name, {"job": name, "status": "finished"})
 
 
 def test_everything_is_missing_at_first_and_nothing_at_the_end(tmp_path):

@@ -14,6 +14,7 @@ import yaml
 from orderdp import grid as grids
 from orderdp.datasets import DATASETS
 from orderdp.jobs import costs
+from orderdp.jobs.finished import finish
 from orderdp.jobs.train import Train
 from orderdp.models import MODELS
 from orderdp.planning import plan
@@ -198,7 +199,7 @@ def test_finished_runs_are_a_measurement(tmp_path):
             "environment": {"device": "cpu", "device_name": f"device of {ended:g}"}, "ended": ended, "selection_s": 0.0,
             "training_s": 100 * rate, "samples": 100, "epochs": 10, "evaluation_s": 36.0,
         }  # fmt: skip
-        (folder / "summary.json").write_text(json.dumps(summary))
+        finish(folder, summary | {"job": run.name, "status": "finished"})
     measured = plan.observed(grid, tmp_path)
     assert measured.name == "device of 20"
     assert measured.rates == {

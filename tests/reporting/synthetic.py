@@ -16,6 +16,7 @@ import yaml
 from orderdp.grid import Grid, load
 from orderdp.jobs.diagnose import COLUMNS as DIAGNOSTICS
 from orderdp.jobs.diagnose import Diagnose
+from orderdp.jobs.finished import finish
 from orderdp.jobs.study import Study
 from orderdp.jobs.train import Train
 from orderdp.jobs.trainer import COLUMNS
@@ -148,7 +149,7 @@ def write_run(run: Train, runs: Path, *, diverged: bool = False, n: int = N, shi
     (folder / "history.csv").write_text(as_csv(COLUMNS, history))
     of_epochs = {f"kept_{e}": i for e, i in kept.items()}
     np.savez_compressed(folder / "selection.npz", usage=usage, recorded_epochs=np.array(sorted(kept)), **of_epochs)
-    (folder / "summary.json").write_text(json.dumps(summarise(run, history, n, diverged), indent=1))
+    finish(folder, summarise(run, history, n, diverged) | {"job": run.name})
 
 
 def as_csv(columns: Collection[str], rows: list[dict[str, Any]]) -> str:
@@ -177,7 +178,7 @@ def write_diagnosis(diagnosis: Diagnose, runs: Path) -> None:
     np.savez_compressed(
         folder / "profile.npz", epochs=np.array([row["epoch"] for row in rows], dtype=np.int32), **profile
     )
-    (folder / "summary.json").write_text(json.dumps({"job": diagnosis.name, "status": "finished"}))
+    finish(folder, {"job": diagnosis.name, "status": "finished"})
 
 
 def write_study(study: Study, runs: Path) -> None:
@@ -187,7 +188,7 @@ def write_study(study: Study, runs: Path) -> None:
     for name, table in worlds.study(good=True).items():
         table.to_csv(folder / f"{name}.csv", index=False)
     (folder / "spec.json").write_text(json.dumps(study.record()))
-    (folder / "summary.json").write_text(json.dumps({"job": study.name, "status": "finished"}))
+    finish(folder, {"job": study.name, "status": "finished"})
 
 
 def simulate(

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from orderdp.jobs.finished import DamagedRun
 from orderdp.reporting.results import Runs, collect, histories, selections
 
 
@@ -67,5 +68,5 @@ def test_a_half_copied_run_is_an_error(made, tmp_path):
     cell = made.grid.experiments["figure1"].runs[0]
     (tmp_path / cell).mkdir()
     (tmp_path / cell / "summary.json").write_text((made.runs / cell / "summary.json").read_text())
-    with pytest.raises(FileNotFoundError, match=r"history\.csv is missing"):
+    with pytest.raises(DamagedRun, match=r"history\.csv cannot be read \(No such file"):
         histories(made.grid, tmp_path, ["figure1"])

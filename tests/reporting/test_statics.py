@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from orderdp.grid import load
+from orderdp.jobs.finished import finish
 from orderdp.reporting import coresets as coreset_files
 from orderdp.reporting.items import table01
 from orderdp.reporting.results import Runs, collect
@@ -120,7 +121,7 @@ def chosen(grid, tmp_path):
     np.savez(folder / "coresets.npz", **arrays)
     lines = [f"{method},f,{s},{s + 1}.0,2.0" for method in FAMILIES for s in range(3)]
     (folder / "costs.csv").write_text("\n".join(["method,family,seed,select_s,proxy_s", *lines]) + "\n")
-    (folder / "summary.json").write_text('{"status": "finished"}')
+    finish(folder, {"job": coresets.name, "status": "finished"})
     return tmp_path
 
 

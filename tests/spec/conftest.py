@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from orderdp.code_fingerprint import closure, code_checksums, pieces, registries, syntax
+from orderdp.code_fingerprint import checksums, code_checksums, registries, syntax
 from orderdp.jobs.train import ENTRY_POINTS
 
 ROOT = Path(__file__).parents[2]
-KEPT = (syntax._parsed, pieces._checksum)
+KEPT = (syntax._parsed, checksums._checksum)
 """Caches that depend on nothing but the texts of files."""
 
 
 def forget():
     """Empties the caches of what was read of the package's files."""
-    for module in (syntax, pieces, registries, closure):
+    for module in (syntax, checksums, registries):
         for value in vars(module).values():
             if isinstance(value, functools._lru_cache_wrapper) and value not in KEPT:
                 value.cache_clear()

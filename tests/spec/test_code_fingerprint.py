@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from orderdp import grid as grids
-from orderdp.code_fingerprint import closure, code_checksums, pieces, registry, syntax
+from orderdp.code_fingerprint import checksums, code_checksums, registry, syntax
 from orderdp.jobs import Job, coresets, diagnose, proxy, study, train
 from tests.spec.conftest import ROOT, add_pruner, edit, forget
 
@@ -297,8 +297,8 @@ def test_every_module_is_in_a_fingerprint_or_has_a_reason_not_to_be():
         path for folder in folders for path in (ROOT / "orderdp" / folder).glob("*.py") if path.name != "__init__.py"
     ]
     assert {f"orderdp.{path.parent.name}.{path.stem}" for path in files} - found == set(OUTSIDE)
-    assert not found & closure.NOT_DECIDING
-    assert all(syntax.source(name) is not None for name in closure.NOT_DECIDING)
+    assert not found & checksums.NOT_DECIDING
+    assert all(syntax.source(name) is not None for name in checksums.NOT_DECIDING)
 
 
 SAMPLE = '''
@@ -323,7 +323,7 @@ async def run(x):
 
 
 def checksum_of(content: str) -> str:
-    return pieces._checksum(tuple(ast.parse(content).body))
+    return checksums._checksum(tuple(ast.parse(content).body))
 
 
 def test_golden_checksum():
@@ -345,7 +345,7 @@ def test_what_newer_versions_of_python_parse_otherwise_changes_no_checksum():
                 for part in node.values
             ]
             node.values = [ast.Constant(""), *itertools.chain(*letters), ast.Constant("")]
-    assert pieces._checksum(tuple(tree.body)) == checksum_of(SAMPLE)
+    assert checksums._checksum(tuple(tree.body)) == checksum_of(SAMPLE)
 
 
 @pytest.mark.parametrize(

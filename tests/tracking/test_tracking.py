@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from orderdp import grid as grids
+from orderdp.jobs.finished import finish
 from orderdp.tracking import track, tracker, watch
 from orderdp.tracking.files import read_runs
 from orderdp.tracking.tracker import _Cache
@@ -50,7 +51,7 @@ class Files:
             "started": 1.7e9,
             "ended": 1.7e9 + 9,
         }
-        (out / "summary.json").write_text(json.dumps({**summary, "environment": {"git_commit": "abc123"}}))
+        finish(out, {**summary, "environment": {"git_commit": "abc123"}})
         shutil.rmtree(self.places["work"] / name, ignore_errors=True)
 
     def train(self, name: str, epochs: int, pid: int, shift: float = 0.0, state: str = "running") -> None:

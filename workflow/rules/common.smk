@@ -78,8 +78,12 @@ def planned():
         for target in workflow.dag_settings.targets
     }
     wanted = names if names and names <= set(GRID.experiments) else None
+    try:
+        missing = bundles.missing(GRID, RUNS, wanted)
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
     found = {}
-    for bundle in bundles.bundled(bundles.missing(GRID, RUNS, wanted), MINUTES):
+    for bundle in bundles.bundled(missing, MINUTES):
         # A killed Snakemake may have left its mark under this name.
         while Path(BUNDLE_DONE.format(bundle=bundle.name)).exists():
             bundle = bundle.renamed()
