@@ -28,18 +28,21 @@ from pydantic import (
 
 INFINITE: dict[object, float] = {"Infinity": float("inf"), "-Infinity": float("-inf")}
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Number = Annotated[float, Field(strict=True)]
+"""No truth value, and no text."""
 Scalar = Annotated[
     # Strict JSON has no infinity, so a stored spec has the text.
-    StrictBool | StrictInt | float | str | None, BeforeValidator(lambda value: INFINITE.get(value, value))
+    StrictBool | StrictInt | float | str | None,
+    BeforeValidator(lambda value: INFINITE.get(value, value) if isinstance(value, str) else value),
 ]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-PruneRatio = Annotated[float, Field(gt=0, lt=1)]
-Seed = Annotated[StrictInt, Field(ge=0)]
-Count = Annotated[StrictInt, Field(ge=1)]
+Fraction = Annotated[Number, Field(gt=0, le=1)]
+PruneRatio = Annotated[Number, Field(gt=0, lt=1)]
+Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]
+Count = Annotated[StrictInt, Field(ge=1, le=10**6)]
 Diagnostic = Literal["gradients"]
 PrecisionName = Literal["fp32", "tf32", "bf16", "fp16", "auto"]
 Balance = StrictBool | Literal["equal"]
-LabelNoise = Annotated[float, Field(ge=0, lt=1)]
+LabelNoise = Annotated[Number, Field(ge=0, lt=1)]
 ScoreName = Literal["loss", "gradient_norm", "margin"]
 
 
@@ -135,12 +138,12 @@ class UpdateSpec(Strict):
     """What every optimizer states. Its momentum (beta1 of AdamW and LAMB) follows the schedule, as `OneCycleLR` has
     it."""
 
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[Number, Field(ge=0)]
     """Coupled L2 penalty for SGD and LARS, decoupled decay for AdamW and LAMB."""
     decay: Literal["all", "matrices"]
     """What decays: every parameter, batch-norm and biases too (as in the released code), or only tensors of two or more
     dimensions, less those that the network exempts (position embeddings, class tokens)."""
-    clip_norm: Annotated[float, Field(gt=0)] | None
+    clip_norm: Annotated[Number, Field(gt=0)] | None
     """Gradients of a larger norm, over all parameters together, are scaled down to it."""
 
 
@@ -156,11 +159,11 @@ class AdamWSpec(UpdateSpec):
     """AdamW of torch (Loshchilov and Hutter 2019)."""
 
     name: Literal["adamw"]
-    beta2: Annotated[float, Field(gt=0, lt=1)]
+    beta2: Annotated[Number, Field(gt=0, lt=1)]
     """Decay of the mean of squared gradients."""
-    eps: Annotated[float, Field(gt=0)]
+    eps: Annotated[Number, Field(gt=0)]
     """Added to the denominator."""
-    layer_decay: Annotated[float, Field(gt=0, le=1)] | None
+    layer_decay: Annotated[Number, Field(gt=0, le=1)] | None
     """Factor on the learning rate from each block to the one below it; for networks with numbered blocks."""
 
 
@@ -171,9 +174,9 @@ class LarsSpec(UpdateSpec):
     name: Literal["lars"]
     nesterov: bool
     """Nesterov momentum."""
-    trust_coefficient: Annotated[float, Field(gt=0)]
+    trust_coefficient: Annotated[Number, Field(gt=0)]
     """0.001 in timm and in the released scripts."""
-    eps: Annotated[float, Field(ge=0)]
+    eps: Annotated[Number, Field(ge=0)]
     """Added to the denominator."""
     adapt: Literal["all", "decayed"]
     """Which tensors are scaled: every one (as in the released code), or those that decay (timm's default)."""
@@ -185,9 +188,9 @@ class LambSpec(UpdateSpec):
     """LAMB of timm (You et al. 2020): Adam whose step is scaled, per tensor, by |w| / |update|."""
 
     name: Literal["lamb"]
-    beta2: Annotated[float, Field(gt=0, lt=1)]
+    beta2: Annotated[Number, Field(gt=0, lt=1)]
     """Decay of the mean of squared gradients."""
-    eps: Annotated[float, Field(gt=0)]
+    eps: Annotated[Number, Field(gt=0)]
     """Added to the denominator."""
     bias_correction: bool
     """Adam's correction of the first means: on in timm, off in the released code."""
@@ -206,17 +209,17 @@ class ScheduleSpec(Strict):
 
     name: Literal["onecycle"]
     """Cosine up to `max_lr`, cosine down."""
-    max_lr: Annotated[float, Field(gt=0)]
+    max_lr: Annotated[Number, Field(gt=0)]
     """Peak learning rate."""
-    pct_start: Annotated[float, Field(gt=0, lt=1)]
+    pct_start: Annotated[Number, Field(gt=0, lt=1)]
     """Share of training spent rising."""
-    div_factor: Annotated[float, Field(ge=1)]
+    div_factor: Annotated[Number, Field(ge=1)]
     """Starts at max_lr / div_factor."""
-    final_div_factor: Annotated[float, Field(ge=1)]
+    final_div_factor: Annotated[Number, Field(ge=1)]
     """Ends at the start value / final_div_factor."""
-    base_momentum: Annotated[float, Field(ge=0, lt=1)]
+    base_momentum: Annotated[Number, Field(ge=0, lt=1)]
     """Momentum at the peak of the learning rate."""
-    max_momentum: Annotated[float, Field(ge=0, lt=1)]
+    max_momentum: Annotated[Number, Field(ge=0, lt=1)]
     """Momentum at start and end. Equal to base_momentum: no cycling."""
 
     @model_validator(mode="after")
@@ -267,15 +270,15 @@ def _kind_of_augmentation(value: Any) -> str:
 class MixSpec(Strict):
     """What is done to whole batches on the device, after augmentation."""
 
-    mixup: Annotated[float, Field(ge=0)]
+    mixup: Annotated[Number, Field(ge=0)]
     """alpha of MixUp (Zhang et al. 2018): shares are drawn from Beta(alpha, alpha), one a batch; 0 for none."""
-    cutmix: Annotated[float, Field(ge=0)]
+    cutmix: Annotated[Number, Field(ge=0)]
     """alpha of CutMix (Yun et al. 2019), likewise; 0 for none."""
-    probability: Annotated[float, Field(ge=0, le=1)]
+    probability: Annotated[Number, Field(ge=0, le=1)]
     """Share of the batches that are mixed."""
-    cutmix_share: Annotated[float, Field(ge=0, le=1)]
+    cutmix_share: Annotated[Number, Field(ge=0, le=1)]
     """Share of the mixed batches that take CutMix, where both are on."""
-    erase: Annotated[float, Field(ge=0, le=1)]
+    erase: Annotated[Number, Field(ge=0, le=1)]
     """Share of the images that lose a random rectangle (random erasing, Zhong et al. 2017), filled with the mean
     colour."""
 
@@ -283,13 +286,13 @@ class MixSpec(Strict):
 class RecipeSpec(Strict):
     """How the network is trained: the same for every method that a table compares."""
 
-    epochs: Annotated[StrictInt, Field(ge=1)]
+    epochs: Count
     """Epochs; under pruning each visits only the kept samples."""
-    batch_size: Annotated[StrictInt, Field(ge=1)]
+    batch_size: Count
     """Samples per optimiser step; the last batch of an epoch may be smaller."""
     optimizer: OptimizerSpec
     schedule: ScheduleSpec
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    label_smoothing: Annotated[Number, Field(ge=0, lt=1)]
     """Of the training loss, and so of the scores. The test loss is not smoothed."""
     task: Literal["classify", "reconstruct"]
     """reconstruct: a masked autoencoder, whose network gives each image's reconstruction loss itself."""
@@ -302,7 +305,7 @@ class RecipeSpec(Strict):
     precision: PrecisionName
     """auto: bf16 autocast where the hardware computes in it, else tf32. tf32: fp32, with products in TF32 on GPUs that
     have it. fp16: autocast with a loss scale that adapts; recorded norms are unscaled."""
-    evaluate_every: Annotated[StrictInt, Field(ge=1)]
+    evaluate_every: Count
     """Epochs between evaluations on the test set; the last epoch is always evaluated."""
     match_steps_at: PruneRatio | None
     """Stop after as many optimiser steps as a run takes that prunes this share of every epoch (a baseline on full
@@ -316,7 +319,7 @@ class DeepFoolSpec(Strict):
     """Candidates per sample, its predicted class included."""
     iterations: Count
     """Steps at most."""
-    overshoot: Annotated[float, Field(ge=0)]
+    overshoot: Annotated[Number, Field(ge=0)]
     """Share of the change added to it to get across the boundary."""
 
 
@@ -331,7 +334,7 @@ class ProxySpec(Strict):
     """Networks trained on the whole training set, one after the other."""
     early_epochs: tuple[Count, ...]
     """Epochs after which every network's outputs are noted, for scores of early training."""
-    validation: Annotated[float, Field(gt=0, lt=0.5)]
+    validation: Annotated[Number, Field(gt=0, lt=0.5)]
     """Share of the training set that one more network does not see, for methods that want held-out samples; never the
     test set."""
     deepfool: DeepFoolSpec
@@ -471,7 +474,10 @@ def problems(error: ValidationError, given: Any = None) -> list[tuple[tuple[int 
     found = []
     for item in error.errors():
         text = "Unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
+        if item["loc"] and item["loc"][-1] == "[key]":
+            text = "A name has letters, digits and _ (that of a workload also -), and begins with a letter or a digit"
         shown = item["input"] if not isinstance(item["input"], dict | BaseModel) else None
+        item["loc"] = tuple(part for part in item["loc"] if part != "[key]")
         path = item["loc"] if given is None else _keys(item["loc"], item["type"] == "missing", given)
         found.append((path, text + ("" if shown is None else f". Got {shown!r}")))
     return found

@@ -6,6 +6,6 @@ Nothing is imported, so the Snakefile can know every name and fingerprint withou
 from __future__ import annotations
 
 from orderdp.code_fingerprint.checksums import code_checksums, reporting_checksum
-from orderdp.code_fingerprint.registries import facts, options, registry, reported
+from orderdp.code_fingerprint.registries import accepted, facts, needs, options, registry, reported
 
-__all__ = ["code_checksums", "facts", "options", "registry", "reported", "reporting_checksum"]
+__all__ = ["accepted", "code_checksums", "facts", "needs", "options", "registry", "reported", "reporting_checksum"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from orderdp.code_fingerprint.syntax import bound, imported, origin, source
 
+TYPES: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 CONTRACT = ("orderdp.pruning.base", "Pruner")
 """Its `at_ratio` hands the ratio to the constructor, so that it adds no option of its own."""
 
@@ -75,6 +76,64 @@ def options(module: str, entry: str) -> dict[str, bool]:
     at_ratio = _inherited(module, node, "at_ratio")
     extra = {} if at_ratio is None else _keywords(at_ratio, positional=2)  # (cls, n, prune_ratio, *, ...)
     return own | {name: True for name in extra if name not in own}
+
+
+@cache
+def accepted(module: str, entry: str) -> dict[str, tuple[Any, ...]]:
+    """Option -> the types and literal values that its annotation allows: `int`, `float`, `bool`, `str`, None, and what
+    is in `Literal[...]`; `object` for an annotation of another kind.
+
+    Example: `accepted("orderdp.coresets.prototypes", "prototypes")["keep"] == ("hard", "easy")`.
+    """
+    node = _definition(module, entry)
+    if isinstance(node, ast.FunctionDef):
+        places = [(module, node)]
+    elif isinstance(node, ast.ClassDef):
+        places = [(where, method) for where, method in _methods(module, node, ("__init__", "at_ratio"))]
+    else:
+        return {}
+    found: dict[str, tuple[Any, ...]] = {}
+    for where, function in places:
+        for argument in (*function.args.args, *function.args.kwonlyargs):
+            if argument.annotation is not None:
+                found.setdefault(argument.arg, tuple(_allowed(where, argument.annotation)))
+    return found
+
+
+def _methods(module: str, node: ast.ClassDef, names: tuple[str, ...]) -> list[tuple[str, ast.FunctionDef]]:
+    """(module, definition) of these methods of a class and of its bases, the nearest first."""
+    own = [(module, method) for name in names if (method := _method(node, name)) is not None]
+    return own + [pair for where, base in _bases(module, node) for pair in _methods(where, base, names)]
+
+
+def _allowed(module: str, node: ast.expr) -> list[Any]:
+    if isinstance(node, ast.BinOp):
+        return _allowed(module, node.left) + _allowed(module, node.right)
+    if isinstance(node, ast.Constant):
+        return [node.value]
+    if isinstance(node, ast.Name) and node.id in TYPES:
+        return [TYPES[node.id]]
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "Literal":
+        return (
+            list(ast.literal_eval(node.slice)) if isinstance(node.slice, ast.Tuple) else [ast.literal_eval(node.slice)]
+        )
+    where = _meant(module, node) if isinstance(node, ast.Name) else None
+    alias = None if where is None else _definition(*where)
+    if where is not None and isinstance(alias, ast.Assign | ast.AnnAssign) and alias.value is not None:
+        return _allowed(where[0], alias.value)
+    return [object]
+
+
+@cache
+def needs(module: str, entry: str) -> frozenset[str]:
+    """What a coreset's function needs of a proxy, as the decorator says where it is defined; empty if it is not literal
+    there."""
+    node = _definition(module, entry)
+    for call in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
+        for keyword in call.keywords if isinstance(call, ast.Call) else ():
+            if keyword.arg == "needs" and isinstance(keyword.value, ast.Tuple):
+                return frozenset(ast.literal_eval(keyword.value))
+    return frozenset()
 
 
 @cache

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from orderdp.grid.experiments import Experiment, Grid, Row
 from orderdp.grid.inheritance import Inheritance
 from orderdp.grid.layout import Layout
 from orderdp.grid.params import Params
+from orderdp.grid.reading import read
 from orderdp.spec import SpecError, explain
 
 __all__ = ["Experiment", "Grid", "Params", "Row", "load"]
@@ -30,20 +30,7 @@ def load(path: str | Path = "params.yaml", scale: str | None = None) -> Grid:
         SpecError: listing every problem found, each with its key, its value and what is allowed.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise SpecError(f"{path} does not exist. Run from the project's root, or name the file") from None
-    return _load(path, text, scale)
-
-
-def _load(path: Path, text: str, scale: str | None) -> Grid:
-    try:
-        raw = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path} is not valid YAML: {error}") from None
-    if not isinstance(raw, dict):
-        raise SpecError(f"{path} must hold a mapping at its top level")
+    raw = read(path)
     written = Inheritance(raw)
     problems = list(written.problems)
     try:

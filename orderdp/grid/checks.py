@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orderdp import code_fingerprint as code
+from orderdp.grid.options import wrong
 from orderdp.grid.params import ExperimentAtScale, ExperimentEntry, Only, Params
 
 REGISTRIES = {
@@ -47,8 +48,10 @@ def check_names(params: Params, problems: Problems) -> None:
             problems.add(f"workloads.{key}.pretraining", f"{before!r} must not have a pre-training itself")
     for key, method in params.methods.items():
         if problems.known(f"methods.{key}.name", method.name, registered["method"]):
-            given = set(method.options).union(*method.options_by_ratio.values())
-            given |= {"prune_ratio"} if method.prune_ratio_sets == "prune_ratio" else set()
+            given = dict(method.options)
+            for options in method.options_by_ratio.values():
+                given |= options
+            given |= {"prune_ratio": 0.5} if method.prune_ratio_sets == "prune_ratio" else {}
             check_options(problems, f"methods.{key}.options", registered["method"][method.name], given)
         if method.coreset is not None and problems.known(
             f"methods.{key}.coreset.name", method.coreset.name, registered["coreset"]
@@ -80,13 +83,16 @@ def check_names(params: Params, problems: Problems) -> None:
 
 
 def check_options(
-    problems: Problems, key: str, entry: tuple[str, str], given: Collection[str], partial: bool = False
+    problems: Problems, key: str, entry: tuple[str, str], given: Mapping[str, Any], partial: bool = False
 ) -> None:
-    """Notes unknown options of a registered class or function, and those that are missing unless `partial`."""
+    """Notes unknown options of a registered class or function, values that it does not take, and options that are
+    missing unless `partial`."""
     accepted = {name: default for name, default in code.options(*entry).items() if name not in GIVEN_BY_ENGINE}
     for name in given:
         if name not in accepted:
             problems.add(f"{key}.{name}", f"unknown option of {entry[1]}. Known: {', '.join(accepted) or 'none'}")
+    for name, text in wrong(entry, given).items():
+        problems.add(f"{key}.{name}", text)
     # No default of the code may decide a result unseen, so that every option stands in the file (a ratio may come
     # in two forms).
     either = {"prune_ratio", "explore", "exploit"}

@@ -61,14 +61,15 @@ class Inheritance:
             return dict(entry) if isinstance(entry, Mapping) else entry
         key, base = f"{section}.{name}", entry["based_on"]
         changes = {each: value for each, value in entry.items() if each != "based_on"}
-        if base not in entries:
+        if not isinstance(base, str) or base not in entries:
             self.problems.append(f"{key}.based_on: unknown name {base!r}. Known: {', '.join(entries)}")
             return changes
         if base in (name, *users):
             self.problems.append(f"{key}.based_on: {base!r} is based on {name!r} itself")
             return changes
         self.bases[key] = f"{section}.{base}"
-        return merge(self._entry(section, base, (name, *users)), changes)
+        first = self._entry(section, base, (name, *users))
+        return merge(first, changes) if isinstance(first, Mapping) else changes
 
     def _recipes(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(dotted key, content) of everything that may hold an optimizer; the content is a copy, to be filled in."""
@@ -94,10 +95,10 @@ class Inheritance:
         if base is None:
             return value
         optimizers = _mapping(self.filled, "optimizers")
-        if base not in optimizers:
+        if not isinstance(base, str) or base not in optimizers:
             self.problems.append(f"{where}.optimizer: unknown name {base!r}. Known: {', '.join(optimizers)}")
             return value
-        if isinstance(value, str):
+        if isinstance(value, str) or not isinstance(optimizers[base], Mapping):
             return optimizers[base]
         return merge(optimizers[base], {key: each for key, each in value.items() if key != "based_on"})
 

@@ -13,6 +13,7 @@ from orderdp.grid.checks import REGISTRIES, Problems, check_names, differences
 from orderdp.grid.coresets import gathered
 from orderdp.grid.experiments import Experiment, Grid, Jobs, Row
 from orderdp.grid.inheritance import merge
+from orderdp.grid.options import wrong
 from orderdp.grid.params import CoresetEntry, ExperimentAtScale, ExperimentEntry, GridEntry, Params, Protocol
 from orderdp.grid.recipes import Recipes
 from orderdp.jobs import KINDS, Job
@@ -165,6 +166,7 @@ class Layout:
     def rows(self, name: str, entry: ExperimentEntry) -> Iterator[Row]:
         changes = self.scale.experiments.get(name, ExperimentAtScale())
         seeds = next(seeds for seeds in (changes.seeds, entry.seeds, self.scale.seeds) if seeds is not None)
+        seen: set[Row] = set()
         for index, part in enumerate(entry.grid):
             for paper in part.workloads or ():
                 self.problems.known(f"experiments.{name}.grid.{index}.workloads", paper, dict.fromkeys(entry.workloads))
@@ -188,9 +190,14 @@ class Layout:
                             if run is None:
                                 continue
                             self.wanted[run].update(entry.diagnostics)
-                            yield Row(
+                            row = Row(
                                 name, run, workload, stands_for, method, label, ratio, explored, part.panel, seed, noise
                             )
+                            if row in seen:
+                                at = "" if ratio is None else f" at prune ratio {ratio:g}"
+                                self.problems.add(key, f"the method {method!r}{at} on {workload} is there twice")
+                            seen.add(row)
+                            yield row
 
     def points(
         self, key: str, part: GridEntry, method: str, changes: ExperimentAtScale
@@ -227,9 +234,13 @@ class Layout:
                     f"no {needed!r} for prune ratio {point.prune_ratio:g}: add an entry for it, or a 'split'",
                 )
                 return None, None
+        if entry.name in code.registry(*REGISTRIES["method"]):
+            for name, text in wrong(code.registry(*REGISTRIES["method"])[entry.name], options).items():
+                self.problems.add(f"{key}.options.{name} ({point.method})", text)
         trained_by, before = {"name": entry.name, "options": options, "score": entry.score}, None
         if workload.pretraining is not None:
-            if self.params.workloads[workload.pretraining].pretraining is not None:
+            first = self.params.workloads.get(workload.pretraining)
+            if first is None or first.pretraining is not None:
                 return None, None
             before, _ = self.run(key, point._replace(workload=workload.pretraining))
             if before is None:
@@ -269,6 +280,33 @@ class Layout:
         self.method_of.setdefault(key, point.method)
         return key, options.get("explore")
 
+    def check_protocol(self, point: Point, entry: CoresetEntry) -> None:
+        """Notes what of a coreset and of its proxy does not fit each other, the runs or the data."""
+        proxy, where = self.protocol.proxy, f"methods.{point.method}.coreset.epoch"
+        function = code.registry(*REGISTRIES["coreset"]).get(entry.name)
+        epoch = self.scale.early_epochs.get(point.method, entry.epoch)
+        if function is not None:
+            early = {name for name in code.needs(*function) if name.startswith("early_")}
+            if early and epoch not in proxy.early_epochs:
+                known = ", ".join(map(str, proxy.early_epochs))
+                self.problems.add(where, f"must be one of coresets.proxy.early_epochs: {known}. Got {epoch}")
+            if not early and epoch is not None:
+                self.problems.add(where, f"{entry.name} looks at the trained proxy. Leave it out. Got {epoch}")
+        if point.seed in range(proxy.seed, proxy.seed + proxy.models + 1):
+            self.problems.add(
+                "coresets.proxy.seed",
+                f"{proxy.seed} and the next {proxy.models} are seeds of the proxy's networks, and {point.seed} is that"
+                " of a run, which would repeat a proxy's training. Choose a larger one",
+            )
+        dataset = code.registry(*REGISTRIES["dataset"]).get(self.params.workloads[point.workload].dataset)
+        classes = None if dataset is None else code.facts(*dataset).get("classes")
+        if classes is not None and proxy.deepfool.classes > classes:
+            self.problems.add(
+                "coresets.proxy.deepfool.classes",
+                f"must be at most the {classes} classes of the data set of {point.workload}. Got"
+                f" {proxy.deepfool.classes}",
+            )
+
     def explained(self, error: ValidationError, key: str, method: str) -> list[str]:
         """What is wrong with a run's spec, by the keys of params.yaml."""
         if error.title == "ProxySpec":  # its recipe is the workload's, which is right, with the protocol's changes
@@ -279,6 +317,7 @@ class Layout:
     def coreset(self, point: Point, entry: CoresetEntry, recipe: RecipeSpec) -> CoresetSpec:
         """The coreset that the run of a grid point trains on."""
         workload = self.params.workloads[point.workload]
+        self.check_protocol(point, entry)
         proxy = ProxySpec.model_validate(
             {
                 **self.protocol.proxy.model_dump(exclude={"overrides"}),

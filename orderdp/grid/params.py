@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from orderdp.spec import (
     Balance,
@@ -20,6 +20,21 @@ from orderdp.spec import (
     Seed,
     Strict,
 )
+
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
+"""A name that a user gives. It becomes part of names of files and of rules."""
+WorkloadKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+T = TypeVar("T")
+
+
+def _unlike(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
+    twice = [] if values is None else [value for index, value in enumerate(values) if value in values[:index]]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is there twice")
+    return values
+
+
+Distinct = AfterValidator(_unlike)
 
 
 class WorkloadEntry(Strict):
@@ -124,7 +139,7 @@ class ProxyEntry(Strict):
     """What differs from the workload's recipe."""
     models: Count
     """Networks trained on the whole training set."""
-    early_epochs: tuple[Count, ...]
+    early_epochs: Annotated[tuple[Count, ...], Distinct]
     """Epochs after which their outputs are noted."""
     validation: float
     """Share of the training set that one more network does not see."""
@@ -144,15 +159,15 @@ class Protocol(Strict):
 class GridEntry(Strict):
     """A product of methods, prune ratios and explore ratios."""
 
-    methods: tuple[str, ...]
+    methods: Annotated[tuple[str, ...], Distinct]
     """Names under `methods`."""
-    workloads: tuple[str, ...] | None = None
+    workloads: Annotated[tuple[str, ...] | None, Distinct] = None
     """The experiment's workloads that this entry is for; all when none."""
-    prune_ratios: tuple[PruneRatio, ...] | None = None
+    prune_ratios: Annotated[tuple[PruneRatio, ...] | None, Distinct] = None
     """Shares of the data that every epoch leaves out; none for full data."""
-    explore: tuple[PruneRatio | Literal[1], ...] | None = None
+    explore: Annotated[tuple[PruneRatio | Literal[1], ...] | None, Distinct] = None
     """Candidate shares s/n to try instead of the method's own."""
-    label_noise: tuple[LabelNoise, ...] = (0.0,)
+    label_noise: Annotated[tuple[LabelNoise, ...], Distinct] = (0.0,)
     """Shares of the training labels that are wrong on purpose."""
     options: dict[Name, Scalar] = {}
     """Options of the pruner for this entry only."""
@@ -170,9 +185,9 @@ class ExperimentEntry(Strict):
     """Heading in the report."""
     reproduces: str
     """Where in the paper."""
-    workloads: tuple[str, ...] = ()
+    workloads: Annotated[tuple[str, ...], Distinct] = ()
     """The paper's workloads; a scale names a substitute for each."""
-    seeds: tuple[Seed, ...] | None = None
+    seeds: Annotated[tuple[Seed, ...] | None, Distinct] = None
     """Instead of the scale's seeds."""
     grid: tuple[GridEntry, ...] = ()
     """The runs."""
@@ -194,20 +209,20 @@ class ExperimentEntry(Strict):
 class Only(Strict):
     """Limits the points of an experiment's grid at a scale: those of its methods, by the lists that it states."""
 
-    methods: tuple[str, ...] | None = None
+    methods: Annotated[tuple[str, ...] | None, Distinct] = None
     """The methods that it limits; every method when none."""
-    prune_ratios: tuple[PruneRatio, ...] | None = None
+    prune_ratios: Annotated[tuple[PruneRatio, ...] | None, Distinct] = None
     """The prune ratios that remain of the grid."""
-    explore: tuple[PruneRatio | Literal[1], ...] | None = None
+    explore: Annotated[tuple[PruneRatio | Literal[1], ...] | None, Distinct] = None
     """The explore ratios that remain where the grid states some."""
-    label_noise: tuple[LabelNoise, ...] | None = None
+    label_noise: Annotated[tuple[LabelNoise, ...] | None, Distinct] = None
     """The shares of wrong labels that remain."""
 
 
 class ExperimentAtScale(Strict):
     """What differs of an experiment at a scale."""
 
-    seeds: tuple[Seed, ...] | None = None
+    seeds: Annotated[tuple[Seed, ...] | None, Distinct] = None
     """Instead of the scale's seeds, or the experiment's."""
     only: tuple[Only, ...] = ()
     """What remains of the grid: the points that every rule lets pass."""
@@ -225,9 +240,9 @@ class Scale(Strict):
     scale."""
     unlisted: Literal["left out", "trained"] = "left out"
     """What happens to workloads that `substitutes` does not list: they are left out, or trained as they are."""
-    seeds: tuple[Seed, ...]
+    seeds: Annotated[tuple[Seed, ...], Distinct]
     """Seeds of every experiment that states none."""
-    record_at: tuple[float, ...]
+    record_at: Annotated[tuple[float, ...], Distinct]
     """Positions in training, as fractions, at which kept sets are recorded."""
     keep_models: Literal["none", "last", "all"]
     """Which trained weights stay in `runs/`: none, those at the end, or also those where kept sets are recorded."""
@@ -252,13 +267,13 @@ class Params(Strict):
     """The scale that runs unless the command line names another."""
     data_dirs: dict[Name, tuple[str, ...]] = {}
     """Data set -> folders that are searched for its files before any other place."""
-    optimizers: dict[str, dict[str, Any]]
+    optimizers: dict[Key, dict[str, Any]]
     """Named optimizers, which recipes and overrides refer to: `optimizer: NAME`, or
     `optimizer: {based_on: NAME, ...}` with differences."""
-    recipes: dict[str, dict[str, Any]]
+    recipes: dict[Key, dict[str, Any]]
     """Named training recipes. One may be `based_on` another and state its differences."""
-    workloads: dict[str, WorkloadEntry]
+    workloads: dict[WorkloadKey, WorkloadEntry]
     coresets: Protocol
-    methods: dict[str, MethodEntry]
-    experiments: dict[str, ExperimentEntry]
-    scales: dict[str, Scale]
+    methods: dict[Key, MethodEntry]
+    experiments: dict[Key, ExperimentEntry]
+    scales: dict[Key, Scale]

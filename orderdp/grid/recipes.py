@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from orderdp import code_fingerprint as code
 from orderdp.grid.inheritance import merge
 from orderdp.grid.params import Params
 from orderdp.spec import OptimizerSpec, RecipeSpec, problems
@@ -65,8 +66,21 @@ class Recipes:
                 else:
                     self.problems[f"{_dotted('workloads', name, 'overrides', *path)}: {text}"] = None
             return None
+        if not self._crop_fits(name, merged):
+            return None
         changes = {"match_steps_at": match_steps_at} | ({} if epochs is None else {"epochs": epochs})
         return RecipeSpec.model_validate(merged | changes)
+
+    def _crop_fits(self, name: str, merged: Mapping[str, Any]) -> bool:
+        """Notes padding that is not smaller than the images, which cannot be reflected that far."""
+        dataset = code.registry("datasets", "DATASETS").get(self.params.workloads[name].dataset)
+        shape = None if dataset is None else code.facts(*dataset).get("shape")
+        padding = merged["augment"].get("crop_padding", 0)
+        fits = shape is None or padding < min(shape[1:])
+        if shape is not None and not fits:
+            where = _dotted("workloads", name, "overrides", "augment", "crop_padding")
+            self.problems[f"{where}: must be below the images' {min(shape[1:])} pixels. Got {padding}"] = None
+        return fits
 
     def _misfit(self, name: str, path: tuple[int | str, ...], text: str) -> str:
         """What to do about a key that a workload never wrote: its recipe states it, and its changes made it wrong."""

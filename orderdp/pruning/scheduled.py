@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -48,7 +48,7 @@ class ScheduledOrderDP(Pruner):
         *,
         prune_ratio: float,
         rise: float = 0.0,
-        schedule: str = "linear",
+        schedule: Literal["constant", "linear", "cosine", "step"] = "linear",
         explore: float | None = None,
         epochs: int | None = None,
         seed: int = 0,

@@ -284,7 +284,21 @@ def study(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = Non
 def settings(grid: Grid, runs: Runs | Path, experiments: Sequence[str]) -> Mapping[str, Any]:
     """What `params.yaml` sets for an experiment that is computed without runs."""
     (name,) = experiments
-    return grid.experiments[name].settings
+    return _Settings(grid.experiments[name].settings, f"experiments.{name}.settings")
+
+
+class _Settings(dict[str, Any]):
+    """Settings that say where one is missing."""
+
+    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+        super().__init__(values)
+        self.where = where
+        for key, value in values.items():
+            if isinstance(value, Mapping):
+                self[key] = _Settings(value, f"{where}.{key}")
+
+    def __missing__(self, key: str) -> Any:
+        raise KeyError(f"{self.where} in params.yaml lacks '{key}'. It has: {', '.join(self) or 'nothing'}.")
 
 
 def _opened(runs: Runs | Path) -> Runs:

@@ -133,6 +133,20 @@ def test_a_copy_with_other_file_times_has_nothing_to_do(project):
         assert project.planned() == (set(), set())
 
 
+@pytest.mark.parametrize("ahead_s", [20 * 60, -20 * 60, 400 * 86400])
+def test_no_training_is_lost_to_a_date(project, ahead_s):
+    """snakemake#3254 and #3261: with inputs dated ahead of the clock, each training was finished and then deleted."""
+    lost = project.folder / "runs" / names(project)[0]
+    shutil.rmtree(lost)
+    date = time.time() + ahead_s
+    for path in project.folder.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts:
+            os.utime(path, (date, date))
+    project.snakemake()
+    assert lost.joinpath("summary.json").exists() and project.planned() == (set(), set())
+    assert project.run("python", "-m", "orderdp", "verify").returncode == 0
+
+
 def test_clone_and_pull_has_nothing_to_do_and_experiments_train_what_changed(project, tmp_path):
     def git(folder, *arguments):
         Project(folder).run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments)

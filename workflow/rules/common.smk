@@ -79,11 +79,11 @@ def planned():
     }
     wanted = names if names and names <= set(GRID.experiments) else None
     try:
-        missing = bundles.missing(GRID, RUNS, wanted)
+        jobs = bundles.missing(GRID, RUNS, wanted)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
     found = {}
-    for bundle in bundles.bundled(missing, MINUTES):
+    for bundle in bundles.bundled(jobs, MINUTES):
         # A killed Snakemake may have left its mark under this name.
         while Path(BUNDLE_DONE.format(bundle=bundle.name)).exists():
             bundle = bundle.renamed()
@@ -107,22 +107,20 @@ def bundle_of(name):
     return planned().get(name) or bundles.saved(path)
 
 
-def settled(path):
-    """An input whose age does not matter if it is here already.
+def missing(paths):
+    """Those of these inputs that this run has to make.
 
-    A file that is here was made from what its name says, so its time (of a clone, of `dvc pull`) means nothing:
-    ancient. One that is missing will be made by this run, and then whatever was made from its predecessor must be made
-    again: plain.
+    A file that is here was made from what its name says, so its date (of a clone, of `dvc pull`, of a clock that is
+    ahead) means nothing. It is not declared at all: Snakemake removes an output that is older than any of its inputs.
     """
-    return ancient(path) if Path(path).exists() else path
+    return [path for path in paths if not Path(path).exists()]
 
 
 def results(names):
-    """What shows that jobs are finished: the bundles of the missing ones, and the summaries of the others."""
+    """What shows that jobs are finished: the bundles of the missing ones. The others are finished already."""
     by = bundle_of_job()
     made = dict.fromkeys(by[name] for name in names if name in by)
-    here = [ancient(f"runs/{name}/summary.json") for name in names if name not in by]
-    return [*(BUNDLE_DONE.format(bundle=name) for name in made), *here]
+    return [BUNDLE_DONE.format(bundle=name) for name in made]
 
 
 def made_again(experiment):
@@ -142,7 +140,7 @@ def before_bundle(name):
     datasets = dict.fromkeys(job.dataset for job in jobs if job.dataset is not None)
     needed = dict.fromkeys(need for job in jobs for need in job.needs)
     return [
-        *(settled(f"data/{name}/manifest.json") for name in datasets),
+        *missing(f"data/{name}/manifest.json" for name in datasets),
         *results(needed),
     ]
 

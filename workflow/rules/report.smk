@@ -41,8 +41,9 @@ for name, record in RECORD.items():
 rule page:
     input:
         lambda w: [
-            record if made_again(name) else settled(record)
+            record
             for name, record in RECORD.items()
+            if made_again(name) or missing([record])
         ],
     output:
         PAGE_RECORD,
