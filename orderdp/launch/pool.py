@@ -105,6 +105,7 @@ class _Worker:
     def __init__(self, execution: Execution, logs: Path) -> None:
         self.logs = logs
         self.job: Job | None = None
+        self.told_to_stop = False
         self.connection, other = SPAWN.Pipe()
         self.process = SPAWN.Process(target=_work, args=(other, execution, logs))
         self.process.start()
@@ -115,7 +116,10 @@ class _Worker:
         self.connection.send(job.record())
 
     def stop(self) -> None:
-        """Lets its job save its state and end."""
+        """Lets its job save its state and end. A second signal would kill it before it says that it has."""
+        if self.told_to_stop:
+            return
+        self.told_to_stop = True
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid or 0, signal.SIGTERM)
 

@@ -114,9 +114,8 @@ def test_memory_counts_what_is_there():
     n = 1000
     kept = round(0.3 * n)
     at = memory.moments("orderdp", n)
-    assert (
-        at["state"] == n * 4 + n * 8 + kept * 8
-    )  # a score and a count for each sample, an index for each that is kept
+    # For each sample a score, a count, how long it has given no loss, and room for an index and a weight.
+    assert at["state"] == n * (4 + 8 + 1 + 8 + 4)
     assert at["after an epoch"] == at["between epochs"] + kept * (8 + 4)  # index and loss of each
 
 

@@ -94,7 +94,7 @@ def test_fine_tuning_starts_from_the_pretrained_encoder(photos, tmp_path, monkey
     folders = {"data": tmp_path, "runs": tmp_path / "runs", "work": tmp_path / "work", "threads": 1, "device": "cpu"}
     before, after = both()
     with pytest.raises(
-        FileNotFoundError, match=r"runs/before/model\.pt is missing: .* Make them: python -m orderdp run before"
+        FileNotFoundError, match=r"runs/before/model\.pt is missing\. Make it: python -m orderdp run before"
     ):
         train_run(after, **folders)
     summary = train_run(before, **folders)

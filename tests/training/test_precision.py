@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from orderdp.datasets import load
-from orderdp.training import clock, device
+from orderdp.training import device
 from orderdp.training.device import OutOfMemory, Stopwatch, allow_tf32, choose_dtype, memory_named
 from orderdp.training.engine import Training
 from orderdp.training.optim import Scheduled
@@ -156,7 +156,7 @@ def test_the_clock_on_cuda_reads_events(monkeypatch):
     Event.now = 2500.0  # milliseconds
     assert stopwatch.seconds() == 2.5 and Event.waited == 1
     times = iter([1.0, 4.0])
-    monkeypatch.setattr(clock.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(device.time, "perf_counter", lambda: next(times))
     assert Stopwatch(CPU).seconds() == 3.0
 
 
