@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from orderdp.grid import Grid
 from orderdp.tracking.files import REPORT, RunFiles, rows_checksum
@@ -17,10 +20,8 @@ QUICK_TO_FAIL = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-SUMMARY_METRICS = (
-    "test_accuracy", "best_test_accuracy", "test_loss", "train_loss", "prune_ratio", "selection_s", "training_s",
-    "evaluation_s", "steps", "samples",
-)  # fmt: skip
+CHECKOUT = "orderdp.checkout"
+"""Tag of every run that this tracker made: the mark of the project folder."""
 BATCH = 800
 """Metrics of one call. MLflow takes up to 1000 entries in all, parameters and tags among them."""
 
@@ -35,7 +36,56 @@ class Known(NamedTuple):
 
 def store_uri() -> str:
     """`MLFLOW_TRACKING_URI`, or a database in the project's folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or local_uri()
+
+
+def local_uri() -> str:
+    """The database in the project's folder."""
+    return f"sqlite:///{Path('mlflow.db').resolve()}"
+
+
+def shown(uri: str) -> str:
+    """A store's address without the name, the password and the token that it may hold."""
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", "")) if parts.netloc else uri.partition("?")[0]
+
+
+def without_secrets(text: str, uri: str) -> str:
+    """A message of MLflow or of a database, without what :func:`shown` leaves out of the address."""
+    parts = urlsplit(uri)
+    for secret in filter(None, (parts.password, unquote(parts.password or ""), *dict(parse_qsl(parts.query)).values())):
+        text = text.replace(secret, "***")
+    return text.replace(uri, shown(uri))
+
+
+def bring_along(database: Path, old: str, new: str) -> None:
+    """Lets the artifacts of a project folder that was moved or copied be looked for, and written, where it is now."""
+    with contextlib.closing(sqlite3.connect(database, timeout=60)) as store, store:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            store.execute(
+                f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
+                (new, len(old) + 1, len(old), old),
+            )
+
+
+def run_name(job: Any) -> str:
+    """Begins with what differs between the runs of a table: `orderdp 70 %, seed 3, digits-resnet8w8`."""
+    spec = job.spec
+    ratio = spec.method.options.get("prune_ratio") or (spec.coreset.prune_ratio if spec.coreset else None)
+    method = spec.coreset.method if spec.coreset else spec.method.name
+    share = f" {100 * ratio:g} %" if ratio else ""
+    return f"{method}{share}, seed {spec.seed}, {spec.dataset.name}-{spec.model.label()}"
+
+
+def whole_run(summary: Mapping[str, Any]) -> dict[str, float]:
+    """What no curve ends with: the realised prune ratio of the whole run, and the seconds of selection and training."""
+    found = {}
+    if summary.get("prune_ratio") is not None:
+        found["prune_ratio"] = summary["prune_ratio"]
+    if summary.get("training_s") is not None:
+        found["seconds"] = summary["training_s"] + summary.get("selection_s", 0.0)
+    return found
 
 
 class Store:
@@ -44,9 +94,10 @@ class Store:
     Args:
         uri: of the store; it is made if it is a file that is not there.
         grid: the scale.
+        checkout: mark of this project folder. Runs without it, of other people or of MLflow, are never touched.
     """
 
-    def __init__(self, uri: str, grid: Grid) -> None:
+    def __init__(self, uri: str, grid: Grid, checkout: str) -> None:
         for key, value in {**QUICK_TO_FAIL, **SILENT}.items():
             os.environ.setdefault(key, value)
         from mlflow import MlflowClient
@@ -60,27 +111,37 @@ class Store:
             for experiment in reversed(list(grid.experiments.values()))
             for row in reversed(experiment.rows)
         }
+        self.checkout = checkout
         self.client = MlflowClient(uri)
         self.experiment = self._experiment(uri)
         self.known = self._index()
 
     def _experiment(self, uri: str) -> str:
         name = f"orderdp-{self.grid.scale}"
+        local = Path("mlartifacts").resolve().as_uri() if uri.startswith("sqlite:///") else None
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            local = Path("mlartifacts").resolve().as_uri() if uri.startswith("sqlite:") else None
             number = self.client.create_experiment(name, artifact_location=local)
         else:
             number = found.experiment_id
-        note = experiment_note(self.grid)
-        if found is None or found.tags.get("mlflow.note.content") != note:
-            self.client.set_experiment_tag(number, "mlflow.note.content", note)
+            if found.lifecycle_stage == "deleted":  # in the UI
+                self.client.restore_experiment(number)
+            if uri == local_uri() and local is not None and found.artifact_location != local:
+                bring_along(Path(uri.removeprefix("sqlite:///")), found.artifact_location, local)
+        # Without its kind, MLflow opens an experiment as one of language models.
+        tags = {"mlflow.note.content": experiment_note(self.grid), "mlflow.experimentKind": "custom_model_development"}
+        for key, value in tags.items():
+            if found is None or found.tags.get(key) != value:
+                self.client.set_experiment_tag(number, key, value)
         return number
 
     def _index(self) -> dict[str, Known]:
-        """MLflow run of each training run. Where an interrupted pass left several, all but the newest are deleted."""
+        """MLflow run of each training run, of those that this checkout made. Where an interrupted pass left several,
+        all but the newest are deleted."""
         known: dict[str, Known] = {}
         for run in self._search():
+            if run.data.tags.get(CHECKOUT) != self.checkout:
+                continue
             key = run.data.tags.get("run") or run.data.tags.get("kind", "")
             if key in known:
                 self.client.delete_run(run.info.run_id)
@@ -127,9 +188,9 @@ class Store:
         job = self.grid.runs[files.run]
         # The tag is there from the start: by it the next pass finds, and replaces, a run that was cut off while it was
         # being written.
-        tags = {"run": job.name}
+        tags = {"run": job.name, CHECKOUT: self.checkout}
         run = self.client.create_run(
-            self.experiment, start_time=int(1000 * files.started), run_name=job.name.rpartition("-")[0], tags=dict(tags)
+            self.experiment, start_time=int(1000 * files.started), run_name=run_name(job), tags=dict(tags)
         )
         name = job.spec.dataset.name
         checksum = job.sources.get(
@@ -148,9 +209,7 @@ class Store:
         if files.summary:
             end, last = int(1000 * files.summary["ended"]), files.summary["epochs"]
             metrics += [
-                Metric(f"final/{name}", float(files.summary[name]), end, last)
-                for name in SUMMARY_METRICS
-                if files.summary.get(name) is not None
+                Metric(f"whole_run/{name}", float(value), end, last) for name, value in whole_run(files.summary).items()
             ]
         params = (
             [] if logged else [Param(key, str(value)) for key, value in flatten(self.grid.runs[files.run].spec.plain())]
@@ -178,7 +237,12 @@ class Store:
         run = self.known.get(REPORT)
         if run is not None and run.tags.get("checksum") == checksum:
             return False
-        tags = {"kind": REPORT, "scale": self.grid.scale, "mlflow.source.name": "python -m orderdp report"}
+        tags = {
+            CHECKOUT: self.checkout,
+            "kind": REPORT,
+            "scale": self.grid.scale,
+            "mlflow.source.name": "python -m orderdp report",
+        }
         fresh = self.client.create_run(self.experiment, run_name=f"report-{self.grid.scale}", tags=dict(tags))
         self.client.log_artifacts(fresh.info.run_id, str(folder))
         self.client.set_tag(fresh.info.run_id, "checksum", checksum)

@@ -7,16 +7,18 @@ import json
 import os
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from orderdp.files import write_json
 from orderdp.grid import Grid
 from orderdp.jobs.finished import DamagedRun
 from orderdp.tracking.files import REPORT, alive, file_states, read_runs, rows_checksum, state_checksum
-from orderdp.tracking.store import Store, store_uri
+from orderdp.tracking.store import Store, local_uri, shown, store_uri, without_secrets
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Result:
 
 
 def track(grid: Grid, *, runs: Path, work: Path, reports: Path) -> Result:
-    """Brings MLflow up to date, after asking a watcher to finish.
+    """Brings MLflow up to date, in the place of a watcher, which goes on afterwards.
 
     Args:
         grid: the scale to track.
@@ -44,12 +46,17 @@ def track(grid: Grid, *, runs: Path, work: Path, reports: Path) -> Result:
     stop = work / "tracker.stop"
     stop.touch()
     with _sole_tracker(work, wait=True):
-        stop.unlink(missing_ok=True)
-        return _pass(grid, runs, work, reports)
+        try:
+            # What the UI has deleted does not show from the files.
+            (work / f"tracked-{grid.scale}.json").unlink(missing_ok=True)
+            _Cache.store = None
+            return _pass(grid, runs, work, reports)
+        finally:
+            stop.unlink(missing_ok=True)
 
 
 def watch(grid: Grid, *, runs: Path, work: Path, reports: Path, parent: int | None, interval_s: float = 2.0) -> None:
-    """Repeats passes until the parent process is gone or another tracker asks for the place; never raises.
+    """Repeats passes until the parent process is gone, and gives way to other trackers; never raises.
 
     Args:
         grid: the scale to track.
@@ -63,10 +70,10 @@ def watch(grid: Grid, *, runs: Path, work: Path, reports: Path, parent: int | No
     work.mkdir(parents=True, exist_ok=True)
     os.nice(10)
     stop, pause, warned = work / "tracker.stop", interval_s, False
-    with _sole_tracker(work, wait=False) as alone:
-        while alone:
-            last = not alive(parent) or stop.exists()
-            result = _pass(grid, runs, work, reports)
+    while True:
+        with _sole_tracker(work, wait=False) as alone:
+            last = not alive(parent)
+            result = _pass(grid, runs, work, reports) if alone else Result("")
             if result.error is None:
                 pause = interval_s
             else:
@@ -78,11 +85,14 @@ def watch(grid: Grid, *, runs: Path, work: Path, reports: Path, parent: int | No
                         flush=True,
                     )
                     warned = True
-            if last:
-                return
-            ends = time.monotonic() + pause
-            while time.monotonic() < ends and alive(parent) and not stop.exists():
-                time.sleep(min(0.2, interval_s))
+        if last:
+            return
+        ends = time.monotonic() + pause
+        while time.monotonic() < ends and alive(parent):
+            time.sleep(min(0.2, interval_s))
+        wait_until = time.monotonic() + 60
+        while stop.exists() and alive(parent) and time.monotonic() < wait_until:  # another tracker is at work
+            time.sleep(min(0.2, interval_s))
 
 
 def _pass(grid: Grid, runs: Path, work: Path, reports: Path) -> Result:
@@ -96,7 +106,8 @@ def _pass(grid: Grid, runs: Path, work: Path, reports: Path) -> Result:
     if gone:
         _Cache.store = None
     try:
-        store, written, damaged = _Cache.open(uri, grid), 0, list[str]()
+        mark = "local" if uri == local_uri() else checkout_mark(work)
+        store, written, damaged = _Cache.open(uri, grid, mark), 0, list[str]()
         stale = [name for name, state in states.items() if _Cache.written.get(name) != state]
         for name in stale:
             try:
@@ -113,15 +124,30 @@ def _pass(grid: Grid, runs: Path, work: Path, reports: Path) -> Result:
             _Cache.written[REPORT] = states[REPORT]
     except Exception as error:  # whatever a store may raise: it must not cost a training anything
         _Cache.store = None
-        text = f"MLflow store {uri} failed: {_first_line(error)}"
+        text = f"MLflow store {shown(uri)} failed: {without_secrets(_first_line(error), uri)}"
         return Result(text, error=text)
     if damaged:
-        text = f"{written} runs brought up to date in {uri}. Left out: {' '.join(damaged)}"
+        text = f"{written} runs brought up to date in {shown(uri)}. Left out: {' '.join(damaged)}"
         return Result(text, written, error=text)
     temporary = note.with_suffix(".tmp")
     temporary.write_text(json.dumps({"state": now}))
     os.replace(temporary, note)
-    return Result(f"{written} runs brought up to date in {uri}.", written)
+    return Result(
+        f"{written} runs brought up to date in {shown(uri)}." if written else "MLflow is up to date.", written
+    )
+
+
+def checkout_mark(work: Path) -> str:
+    """A random mark of this project folder, kept in it. A copy of the folder, or a folder that was moved, gets another
+    one: on a server that both use, neither touches the other's runs."""
+    path, here = work / "checkout.json", str(work.resolve())
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        stored = json.loads(path.read_text())
+        if stored["folder"] == here:
+            return str(stored["mark"])
+    mark = uuid.uuid4().hex[:12]
+    write_json(path, {"mark": mark, "folder": here})
+    return mark
 
 
 class _Cache:
@@ -134,9 +160,9 @@ class _Cache:
     """Marks of what the store says already."""
 
     @classmethod
-    def open(cls, uri: str, grid: Grid) -> Store:
+    def open(cls, uri: str, grid: Grid, checkout: str) -> Store:
         if cls.store is None or cls.key != (uri, id(grid)):
-            cls.store, cls.key, cls.written = Store(uri, grid), (uri, id(grid)), {}
+            cls.store, cls.key, cls.written = Store(uri, grid, checkout), (uri, id(grid)), {}
         return cls.store
 
 

@@ -47,6 +47,9 @@ class Files:
             "job": name,
             "status": status,
             "test_accuracy": 84 + shift,
+            "prune_ratio": 0.5,
+            "selection_s": 0.5,
+            "training_s": 7.0,
             "epochs": 4,
             "started": 1.7e9,
             "ended": 1.7e9 + 9,
@@ -119,7 +122,10 @@ def test_as_many_runs_as_in_the_grid_and_a_second_pass_writes_nothing(files):
     assert (
         len(files.client.get_metric_history(run.info.run_id, "grad_norm_mean")) == 3
     )  # the one that is not a number is left out
-    assert run.data.metrics["final/test_accuracy"] == 84
+    assert run.data.metrics["whole_run/prune_ratio"] == 0.5 and run.data.metrics["whole_run/seconds"] == 7.5
+    assert run.data.metrics["test_accuracy"] == 84 and not any(name.startswith("final/") for name in run.data.metrics)
+    assert files.experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert run.info.run_name == "ucb 50 %, seed 0, digits-resnet8w8"
 
 
 def test_a_growing_run_is_appended_to_then_finished(files):
@@ -161,7 +167,7 @@ def test_a_rewritten_run_replaces_the_old_one(files):
     files.finish(files.names[0], shift=0.5)
     files.track()
     (run,) = files.runs()
-    assert run.data.metrics["final/test_accuracy"] == 84.5
+    assert run.data.metrics["test_accuracy"] == 84.5
     assert len(points(files, run)) == 4
 
 
@@ -173,15 +179,16 @@ def test_a_diverged_run_is_failed_and_says_why(files):
 
 
 def test_a_pass_reads_only_what_has_changed(files, monkeypatch):
+    files.places["work"].mkdir()
     for name in files.names:
         files.finish(name)
-    files.track()
+    tracker._pass(files.grid, **files.places)
     read = []
     monkeypatch.setattr(
         tracker, "read_runs", lambda names, *places: (read.append(list(names)), read_runs(read[-1], *places))[1]
     )
     files.finish(files.names[1], shift=1)
-    assert files.track().written == 1
+    assert tracker._pass(files.grid, **files.places).written == 1
     assert read == [[files.names[1]]]
 
 
@@ -229,9 +236,10 @@ def test_watching_shows_curves_while_a_run_trains(files):
     name = files.names[0]
     files.train(name, 1, os.getpid())
     os_nice, os.nice = os.nice, lambda step: 0
+    parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
     try:
         watcher = threading.Thread(
-            target=watch, args=(files.grid,), kwargs={**files.places, "parent": os.getpid(), "interval_s": 0.1}
+            target=watch, args=(files.grid,), kwargs={**files.places, "parent": parent.pid, "interval_s": 0.1}
         )
         watcher.start()
         for epochs in (1, 2):
@@ -243,11 +251,21 @@ def test_watching_shows_curves_while_a_run_trains(files):
                     break
             else:
                 raise AssertionError(f"epoch {epochs} did not appear")
+        files.track()  # the watcher gives way, and goes on
+        files.train(name, 3, os.getpid())
+        for _ in range(200):
+            time.sleep(0.1)
+            if len(points(files, files.runs()[0])) == 3:
+                break
+        else:
+            raise AssertionError("the curves stood still after track")
         files.finish(name)
-        files.track()  # asks the watcher to end
-        watcher.join(20)
+        parent.terminate()
+        parent.wait()
+        watcher.join(30)
         assert not watcher.is_alive()
     finally:
+        parent.kill()
         os.nice = os_nice
     assert files.runs()[0].info.status == "FINISHED"
 
@@ -266,3 +284,84 @@ def test_eight_trackers_on_a_fresh_store(tmp_path):
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     number = client.get_experiment_by_name("orderdp-quick").experiment_id
     assert len(client.search_runs([number])) == len(files.names)
+
+
+def test_runs_of_other_people_are_left_alone(files):
+    """Derived from mlflow#2227 and #673: runs in the experiment that the tracker did not make were deleted."""
+    from mlflow import MlflowClient
+
+    files.finish(files.names[0])
+    files.track()
+    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    number = client.get_experiment_by_name("orderdp-quick").experiment_id
+    theirs = {client.create_run(number, run_name=f"my own baseline {i}").info.run_id for i in range(3)}
+    files.finish(files.names[1])
+    files.track()
+    assert theirs < {run.info.run_id for run in files.runs()} and len(files.runs()) == 5
+
+
+def test_two_checkouts_on_one_server_leave_each_other_alone(files, tmp_path, monkeypatch):
+    """Derived from mlflow#4643: each one's pass deleted the runs of the other one."""
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")  # so that the store is not the database of the present folder
+    other = Files(tmp_path / "other")
+    for each in (files, other, files, other):
+        for name in each.names:
+            each.finish(name)
+        _Cache.store = None
+        each.track()
+    assert len(files.runs()) == 2 * len(files.names)
+
+
+def test_what_the_ui_deletes_comes_back(files):
+    """mlflow#2690, #6445 and #689: every later pass failed for an experiment that was deleted in the UI."""
+    for name in files.names:
+        files.finish(name)
+    files.track()
+    files.client = None
+    files.runs()
+    files.client.delete_run(files.runs()[0].info.run_id)
+    assert files.track().written == 1
+    files.client.delete_experiment(files.experiment.experiment_id)
+    assert files.track().error is None
+    assert len(files.runs()) == len(files.names)
+
+
+def test_a_moved_project_does_not_write_into_its_old_folder(tmp_path, monkeypatch):
+    """mlflow#3144 and #4400."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "old").mkdir()
+    monkeypatch.chdir(tmp_path / "old")
+    _Cache.store = None
+    files = Files(tmp_path / "old")
+    files.finish(files.names[0])
+    page = files.places["reports"] / "quick" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("first")
+    files.track()
+    (tmp_path / "old").rename(tmp_path / "new")
+    monkeypatch.chdir(tmp_path / "new")
+    files.places = {key: tmp_path / "new" / path.name for key, path in files.places.items()}
+    (tmp_path / "new/reports/quick/index.html").write_text("second")
+    assert files.track().error is None and not (tmp_path / "old").exists()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'new/mlflow.db'}")
+    (report,) = files.runs("tags.kind = 'report'")
+    assert [item.path for item in files.client.list_artifacts(report.info.run_id)] == ["index.html"]
+    assert report.info.artifact_uri.startswith((tmp_path / "new").as_uri()) and len(files.runs()) == 2
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://me:s3cret@127.0.0.1:9",
+        "http://127.0.0.1:9/?token=s3cret",
+        "postgresql://me:s3cret@127.0.0.1:9/mlflow",
+    ],
+)
+def test_no_secret_of_an_address_is_said(files, monkeypatch, uri):
+    files.finish(files.names[0])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    result = files.track()
+    assert result.error is not None and "failed" in result.error and "s3cret" not in result.error
+    written = [path for path in files.folder.rglob("*") if path.is_file() and path.suffix != ".db"]
+    assert not any(b"s3cret" in path.read_bytes() for path in written)
