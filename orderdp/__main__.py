@@ -129,7 +129,7 @@ def track(args: argparse.Namespace) -> int:
     if args.watch:
         tracking.watch(grid, runs=RUNS, work=WORK, reports=REPORTS, parent=args.parent)
         return 0
-    result = tracking.track(grid, runs=RUNS, work=WORK, reports=REPORTS)
+    result = tracking.track(grid, runs=RUNS, work=WORK, reports=REPORTS, look=not args.best_effort)
     print(result.text)
     return 0 if result.error is None or args.best_effort else 1
 

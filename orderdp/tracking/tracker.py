@@ -30,7 +30,7 @@ class Result:
     error: str | None = None
 
 
-def track(grid: Grid, *, runs: Path, work: Path, reports: Path) -> Result:
+def track(grid: Grid, *, runs: Path, work: Path, reports: Path, look: bool = True) -> Result:
     """Brings MLflow up to date, in the place of a watcher, which goes on afterwards.
 
     Args:
@@ -38,6 +38,7 @@ def track(grid: Grid, *, runs: Path, work: Path, reports: Path) -> Result:
         runs: finished runs.
         work: runs in training.
         reports: folder of the scales' reports.
+        look: look into the store, too, for what the UI has deleted; else only at the files that have changed.
 
     Returns:
         What was done; a store that is away is an error in it, not an exception.
@@ -47,9 +48,9 @@ def track(grid: Grid, *, runs: Path, work: Path, reports: Path) -> Result:
     stop.touch()
     with _sole_tracker(work, wait=True):
         try:
-            # What the UI has deleted does not show from the files.
-            (work / f"tracked-{grid.scale}.json").unlink(missing_ok=True)
-            _Cache.store = None
+            if look:
+                (work / f"tracked-{grid.scale}.json").unlink(missing_ok=True)
+                _Cache.store = None
             return _pass(grid, runs, work, reports)
         finally:
             stop.unlink(missing_ok=True)

@@ -195,6 +195,29 @@ def test_kill_9_of_snakemake_then_the_same_command(tmp_path):
     assert project.planned("runs") == (set(), set())
 
 
+def test_waiting_jobs_run_as_planned_when_the_parameters_are_edited(tmp_path):
+    """snakemake#268: the jobs that waited failed, because they were not in the edited grid."""
+    project = copy_project(tmp_path / "project")
+    project.snakemake("data")
+    params = project.params()
+    params["workloads"]["digits-resnet8"]["overrides"]["epochs"] = 30
+    project.write_params(params)
+    environment = {"PYTHONPATH": str(project.folder), "ORDERDP_NO_TRACKING": "1"}
+    path = f"{Path(os.sys.executable).parent}:{os.environ['PATH']}"
+    running = subprocess.Popen(
+        ["snakemake", "runs", "--cores", "1"], cwd=project.folder, stderr=subprocess.DEVNULL,
+        env={**os.environ, "PATH": path, **environment},
+    )  # fmt: skip
+    for _ in range(600):
+        if any(project.folder.glob(".work/*/status.json")):
+            break
+        time.sleep(0.1)
+    params["workloads"]["digits-resnet8"]["overrides"]["epochs"] = 31
+    project.write_params(params)
+    assert running.wait() == 0
+    assert len(names(project)) == 4 and all("-e30-" in name for name in names(project))
+
+
 def test_a_diverging_run_is_recorded_and_the_rest_goes_on(project):
     params = project.params()
     params["workloads"]["digits-resnet8"]["overrides"]["schedule"] = {"max_lr": 1e30}
