@@ -352,11 +352,7 @@ def test_a_moved_project_does_not_write_into_its_old_folder(tmp_path, monkeypatc
 
 @pytest.mark.parametrize(
     "uri",
-    [
-        "http://me:s3cret@127.0.0.1:9",
-        "http://127.0.0.1:9/?token=s3cret",
-        "postgresql://me:s3cret@127.0.0.1:9/mlflow",
-    ],
+    ["http://me:s3cret@127.0.0.1:9", "http://127.0.0.1:9/?token=s3cret", "postgresql://me:s3cret@127.0.0.1:9/mlflow"],
 )
 def test_no_secret_of_an_address_is_said(files, monkeypatch, uri):
     files.finish(files.names[0])
