@@ -71,9 +71,15 @@ def watch(grid: Grid, *, runs: Path, work: Path, reports: Path, parent: int | No
     work.mkdir(parents=True, exist_ok=True)
     os.nice(10)
     stop, pause, warned = work / "tracker.stop", interval_s, False
+    child = os.getppid() == parent
+
+    def parent_is_there() -> bool:
+        # A parent that has ended but has not been waited for still has its number. Its children have another parent.
+        return os.getppid() == parent if child else alive(parent)
+
     while True:
         with _sole_tracker(work, wait=False) as alone:
-            last = not alive(parent)
+            last = not parent_is_there()
             result = _pass(grid, runs, work, reports) if alone else Result("")
             if result.error is None:
                 pause = interval_s
@@ -89,10 +95,10 @@ def watch(grid: Grid, *, runs: Path, work: Path, reports: Path, parent: int | No
         if last:
             return
         ends = time.monotonic() + pause
-        while time.monotonic() < ends and alive(parent):
+        while time.monotonic() < ends and parent_is_there():
             time.sleep(min(0.2, interval_s))
         wait_until = time.monotonic() + 60
-        while stop.exists() and alive(parent) and time.monotonic() < wait_until:  # another tracker is at work
+        while stop.exists() and parent_is_there() and time.monotonic() < wait_until:  # another tracker is at work
             time.sleep(min(0.2, interval_s))
 
 
