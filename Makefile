@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Snakemake's jobs call `python`: the one of this environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help reproduce test lint ui docs report schema bench commit
+.PHONY: help reproduce test faults lint ui docs report schema bench commit
 
 help:  ## What can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -21,6 +21,9 @@ reproduce: .venv/installed  ## Install, train everything at the quick scale, wri
 
 test: .venv/installed  ## Run the tests, a file at a time in each of three processes, one of which mostly waits for a scheduler
 	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+faults: .venv/installed  ## Damage the files of a finished project in every way; see what is lost: nothing
+	python -m tests.faults
 
 lint: .venv/installed  ## Style, types, workflow style
 	ruff check .

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orderdp import grid as grids
 from orderdp.files import is_deliberate
+from orderdp.launch.explain_failure import unwritable
 
 DATA, RUNS, WORK, REPORTS, LOGS = map(Path, ("data", "runs", ".work", "reports", "logs/jobs"))
 
@@ -251,9 +252,11 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except (ValueError, KeyError, OSError, RuntimeError) as error:
-        if not is_deliberate(error):
+        text = unwritable(error)
+        if text is None and not is_deliberate(error):
             raise
-        print(f"orderdp {args.command}: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+        said = text or (error.args[0] if isinstance(error, KeyError) else error)
+        print(f"orderdp {args.command}: {said}", file=sys.stderr)
         return 2
 
 

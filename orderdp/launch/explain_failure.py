@@ -1,5 +1,5 @@
-"""`python -m orderdp.explain_failure STATUS JOB LOG`: says on stderr how a job of the workflow ended, and ends with the
-same status.
+"""`python -m orderdp.launch.explain_failure STATUS JOB LOG`: says on stderr how a job of the workflow ended, and ends
+with the same status.
 
 Snakemake itself says only that a command returned a status that is not zero. A process that a signal ended could say
 nothing more itself.
@@ -7,10 +7,29 @@ nothing more itself.
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 
 CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+
+
+REMEDIES = {
+    errno.ENOSPC: "Make room on that disk",
+    errno.EDQUOT: "Make room in your share of that disk",
+    errno.EISDIR: "Remove the folder that has this name",
+    errno.ENOTDIR: "Remove the file that has the name of a folder",
+    errno.EROFS: "Let this user write there",
+    errno.EACCES: "Let this user write there",
+}
+
+
+def unwritable(error: BaseException) -> str | None:
+    """What to do about a file that cannot be written, such as on a full disk; None for errors of other kinds."""
+    if not isinstance(error, OSError) or error.errno not in REMEDIES:
+        return None
+    where = error.filename2 or error.filename or "A file"
+    return f"{where} cannot be written: {error.strerror}. {REMEDIES[error.errno]}, and call the same command again."
 
 
 def explanation(status: int, job: str, log: str) -> str:

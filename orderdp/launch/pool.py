@@ -20,7 +20,7 @@ from typing import Any
 
 from orderdp.files import is_deliberate
 from orderdp.jobs import Execution, Interrupted, Job, from_record
-from orderdp.launch.explain_failure import explanation
+from orderdp.launch.explain_failure import explanation, unwritable
 
 SPAWN = multiprocessing.get_context("spawn")
 """New interpreters: a fork of a process that has threads, or that has used a GPU, may hang."""
@@ -160,6 +160,9 @@ def _run(record: dict[str, Any], execution: Execution, log: Path) -> tuple[str, 
     except Interrupted as error:
         return "interrupted", str(error)
     except Exception as error:
+        if (text := unwritable(error)) is not None:
+            print(text, file=sys.stderr, flush=True)
+            return "failed", text
         if is_deliberate(error):
             print(error, file=sys.stderr, flush=True)
         else:

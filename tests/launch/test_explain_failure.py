@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from orderdp.launch.explain_failure import explanation
+from orderdp.files import write
+from orderdp.launch.explain_failure import explanation, unwritable
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,27 @@ def test_the_command_keeps_the_status_of_the_job():
     )
     assert done.returncode == 139
     assert done.stderr.startswith("orderdp: a-run was ended by SIGSEGV")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small disk")
+def test_a_full_disk_is_said_in_words(tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        with pytest.raises(OSError) as caught:
+            write(small / "run" / "history.csv", bytes(10**6))
+        assert "cannot be written: No space left on device. Make room on that disk" in str(unwritable(caught.value))
+        assert list((small / "run").iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_folder_in_the_way_is_said_in_words(tmp_path):
+    (tmp_path / "history.csv").mkdir()
+    with pytest.raises(OSError) as caught:
+        write(tmp_path / "history.csv", "text")
+    assert "Remove the folder that has this name, and call the same command again" in str(unwritable(caught.value))
+    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
+    assert unwritable(ValueError("x")) is None
