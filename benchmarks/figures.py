@@ -127,6 +127,21 @@ def workflow(frame: pd.DataFrame) -> Figure:
     return style.finish(figure, [[left, right]], footer(frame))
 
 
+def load(frame: pd.DataFrame) -> Figure:
+    """Seconds and memory of each command on many finished runs."""
+    figure, [[left, right]] = style.panels(1, 2, 3.9)
+    usual = frame[~frame["command"].str.contains("first")][::-1]
+    for ax, column, title, x in (
+        (left, "took_s", f"On {frame['runs'].iloc[0]:,} finished runs", "Time (s)"),
+        (right, "memory_mb", "Memory at most", "MB"),
+    ):
+        ax.barh(usual["command"], usual[column], color=style.look("orderdp").color)
+        ax.set_title(title)
+        ax.set_xlabel(x)
+    right.set_yticklabels([])
+    return style.finish(figure, [[left, right]], footer(frame))
+
+
 def scheduler(frame: pd.DataFrame) -> Figure:
     """Snakemake's main process with and without our start hook."""
     labels = [f"{row.jobs} jobs of {row.job_s:g} s" for row in frame.itertuples()]
@@ -240,4 +255,5 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "tuning": tuning,
     "workflow": workflow,
     "scheduler": scheduler,
+    "load": load,
 }

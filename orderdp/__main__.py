@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import importlib
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from orderdp import grid as grids
 from orderdp.files import is_deliberate
-from orderdp.launch.explain_failure import unwritable
+from orderdp.launch.explain_failure import remedy
 
 DATA, RUNS, WORK, REPORTS, LOGS = map(Path, ("data", "runs", ".work", "reports", "logs/jobs"))
 
@@ -124,8 +125,14 @@ def report(args: argparse.Namespace) -> int:
 
 def track(args: argparse.Namespace) -> int:
     """Bring MLflow up to date with the files of the runs."""
+    import gc
+
     from orderdp import tracking
 
+    # A store makes a hundred thousand objects. At Python's usual thresholds, looking through them for what is no longer
+    # used takes a third of the time.
+    gc.freeze()
+    gc.set_threshold(200_000, 10, 10)
     grid = grids.load(args.params, args.scale)
     if args.watch:
         tracking.watch(grid, runs=RUNS, work=WORK, reports=REPORTS, parent=args.parent)
@@ -192,7 +199,6 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     sub["plan"].add_argument(
         "--calibrate", action="store_true", help="first measure a few steps of every kind of run on this device"
     )
-    sub["plan"].add_argument("--device", help="device to measure; the best present unless given")
     sub["prepare"].add_argument("--dataset", required=True)
     sub["prepare"].add_argument("--out", type=Path, help="folder to make; data/<dataset> unless given")
     sub["plan"].add_argument("--jobs", action="store_true", help="list the names of all jobs, and which are finished")
@@ -200,12 +206,19 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     sub["run"].add_argument(
         "--bundle", type=Path, help="a file of planned jobs, instead of params.yaml; all unless named"
     )
-    sub["run"].add_argument("--device", help="cuda, mps or cpu; the best present unless given")
-    sub["run"].add_argument("--gpus", type=int, default=0, help="free GPUs to wait for; several: a process on each")
-    sub["run"].add_argument("--at-once", type=int, default=1, help="jobs at a time, on one GPU or CPU")
-    sub["run"].add_argument("--threads", type=int, help="CPU threads of each job")
+    sub["plan"].add_argument("--device", type=device_of, help="device to measure; the best present unless given")
+    sub["run"].add_argument("--device", type=device_of, help="cuda, mps or cpu; the best present unless given")
     sub["run"].add_argument(
-        "--workers", type=int, help="loader processes that decode photographs; one per processor unless given"
+        "--gpus", type=number(0, 1024), default=0, help="free GPUs to wait for; several: a process on each"
+    )
+    sub["run"].add_argument(
+        "--at-once", type=number(1, 1024), default=1, help="jobs at a time, on one GPU or CPU; 1 unless given"
+    )
+    sub["run"].add_argument("--threads", type=number(1, 1024), help="CPU threads of each job")
+    sub["run"].add_argument(
+        "--workers",
+        type=number(0, 1024),
+        help="loader processes that decode photographs; one per processor unless given",
     )
     sub["run"].add_argument("--compile", action="store_true", help="let torch compile the network")
     sub["report"].add_argument("--only", help="one experiment; all of them and the page unless given")
@@ -216,13 +229,37 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         "--page", action="store_true", help="the page alone, from tables and figures made before"
     )
     sub["track"].add_argument("--watch", action="store_true", help="follow the files until the parent ends")
-    sub["track"].add_argument("--parent", type=int, help="process to watch with; this one's parent unless given")
+    sub["track"].add_argument(
+        "--parent", type=number(1, 2**22), help="process to watch with; this one's parent unless given"
+    )
     sub["track"].add_argument("--best-effort", action="store_true", help="succeed even if the store cannot be reached")
     sub["gc"].add_argument("--delete", action="store_true", help="remove them")
     sub["gc"].add_argument(
         "--damaged", action="store_true", help="finished runs whose files are not as they were written, instead"
     )
     return top
+
+
+def number(least: int, most: int) -> Callable[[str], int]:
+    """A whole number in a range, as argparse reads it."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be a whole number in [{least}, {most}]. Got {text[:40]!r}")
+        return value
+
+    return read
+
+
+def device_of(text: str) -> str:
+    """The name of a device, such as cpu or cuda:1."""
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", text):
+        raise argparse.ArgumentTypeError(f"must be cuda, cuda:N, mps or cpu. Got {text!r}")
+    return text
 
 
 def scale_of(text: str) -> str:
@@ -248,11 +285,14 @@ def main(argv: list[str] | None = None) -> int:
     args = parser(words[0] if words else None).parse_args(words)
     try:
         return COMMANDS[args.command](args)
+    except KeyboardInterrupt:
+        _tell(f"orderdp {args.command}: stopped by a signal. The same command goes on")
+        return 130
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
         return 0
-    except (ValueError, KeyError, OSError, RuntimeError) as error:
-        text = unwritable(error)
+    except (ValueError, KeyError, OSError, RuntimeError, MemoryError) as error:
+        text = remedy(error)
         if text is None and not is_deliberate(error):
             raise
         said = text or (error.args[0] if isinstance(error, KeyError) else error)

@@ -147,9 +147,13 @@ def _arrays(path: Path, flag: str) -> dict[str, np.ndarray[Any, Any]]:
             found = dict(arrays)
     except FileNotFoundError:
         raise ValueError(f"{flag}: there is no {path}.") from None
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
+    except MemoryError:
+        raise ValueError(f"{flag}: the arrays of {path} do not fit into memory.") from None
+    except (OSError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile):
         raise ValueError(f"{flag}: {path} is no .npz file of plain arrays.") from None
     for name, array in found.items():
+        if not isinstance(array, np.ndarray):  # a file of another kind in the archive
+            raise ValueError(f"{flag}: {path} holds '{name}', which is no array.")
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{flag}: {path} holds '{name}' as {array.dtype}, not as numbers.")
     return found

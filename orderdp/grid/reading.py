@@ -57,6 +57,30 @@ _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
 
+DEEPEST, MOST = 100, 100_000
+"""Levels, and values when every alias is replaced by what it stands for, beyond which a file is no parameter file."""
+
+
+def _refuse_bombs(text: str) -> None:
+    """Refuses, before anything is built, what would take all memory or the interpreter's stack."""
+    open_nodes: list[tuple[str | None, int]] = []  # (anchor, values before it)
+    values, sizes = 0, dict[str, int]()
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            values += sizes.get(event.anchor or "", 1)
+        elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
+            values += 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, values - 1))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            if anchor is not None:
+                sizes[anchor] = values - before
+        if len(open_nodes) > DEEPEST or values > MOST:
+            what = f"more than {DEEPEST} levels" if len(open_nodes) > DEEPEST else f"more than {MOST:,} values"
+            line = 0 if event.start_mark is None else event.start_mark.line
+            raise _Refused(line + 1, f"{what}. A parameter file has fewer")
+
 
 def read(path: Path) -> dict[str, Any]:
     """The content of a parameter file.
@@ -74,6 +98,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SpecError(f"{path} cannot be read: {error.strerror}. Name a file") from None
     try:
+        _refuse_bombs(text)
         raw = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise SpecError(f"{path} is not valid YAML: {error}") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 import platform
 import shutil
 import signal
@@ -100,13 +101,18 @@ def train(
 def _sole_trainer(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Holds a run's working folder for this process, and waits while another one holds it. The lock is the kernel's, so
     that a trainer which is killed leaves none behind."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        waiting()
-        lock.acquire()
+    lock, told = FileLock(folder / "lock"), False
+    while not lock.is_locked:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if not told:
+                waiting()
+            told = True
+            time.sleep(0.2)
+        except FileNotFoundError:  # the other one has just finished, and removed the folder
+            pass
     try:
         yield
     finally:
@@ -171,13 +177,13 @@ class _Run:
         return self.write(training, data, diverged)
 
     def resume(self, training: Training) -> None:
-        if not _is_whole(self.checkpoint):
+        state = _read(self.checkpoint)
+        if state is None:
             if self.checkpoint.exists():
                 self.say(f"{self.job.name}: {self.checkpoint} is damaged. The run begins again")
             if self.job.spec.pretraining is not None:
                 training.start_from(self.pretrained())
             return
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         training.load_state_dict(state["training"])
         self.started = state["started"]
         self.say(f"{self.job.name}: resuming after epoch {training.epoch}")
@@ -300,13 +306,16 @@ class _Run:
         }
 
 
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether a file of torch.save is there and has the checksums that it holds of its parts."""
+def _read(checkpoint: Path) -> dict[str, Any] | None:
+    """A saved state; None if there is none, or none that is whole and was written by a run."""
     try:
         with zipfile.ZipFile(checkpoint) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, ValueError):
-        return False
+            if archive.testzip() is not None:
+                return None
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        return state if {"training", "started"} <= state.keys() else None
+    except (OSError, zipfile.BadZipFile, ValueError, RuntimeError, pickle.UnpicklingError, AttributeError):
+        return None
 
 
 def _selection(training: Training) -> dict[str, Any]:

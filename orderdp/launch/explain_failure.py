@@ -24,8 +24,13 @@ REMEDIES = {
 }
 
 
-def unwritable(error: BaseException) -> str | None:
-    """What to do about a file that cannot be written, such as on a full disk; None for errors of other kinds."""
+def remedy(error: BaseException) -> str | None:
+    """What to do about a file that cannot be written, such as on a full disk, or about too little memory; None for
+    errors of other kinds."""
+    if isinstance(error, MemoryError):
+        return "Memory ran out. Fewer jobs at once need less. The same command goes on."
+    if isinstance(error, RecursionError):
+        return f"A file holds something that is nested too deeply ({error}), so it is none of ours. Remove it."
     if not isinstance(error, OSError) or error.errno not in REMEDIES:
         return None
     where = error.filename2 or error.filename or "A file"

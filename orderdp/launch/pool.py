@@ -20,7 +20,7 @@ from typing import Any
 
 from orderdp.files import is_deliberate
 from orderdp.jobs import Execution, Interrupted, Job, from_record
-from orderdp.launch.explain_failure import explanation, unwritable
+from orderdp.launch.explain_failure import explanation, remedy
 
 SPAWN = multiprocessing.get_context("spawn")
 """New interpreters: a fork of a process that has threads, or that has used a GPU, may hang."""
@@ -159,8 +159,10 @@ def _run(record: dict[str, Any], execution: Execution, log: Path) -> tuple[str, 
         return "finished", ""
     except Interrupted as error:
         return "interrupted", str(error)
+    except KeyboardInterrupt:  # from the terminal, before the job could note it
+        return "interrupted", "stopped by a signal. The same command goes on"
     except Exception as error:
-        if (text := unwritable(error)) is not None:
+        if (text := remedy(error)) is not None:
             print(text, file=sys.stderr, flush=True)
             return "failed", text
         if is_deliberate(error):

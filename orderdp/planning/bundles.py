@@ -61,7 +61,12 @@ class Bundle:
 
 def saved(path: Path) -> Bundle:
     """The bundle that :meth:`Bundle.save` wrote."""
-    return Bundle(path.stem, tuple(map(from_record, json.loads(path.read_text())["jobs"])))
+    try:
+        return Bundle(path.stem, tuple(map(from_record, json.loads(path.read_text())["jobs"])))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is no plan of a bundle ({type(error).__name__}: {error}). Snakemake writes them"
+        ) from None
 
 
 def missing(grid: Grid, runs: Path, experiments: Collection[str] | None = None) -> dict[str, Job]:

@@ -45,7 +45,7 @@ class Earlier:
         try:
             record: dict[str, Any] = json.loads(max(records, key=lambda path: path.stat().st_mtime).read_text())
             record = {"spec": record["spec"], "sources": record["sources"]}
-        except (ValueError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError, OSError, RecursionError):
             return "no run yet whose spec.json can be read"
         edited = sorted(
             k for k in now["sources"] | record["sources"] if now["sources"].get(k) != record["sources"].get(k)

@@ -80,7 +80,7 @@ def _in_training(run: str, folder: Path) -> RunFiles | None:
         status = json.loads((folder / "status.json").read_text())
         columns, lines = _history((folder / "history.csv").read_text())
         running = status["state"] == "running" and alive(status["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None  # not begun, damaged, or just finished: the next pass sees it in `runs/`
     return RunFiles(
         run,
@@ -116,7 +116,8 @@ def file_states(grid: Grid, runs: Path, work: Path, reports: Path) -> dict[str, 
     for run in grid.runs:
         text = [_stat(runs / run / name) for name in ("summary.json", "history.csv")]
         if (status := _stat(path := work / run / "status.json")) and not text[0]:
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a trainer that dies changes no file
+            # A trainer that dies changes no file.
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
                 text += [status, str(alive(json.loads(path.read_text())["pid"]))]
         if any(text):
             states[run] = " ".join(text)

@@ -20,6 +20,7 @@ QUICK_TO_FAIL = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+SQLITE = "sqlite:///"
 CHECKOUT = "orderdp.checkout"
 """Tag of every run that this tracker made: the mark of the project folder."""
 BATCH = 800
@@ -41,22 +42,49 @@ def store_uri() -> str:
 
 def local_uri() -> str:
     """The database in the project's folder."""
-    return f"sqlite:///{Path('mlflow.db').resolve()}"
+    return f"{SQLITE}{Path('mlflow.db').resolve()}"
 
 
 def shown(uri: str) -> str:
     """A store's address without the name, the password and the token that it may hold."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return "of MLFLOW_TRACKING_URI"
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", "")) if parts.netloc else uri.partition("?")[0]
 
 
 def without_secrets(text: str, uri: str) -> str:
     """A message of MLflow or of a database, without what :func:`shown` leaves out of the address."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return text.replace(uri, shown(uri))
     for secret in filter(None, (parts.password, unquote(parts.password or ""), *dict(parse_qsl(parts.query)).values())):
         text = text.replace(secret, "***")
     return text.replace(uri, shown(uri))
+
+
+def make_database(path: Path) -> None:
+    """Makes an MLflow database under another name first: MLflow cannot go on with one whose making was cut off."""
+    for left in path.parent.glob(f".{path.name}.*.tmp*"):
+        left.unlink()
+    if path.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        SqlAlchemyStore(f"{SQLITE}{temporary}", Path("mlruns").resolve().as_uri()).engine.dispose()
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass  # another project has made it meanwhile
+        except OSError:  # a file system without links
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def bring_along(database: Path, old: str, new: str) -> None:
@@ -112,13 +140,15 @@ class Store:
             for row in reversed(experiment.rows)
         }
         self.checkout = checkout
+        if uri.startswith(SQLITE):
+            make_database(Path(uri.removeprefix(SQLITE)))
         self.client = MlflowClient(uri)
         self.experiment = self._experiment(uri)
         self.known = self._index()
 
     def _experiment(self, uri: str) -> str:
         name = f"orderdp-{self.grid.scale}"
-        local = Path("mlartifacts").resolve().as_uri() if uri.startswith("sqlite:///") else None
+        local = Path("mlartifacts").resolve().as_uri() if uri.startswith(SQLITE) else None
         found = self.client.get_experiment_by_name(name)
         if found is None:
             number = self.client.create_experiment(name, artifact_location=local)
@@ -127,7 +157,7 @@ class Store:
             if found.lifecycle_stage == "deleted":  # in the UI
                 self.client.restore_experiment(number)
             if uri == local_uri() and local is not None and found.artifact_location != local:
-                bring_along(Path(uri.removeprefix("sqlite:///")), found.artifact_location, local)
+                bring_along(Path(uri.removeprefix(SQLITE)), found.artifact_location, local)
         # Without its kind, MLflow opens an experiment as one of language models.
         tags = {"mlflow.note.content": experiment_note(self.grid), "mlflow.experimentKind": "custom_model_development"}
         for key, value in tags.items():

@@ -107,7 +107,7 @@ def _pass(grid: Grid, runs: Path, work: Path, reports: Path) -> Result:
     states = file_states(grid, runs, work, reports)
     now = state_checksum(grid, uri, states)
     gone = uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+    with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
         if not gone and json.loads(note.read_text()).get("state") == now:
             return Result("MLflow is up to date.")
     if gone:
@@ -148,7 +148,7 @@ def checkout_mark(work: Path) -> str:
     """A random mark of this project folder, kept in it. A copy of the folder, or a folder that was moved, gets another
     one: on a server that both use, neither touches the other's runs."""
     path, here = work / "checkout.json", str(work.resolve())
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         stored = json.loads(path.read_text())
         if stored["folder"] == here:
             return str(stored["mark"])

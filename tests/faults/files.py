@@ -8,14 +8,14 @@ import io
 import os
 import random
 import shutil
-import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from orderdp.__main__ import main
 from orderdp.tracking.tracker import _Cache
+from tests.faults.count import Count, Fault
+from tests.faults.undisturbed import Undisturbed
 
 
 def half(path: Path, other: Path) -> None:
@@ -63,29 +63,18 @@ COMMANDS = (["plan"], ["plan", "--jobs"], ["verify"], ["report", "--only", "tabl
             ["gc"], ["gc", "--damaged"])  # fmt: skip
 
 
-@dataclass
-class Count:
-    """What came of the faults."""
-
-    injected: int = 0
-    lost: list[str] = field(default_factory=list)
-    """Damaged content that was taken into a table or blessed, or a table that was lost."""
-    tracebacks: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        return f"{self.injected} faults injected, {len(self.lost)} results lost, {len(self.tracebacks)} tracebacks"
-
-
-def faults(project: Path) -> Iterator[tuple[Path, Callable[[Path, Path], None]]]:
+def faults(undisturbed: Undisturbed) -> Iterator[Fault]:
     """Every file of a project's results, each with every damage."""
+    project = undisturbed.folder
     for pattern in ("runs/*/*", "reports/*/provenance/*", "reports/*/tables/table2.*", ".work/*.json"):
         for path in sorted(project.glob(pattern)):
             for damage in DAMAGES:
                 if path.is_file() and path.stat().st_size > 1:
-                    yield path, damage
+                    name = f"{damage.__name__} {path.relative_to(project)}"
+                    yield Fault(name, lambda c, p=path, d=damage: inject(project, p, d, c))
 
 
-def inject(project: Path, path: Path, damage: Callable[[Path, Path], None], count: Count) -> None:
+def inject(project: Path, path: Path, damage: Damage, count: Count) -> None:
     """Damages a file, calls every command, and restores the file."""
     others = [each for each in sorted(project.glob(f"runs/*/{path.name}")) if each != path]
     other = others[0] if others else project / "params.yaml"
@@ -98,7 +87,6 @@ def inject(project: Path, path: Path, damage: Callable[[Path, Path], None], coun
         shutil.rmtree(saved)
         return
     damage(path, other)
-    count.injected += 1
     weights = path.suffix == ".pt"
     is_result = path.is_relative_to(project / "runs")
     try:
@@ -106,14 +94,14 @@ def inject(project: Path, path: Path, damage: Callable[[Path, Path], None], coun
         status, _ = said["verify"]
         unfinished = path.name == "summary.json" and damage in (gone, link_to_nothing)
         if is_result and status == 0 and not (weights and damage is gone):
-            count.lost.append(f"{where}: verify agreed")
+            count.expect(False, where, "verify agreed")
         if is_result and not unfinished and not weights and said["gc --damaged"][1].startswith("Every finished run"):
-            count.lost.append(f"{where}: gc --damaged found nothing")
+            count.expect(False, where, "gc --damaged found nothing")
         read = is_result and path.name in ("summary.json", "history.csv", "selection.npz") and not unfinished
         if read and path not in table:
             changed = [each for each, content in table.items() if each.is_file() and each.read_bytes() != content]
             if changed:
-                count.lost.append(f"{where}: {changed[0].name} was made from it")
+                count.expect(False, where, f"{changed[0].name} was made from it")
     finally:
         shutil.rmtree(reports)
         saved.rename(reports)
@@ -137,20 +125,8 @@ def call(project: Path, command: list[str], where: str, count: Count) -> tuple[i
         status = int(error.code or 0)
     except Exception:
         status = 1
-        count.tracebacks.append(f"{where}: {' '.join(command)}\n{traceback.format_exc(limit=-3)}")
+        count.read(f"{where}: {' '.join(command)}", traceback.format_exc(limit=-3))
     finally:
         os.chdir(before)
-    if "Traceback" in output.getvalue():
-        count.tracebacks.append(f"{where}: {' '.join(command)}\n{output.getvalue()[-2000:]}")
+    count.read(f"{where}: {' '.join(command)}", output.getvalue())
     return status, output.getvalue()
-
-
-def run(project: Path, most: int | None = None, seed: int = 0) -> Count:
-    """All faults, or a random part of them."""
-    every = list(faults(project))
-    chosen = every if most is None else random.Random(seed).sample(every, min(most, len(every)))
-    count = Count()
-    for path, damage in chosen:
-        inject(project, path, damage, count)
-        print(f"\r{count}", end="", file=sys.stderr)
-    return count

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from orderdp.files import write
-from orderdp.launch.explain_failure import explanation, unwritable
+from orderdp.launch.explain_failure import explanation, remedy
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_full_disk_is_said_in_words(tmp_path):
     try:
         with pytest.raises(OSError) as caught:
             write(small / "run" / "history.csv", bytes(10**6))
-        assert "cannot be written: No space left on device. Make room on that disk" in str(unwritable(caught.value))
+        assert "cannot be written: No space left on device. Make room on that disk" in str(remedy(caught.value))
         assert list((small / "run").iterdir()) == []
     finally:
         subprocess.run(["umount", str(small)], check=True)
@@ -57,6 +57,6 @@ def test_a_folder_in_the_way_is_said_in_words(tmp_path):
     (tmp_path / "history.csv").mkdir()
     with pytest.raises(OSError) as caught:
         write(tmp_path / "history.csv", "text")
-    assert "Remove the folder that has this name, and call the same command again" in str(unwritable(caught.value))
+    assert "Remove the folder that has this name, and call the same command again" in str(remedy(caught.value))
     assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
-    assert unwritable(ValueError("x")) is None
+    assert remedy(ValueError("x")) is None

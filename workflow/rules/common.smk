@@ -1,5 +1,6 @@
 import functools
 import gc
+import logging
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from snakemake.exceptions import WorkflowError
 
 from orderdp import grid as grids
 from orderdp.grid.report_fingerprint import artifact_fingerprint, page_fingerprint
+from orderdp.launch.explain_failure import remedy
 from orderdp.planning import bundles
 from orderdp.planning.plan import Earlier
 from orderdp.spec import SpecError
@@ -21,6 +23,9 @@ from orderdp.spec import SpecError
 # what is no longer used takes a third of `snakemake -n`.
 gc.freeze()
 gc.set_threshold(200_000, 10, 10)
+
+# On a full disk, Snakemake's log would print a traceback for each of its lines.
+logging.raiseExceptions = False
 
 if unknown := set(config) - {"scale"}:
     # Parameters that only a command line states would be lost to DVC and to the next reader.
@@ -80,8 +85,8 @@ def planned():
     wanted = names if names and names <= set(GRID.experiments) else None
     try:
         jobs = bundles.missing(GRID, RUNS, wanted)
-    except ValueError as error:
-        raise WorkflowError(str(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise WorkflowError(remedy(error) or str(error)) from None
     found = {}
     for bundle in bundles.bundled(jobs, MINUTES):
         # A killed Snakemake may have left its mark under this name.
@@ -185,10 +190,13 @@ def run_tracker(*arguments, wait):
 
 
 onstart:
-    claim_folder()
-    drop_default_rate_limit()
-    for bundle in planned().values():
-        bundle.save(Path(BUNDLE_PLANS))
+    try:
+        claim_folder()
+        drop_default_rate_limit()
+        for bundle in planned().values():
+            bundle.save(Path(BUNDLE_PLANS))
+    except OSError as error:
+        raise WorkflowError(remedy(error) or str(error)) from None
     run_tracker("--watch", "--parent", str(os.getpid()), wait=False)
 
 
