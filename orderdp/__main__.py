@@ -190,7 +190,9 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         sub[name] = commands.add_parser(name, help=text, description=text)
         if name not in GRAMMARS:
             sub[name].add_argument("--params", type=Path, default=Path("params.yaml"), help="the parameter file")
-            sub[name].add_argument("--scale", help="a scale of the parameter file, instead of the one it names")
+            sub[name].add_argument(
+                "--scale", type=named, help="a scale of the parameter file, instead of the one it names"
+            )
             sub[name].add_argument(
                 "--config", type=scale_of, dest="scale", metavar="scale=NAME", help="the same, as snakemake takes it"
             )
@@ -238,6 +240,13 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         "--damaged", action="store_true", help="finished runs whose files are not as they were written, instead"
     )
     return top
+
+
+def named(text: str) -> str:
+    """A name that is not empty, as it would be by a variable of the shell that is not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"must be a name. Got {text!r}")
+    return text
 
 
 def number(least: int, most: int) -> Callable[[str], int]:

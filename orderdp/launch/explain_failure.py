@@ -21,6 +21,8 @@ REMEDIES = {
     errno.ENOTDIR: "Remove the file that has the name of a folder",
     errno.EROFS: "Let this user write there",
     errno.EACCES: "Let this user write there",
+    errno.ENOENT: "Make the folder that it is to be in, or name another one",
+    errno.ENAMETOOLONG: "Choose a shorter name",
 }
 
 

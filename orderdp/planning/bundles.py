@@ -63,7 +63,7 @@ def saved(path: Path) -> Bundle:
     """The bundle that :meth:`Bundle.save` wrote."""
     try:
         return Bundle(path.stem, tuple(map(from_record, json.loads(path.read_text())["jobs"])))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} is no plan of a bundle ({type(error).__name__}: {error}). Snakemake writes them"
         ) from None

@@ -14,6 +14,9 @@ from tests.engines.daemons import PATH, daemon, free_ports, until
 
 NEEDED = ("munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd", "sbatch", "sacctmgr")
 KEY_BYTES = 128
+USUAL_PLACE = Path("/etc/slurm/slurm.conf")
+GPUS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")
+"""What stands for GPUs: devices that every machine has."""
 
 CONTROLLER = """
 ClusterName=test
@@ -41,6 +44,7 @@ JobAcctGatherFrequency=task=2
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={accounting_port}
+AccountingStoragePass={folder}/munge.socket
 GresTypes=gpu
 KillWait=10
 ReturnToService=2
@@ -57,7 +61,7 @@ SlurmUser=root
 LogFile={folder}/slurmdbd.log
 PidFile={folder}/slurmdbd.pid
 StorageType=accounting_storage/mysql
-StorageHost=localhost
+StorageHost=127.0.0.1
 StoragePort={database_port}
 StorageUser=slurm
 StoragePass=slurm
@@ -68,7 +72,9 @@ StorageLoc=accounting
 def missing() -> list[str]:
     """What this machine lacks for it."""
     lacks = [name for name in NEEDED if shutil.which(name, path=PATH) is None]
-    return lacks if os.getuid() == 0 else [*lacks, "root's rights"]
+    if os.getuid() != 0:
+        return [*lacks, "root's rights"]
+    return [*lacks, f"an empty place for {USUAL_PLACE}"] if USUAL_PLACE.exists() else lacks
 
 
 class Slurm:
@@ -116,7 +122,7 @@ def slurm(folder: Path) -> Iterator[Slurm]:
     ports = dict(zip(("controller_port", "node_port", "accounting_port", "database_port"), free_ports(4), strict=True))
     settings = {"folder": folder, "host": cluster.host, "cpus": os.cpu_count() or 1, **ports}
     (folder / "slurm.conf").write_text(CONTROLLER.format_map(settings))
-    (folder / "gres.conf").write_text("Name=gpu Count=4\n")
+    (folder / "gres.conf").write_text("".join(f"Name=gpu File={device}\n" for device in GPUS))
     accounting = folder / "slurmdbd.conf"
     accounting.write_text(ACCOUNTING.format_map(settings))
     accounting.chmod(0o600)
@@ -147,11 +153,24 @@ def slurm(folder: Path) -> Iterator[Slurm]:
         cluster.call("sacctmgr", "-i", "add", "cluster", "test")
         cluster.call("sacctmgr", "-i", "add", "account", "people", "Cluster=test")
         cluster.call("sacctmgr", "-i", "add", "user", "root", "Account=people")
+        # Snakemake's plugin takes SLURM's variables out of the environment of its jobs.
+        daemons.enter_context(at_the_usual_place(folder / "slurm.conf"))
         start("slurmctld", "-D", "-f", str(folder / "slurm.conf"))
         start("slurmd", "-D", "-f", str(folder / "slurm.conf"))
         until(lambda: "idle" in cluster.call("sinfo", "-h", "-o", "%T"), "the node")
         yield cluster
         subprocess.run(["scancel", "--state=RUNNING"], env={**os.environ, **cluster.environment}, capture_output=True)
+
+
+@contextlib.contextmanager
+def at_the_usual_place(configuration: Path) -> Iterator[None]:
+    """Lets SLURM's commands find a configuration without being told."""
+    USUAL_PLACE.parent.mkdir(exist_ok=True)
+    USUAL_PLACE.symlink_to(configuration)
+    try:
+        yield
+    finally:
+        USUAL_PLACE.unlink()
 
 
 def answers(cluster: Slurm, *words: str) -> bool:

