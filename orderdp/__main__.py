@@ -95,6 +95,8 @@ def theory(args: argparse.Namespace) -> int:
     """Say what a choice of s and q does, or which choices reach a prune ratio."""
     from orderdp.theory.command import run
 
+    if args.n > 10**9:  # a number for each sample is held in memory
+        raise ValueError(f"--n must be at most 1,000,000,000. Got {args.n}.")
     return run(args)
 
 

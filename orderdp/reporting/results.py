@@ -329,11 +329,11 @@ def _stacked(
     parts: list[pd.DataFrame] = []
     heads: list[dict[str, Any]] = []
     for row in _rows(grid, experiments):
-        part = of(row)
-        if part is not None:
+        part, summary = of(row), runs.summary(row.run)
+        if part is not None and summary is not None:  # a measured run may have been removed since
             parts.append(part)
-            status = runs.summary(row.run)["status"]  # type: ignore[index]
-            heads.append({k: v for k, v in _coordinates(row).items() if v is not None} | {"status": status})
+            status = {"status": summary["status"]}
+            heads.append({k: v for k, v in _coordinates(row).items() if v is not None} | status)
     head = [*COORDINATES, "status"]
     if not parts:
         return pd.DataFrame(columns=[*head, *columns])

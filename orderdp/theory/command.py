@@ -10,7 +10,6 @@ from orderdp.theory import checks
 from orderdp.theory.screen import describe, describe_splits
 
 OWNER = "OrderDP"
-MOST = 10**9
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +35,6 @@ def run(args: argparse.Namespace) -> int:
         RuntimeError: a picture needs matplotlib, which is missing.
     """
     n = checks.whole(OWNER, "n", args.n, 1)
-    if n > MOST:  # a number for each sample is held
-        raise ValueError(f"--n must be at most {MOST:,}. Got {n}.")
     epochs = checks.whole(OWNER, "epochs", args.epochs, 1)
     if args.prune_ratio is not None and all(value is None for value in (args.s, args.q, args.explore, args.exploit)):
         if args.plot is not None:

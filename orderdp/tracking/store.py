@@ -20,6 +20,8 @@ QUICK_TO_FAIL = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+CONNECT_EACH_TIME = {"MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool"}
+"""An open connection would go on with a file that was removed."""
 SQLITE = "sqlite:///"
 CHECKOUT = "orderdp.checkout"
 """Tag of every run that this tracker made: the mark of the project folder."""
@@ -126,7 +128,7 @@ class Store:
     """
 
     def __init__(self, uri: str, grid: Grid, checkout: str) -> None:
-        for key, value in {**QUICK_TO_FAIL, **SILENT}.items():
+        for key, value in {**QUICK_TO_FAIL, **SILENT, **(CONNECT_EACH_TIME if uri.startswith(SQLITE) else {})}.items():
             os.environ.setdefault(key, value)
         from mlflow import MlflowClient
 

@@ -361,3 +361,35 @@ def test_no_secret_of_an_address_is_said(files, monkeypatch, uri):
     assert result.error is not None and "failed" in result.error and "s3cret" not in result.error
     written = [path for path in files.folder.rglob("*") if path.is_file() and path.suffix != ".db"]
     assert not any(b"s3cret" in path.read_bytes() for path in written)
+
+
+def test_a_store_that_is_removed_while_it_is_open_is_made_again(files):
+    files.finish(files.names[0])
+    files.track()
+    (files.folder / "mlflow.db").unlink()  # the same process goes on, as a watcher does
+    files.finish(files.names[1])
+    assert files.track().error is None
+    assert len(files.runs()) == 2
+
+
+def test_a_store_whose_making_was_cut_off_is_made_again(files, monkeypatch):
+    from mlflow.store.tracking import sqlalchemy_store
+
+    class Killed(BaseException):
+        pass
+
+    class Half:
+        def __init__(self, uri, root):
+            Path(uri.removeprefix("sqlite:///")).write_bytes(b"half")
+            raise Killed
+
+    files.finish(files.names[0])
+    (files.folder / "mlflow.db").unlink(missing_ok=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlalchemy_store, "SqlAlchemyStore", Half)
+        patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)  # a killed process cleans nothing up
+        with pytest.raises(Killed):
+            files.track()
+    assert not (files.folder / "mlflow.db").exists() and list(files.folder.glob(".mlflow.db.*.tmp"))
+    assert files.track().error is None
+    assert len(files.runs()) == 1 and not list(files.folder.glob(".mlflow.db.*"))
