@@ -19,7 +19,11 @@ QUICK_TO_FAIL = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+SILENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for every run
+}
 CONNECT_EACH_TIME = {"MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool"}
 """An open connection would go on with a file that was removed."""
 SQLITE = "sqlite:///"

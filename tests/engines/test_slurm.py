@@ -66,7 +66,7 @@ class Call:
 
     def end(self) -> tuple[int, str]:
         """(exit status, what it said)."""
-        status = self.process.wait(timeout=400)
+        status = self.process.wait(timeout=240)
         return status, self.log.read_text()
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A cluster of one machine: answers to sbatch, sacct and srun as far as Snakemake's plugin asks; every call is noted.
+"""A cluster of one machine: answers to sbatch, sacct, squeue and srun as far as Snakemake's plugin asks; every call is noted.
 
 The test links this file under each command's name. FAKE_SLURM is the folder of its notes.
 """
@@ -39,7 +39,7 @@ def sbatch(given: list[str]) -> None:
     print(job)
 
 
-def sacct(given: list[str]) -> None:
+def states(given: list[str]) -> None:
     """The states of all jobs."""
     print("".join(path.read_text() for path in sorted(NOTES.glob("*.state"))), end="")
 
@@ -55,4 +55,4 @@ if __name__ == "__main__":
     name = Path(sys.argv[0]).name
     with (NOTES / "calls").open("a") as calls:
         calls.write(json.dumps([name, *sys.argv[1:]]) + "\n")
-    {"sbatch": sbatch, "sacct": sacct, "srun": srun}.get(name, lambda given: None)(sys.argv[1:])
+    {"sbatch": sbatch, "sacct": states, "squeue": states, "srun": srun}.get(name, lambda given: None)(sys.argv[1:])
