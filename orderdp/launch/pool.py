@@ -40,27 +40,29 @@ def run_all(jobs: Sequence[Job], execution: Execution, at_once: int, logs: Path)
     """
     waiting, failed = deque(jobs), 0
     workers: list[_Worker] = []
-    with _stopped_by_signals() as stopped:
-        while True:
-            while waiting and len(workers) < at_once and not stopped:
-                workers.append(_Worker(execution, logs))
-            for worker in workers:
-                if worker.job is None and waiting and not stopped:
-                    worker.start(waiting.popleft())
-            busy = [worker for worker in workers if worker.job is not None]
-            if not busy:
-                break
-            ready = wait([worker.connection for worker in busy], timeout=1)
-            if stopped:
+    try:
+        with _stopped_by_signals() as stopped:
+            while True:
+                while waiting and len(workers) < at_once and not stopped:
+                    workers.append(_Worker(execution, logs))
+                for worker in workers:
+                    if worker.job is None and waiting and not stopped:
+                        worker.start(waiting.popleft())
+                busy = [worker for worker in workers if worker.job is not None]
+                if not busy:
+                    break
+                ready = wait([worker.connection for worker in busy], timeout=1)
+                if stopped:
+                    for worker in busy:
+                        worker.stop()
                 for worker in busy:
-                    worker.stop()
-            for worker in busy:
-                if worker.connection in ready:
-                    job, status, message = worker.result()
-                    failed += status != "finished" and not stopped
-                    execution.say(f"{status} {job.name}" + (f": {message}" if message else ""))
-                    if not worker.process.is_alive():
-                        workers.remove(worker)
+                    if worker.connection in ready:
+                        job, status, message = worker.result()
+                        failed += status != "finished" and not stopped
+                        execution.say(f"{status} {job.name}" + (f": {message}" if message else ""))
+                        if not worker.process.is_alive():
+                            workers.remove(worker)
+    finally:  # also where nothing can be said any more, because the disk of the log is full
         for worker in workers:
             worker.connection.close()  # which ends it
             worker.process.join()

@@ -18,6 +18,12 @@ FAMILIES = {
     for module in (files, hostile, disks, clocks, together, servers, kills)
 }
 
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "ORDERDP_NO_TRACKING": "1",
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+}  # fmt: skip
+"""As in the workflow, whose tracker runs only where a fault is about it."""
+
 
 def main() -> int:
     """Injects the faults of the named families, all unless named."""
@@ -29,10 +35,7 @@ def main() -> int:
     arguments.add_argument("--match", default="", help="only faults whose name has this in it")
     arguments.add_argument("--verbose", action="store_true", help="name each fault and what it took")
     args = arguments.parse_args()
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "ORDERDP_NO_TRACKING": "1"}
-    os.environ |= dict.fromkeys(
-        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
-    )  # as in the workflow
+    os.environ |= ENVIRONMENT
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     count = Count()
     with tempfile.TemporaryDirectory() as temporary:

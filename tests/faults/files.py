@@ -93,7 +93,13 @@ def inject(project: Path, path: Path, damage: Damage, count: Count) -> None:
         said = {" ".join(command): call(project, command, where, count) for command in COMMANDS}
         status, _ = said["verify"]
         unfinished = path.name == "summary.json" and damage in (gone, link_to_nothing)
-        if is_result and status == 0 and not (weights and damage in (gone, link_to_nothing)):
+        proxy = path.parent.name.startswith("proxy-")  # nothing reads it any more
+        if (
+            is_result
+            and status == 0
+            and not (proxy and unfinished)
+            and not (weights and damage in (gone, link_to_nothing))
+        ):
             count.expect(False, where, "verify agreed")
         if is_result and not unfinished and not weights and said["gc --damaged"][1].startswith("Every finished run"):
             count.expect(False, where, "gc --damaged found nothing")
