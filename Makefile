@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Snakemake's jobs call `python`: the one of this environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help reproduce test faults lint ui docs report schema bench commit
+.PHONY: help reproduce test faults engines lint ui docs report schema bench commit
 
 help:  ## What can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -20,10 +20,13 @@ reproduce: .venv/installed  ## Install, train everything at the quick scale, wri
 	snakemake --cores all --quiet rules
 
 test: .venv/installed  ## Run the tests, a file at a time in each of three processes, one of which mostly waits for a scheduler
-	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/engines
 
-faults: .venv/installed  ## Damage the files of a finished project in every way; see what is lost: nothing
+faults: .venv/installed  ## Let everything go wrong on a tiny project; see what is lost: nothing (about an hour)
 	python -m tests.faults
+
+engines: .venv/installed  ## Tests with a real SLURM, PostgreSQL and SSH server; those that are not installed are skipped
+	python -m pytest tests/engines
 
 lint: .venv/installed  ## Style, types, workflow style
 	ruff check .

@@ -117,14 +117,14 @@ def test_a_finished_job_is_left_alone(tmp_path, data):
     assert json.loads(path.read_text()) == summary
 
 
+def cannot_say(text):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log")
+
+
 def test_a_pool_that_can_say_nothing_ends(tmp_path, data):
     """The disk of its log is full. It waited for ever for the processes that waited for it."""
-
-    def say(text):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log")
-
     jobs = trainings(1)
     with pytest.raises(OSError, match="No space left"):
-        run_all(jobs, replace(execution(tmp_path, data, []), say=say), 1, tmp_path / "logs")
+        run_all(jobs, replace(execution(tmp_path, data, []), say=cannot_say), 1, tmp_path / "logs")
     assert not multiprocessing.active_children()
     assert finished(tmp_path) == {jobs[0].name}

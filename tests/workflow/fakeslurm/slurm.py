@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A cluster of one machine: answers to sbatch, sacct, squeue and srun as far as Snakemake's plugin asks; every call is noted.
+"""A cluster of one machine: answers to what Snakemake's plugin asks of sbatch, sacct, squeue and srun. Notes calls.
 
 The test links this file under each command's name. FAKE_SLURM is the folder of its notes.
 """
