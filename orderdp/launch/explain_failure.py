@@ -14,6 +14,8 @@ import sys
 CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 
 
+OUT_OF_MEMORY = ("could not create a primitive", "can't allocate memory")
+"""What oneDNN and torch say on a CPU when memory has run out."""
 REMEDIES = {
     errno.ENOSPC: "Make room on that disk",
     errno.EDQUOT: "Make room in your share of that disk",
@@ -29,7 +31,9 @@ REMEDIES = {
 def remedy(error: BaseException) -> str | None:
     """What to do about a file that cannot be written, such as on a full disk, or about too little memory; None for
     errors of other kinds."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+    ):
         return "Memory ran out. Fewer jobs at once need less. The same command goes on."
     if isinstance(error, RecursionError):
         return f"A file holds something that is nested too deeply ({error}), so it is none of ours. Remove it."

@@ -31,7 +31,7 @@ def user() -> int | None:
     return 65534
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def database(tmp_path_factory) -> Iterator[str]:
     """The address of a database."""
     folder, (port,) = tmp_path_factory.mktemp("postgres"), free_ports(1)

@@ -15,7 +15,8 @@ from tests.faults.children import Child, command
 from tests.faults.count import Count, Fault
 from tests.faults.undisturbed import Undisturbed
 
-SLOWEST_S = 60
+SLOWEST_S = 150
+"""MLflow tries a database for 100 seconds before it gives up."""
 JSON = b"Content-Type: application/json\r\n"
 
 
