@@ -8,6 +8,7 @@ nothing more itself.
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 
@@ -16,6 +17,8 @@ CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.
 
 OUT_OF_MEMORY = ("could not create a primitive", "can't allocate memory")
 """What oneDNN and torch say on a CPU when memory has run out."""
+WRITTEN_IN_PART = " requested and "
+"""What `numpy.save` says on a full disk, in an error without a number."""
 REMEDIES = {
     errno.ENOSPC: "Make room on that disk",
     errno.EDQUOT: "Make room in your share of that disk",
@@ -37,10 +40,14 @@ def remedy(error: BaseException) -> str | None:
         return "Memory ran out. Fewer jobs at once need less. The same command goes on."
     if isinstance(error, RecursionError):
         return f"A file holds something that is nested too deeply ({error}), so it is none of ours. Remove it."
-    if not isinstance(error, OSError) or error.errno not in REMEDIES:
+    if not isinstance(error, OSError):
+        return None
+    full = error.errno is None and WRITTEN_IN_PART in str(error)
+    number = errno.ENOSPC if full else error.errno
+    if number not in REMEDIES:
         return None
     where = error.filename2 or error.filename or "A file"
-    return f"{where} cannot be written: {error.strerror}. {REMEDIES[error.errno]}, and call the same command again."
+    return f"{where} cannot be written: {os.strerror(number)}. {REMEDIES[number]}, and call the same command again."
 
 
 def explanation(status: int, job: str, log: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+
+LAST_LINE = "{} faults injected, {} results lost, {} tracebacks"
 
 
 @dataclass
@@ -32,8 +35,20 @@ class Count:
             self.lost.append(f"{where}: {what}")
             print(f"LOST {self.lost[-1]}", flush=True)
 
+    @classmethod
+    def parse(cls, output: str, otherwise: str) -> Count:
+        """What a process counted that printed its count last; one loss if it did not."""
+        found = re.search(LAST_LINE.format(*[r"(\d+)"] * 3) + r"\n*\Z", output)
+        if found is None:
+            return cls(lost=[otherwise])
+        injected, lost, tracebacks = map(int, found.groups())
+        return cls(injected, ["in its process"] * lost, ["in its process"] * tracebacks)
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.injected + other.injected, self.lost + other.lost, self.tracebacks + other.tracebacks)
+
     def __str__(self) -> str:
-        return f"{self.injected} faults injected, {len(self.lost)} results lost, {len(self.tracebacks)} tracebacks"
+        return LAST_LINE.format(self.injected, len(self.lost), len(self.tracebacks))
 
 
 @dataclass(frozen=True)

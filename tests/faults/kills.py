@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -122,7 +123,8 @@ def of_rank(count: Count, undisturbed: Undisturbed, number: signal.Signals, afte
         process = start(undisturbed.project, *words)
         time.sleep(after_s)
         listed = subprocess.run(["pgrep", "-f", f"run {name}"], capture_output=True, text=True).stdout
-        ranks = [int(pid) for pid in listed.split() if int(pid) != process.pid]
+        here = [int(pid) for pid in listed.split() if works_in(pid, folder)]
+        ranks = [pid for pid in here if pid != process.pid]
         if ranks and process.poll() is None:
             os.kill(ranks[-1], number)
         process.wait(timeout=120)
@@ -133,6 +135,13 @@ def of_rank(count: Count, undisturbed: Undisturbed, number: signal.Signals, afte
     finally:
         shutil.rmtree(folder / "runs" / name, ignore_errors=True)
         kept.rename(folder / "runs" / name)
+
+
+def works_in(pid: str, folder: Path) -> bool:
+    """Whether a process is one of this project, not of another's faults."""
+    with contextlib.suppress(OSError):  # it has ended
+        return Path(f"/proc/{pid}/cwd").resolve() == folder.resolve()
+    return False
 
 
 def of_snakemake(

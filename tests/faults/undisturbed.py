@@ -86,6 +86,8 @@ class Undisturbed:
 def make(folder: Path) -> Undisturbed:
     """Runs a project from end to end, jobs of all kinds; or takes one that this made before."""
     if (folder / "project").exists():
+        shutil.rmtree(folder / "project")
+        shutil.copytree(folder / "saved", folder / "project", symlinks=True)
         return Undisturbed(Project(folder / "project"))
     project = copy_project(folder / "project")
     params = project.params()

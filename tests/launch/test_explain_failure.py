@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from orderdp.files import write
@@ -51,6 +53,13 @@ def test_a_full_disk_is_said_in_words(tmp_path):
         assert list((small / "run").iterdir()) == []
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_said_in_words_where_numpy_says_no_number():
+    with pytest.raises(OSError) as caught, Path("/dev/full").open("wb") as file:
+        np.save(file, np.zeros(10**5))
+    assert "cannot be written: No space left on device. Make room on that disk" in str(remedy(caught.value))
 
 
 def test_a_folder_in_the_way_is_said_in_words(tmp_path):
