@@ -40,8 +40,8 @@ def remedy(error: BaseException) -> str | None:
         return "Memory ran out. Fewer jobs at once need less. The same command goes on."
     if isinstance(error, RecursionError):
         return f"A file holds something that is nested too deeply ({error}), so it is none of ours. Remove it."
-    if not isinstance(error, OSError):
-        return None
+    if not isinstance(error, OSError):  # torch.save ends with another error than the disk's
+        return remedy(error.__context__) if isinstance(error.__context__, OSError) else None
     full = error.errno is None and WRITTEN_IN_PART in str(error)
     number = errno.ENOSPC if full else error.errno
     if number not in REMEDIES:

@@ -6,6 +6,7 @@ import random
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -73,7 +74,10 @@ def inject(
     chosen = every if most is None else random.Random(seed).sample(every, min(most, len(every)))
     for fault in chosen:
         lost, began = len(count.lost), time.monotonic()
-        fault.inject(count)
+        try:
+            fault.inject(count)
+        except Exception:  # a command that the fault needs has failed
+            count.expect(False, fault.name, traceback.format_exc())
         count.injected += 1
         if len(count.lost) > lost:
             restore()

@@ -111,7 +111,7 @@ def of_dvc(count: Count, undisturbed: Undisturbed, number: signal.Signals, after
 def of_rank(count: Count, undisturbed: Undisturbed, number: signal.Signals, after_s: float) -> None:
     """One of two ranks is killed. The same command again ends as two ranks that nothing disturbed."""
     folder = undisturbed.folder
-    (name,) = (name for name in undisturbed.grid.jobs if "-orderdp-p70-" in name and name.startswith("digits"))
+    (name,) = (run.name for run in undisturbed.grid.runs.values() if "-orderdp-" in run.name and "-p70-" in run.name)
     torchrun = ("python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     words = (*torchrun, "-m", "orderdp", "run", name, "--threads", "1", "--device", "cpu")
     where, kept = f"a rank killed by {number.name} after {after_s:.2f} s", folder / ".kept"

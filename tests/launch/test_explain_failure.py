@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from orderdp.files import write
 from orderdp.launch.explain_failure import explanation, remedy
@@ -56,9 +57,11 @@ def test_a_full_disk_is_said_in_words(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_a_full_disk_is_said_in_words_where_numpy_says_no_number():
-    with pytest.raises(OSError) as caught, Path("/dev/full").open("wb") as file:
-        np.save(file, np.zeros(10**5))
+@pytest.mark.parametrize("save", [np.save, lambda file, array: torch.save(torch.from_numpy(array), file)])
+def test_a_full_disk_is_said_in_words_whatever_the_library_raises(save):
+    """`numpy.save` gives no number of an error, and `torch.save` ends with another error."""
+    with pytest.raises((OSError, RuntimeError)) as caught, Path("/dev/full").open("wb", buffering=0) as file:
+        save(file, np.zeros(10**5))
     assert "cannot be written: No space left on device. Make room on that disk" in str(remedy(caught.value))
 
 
