@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.faults import together
 from tests.faults.__main__ import ENVIRONMENT, FAMILIES
 from tests.faults.count import Count, inject
 from tests.faults.undisturbed import Undisturbed, make
@@ -32,4 +33,10 @@ def test_faults_lose_nothing(undisturbed, family):
     faults = [fault for fault in FAMILIES[family](undisturbed) if not any(word in fault.name for word in SLOW)]
     inject(faults, count, undisturbed.restore, PART[family])
     assert count.injected == PART[family]
+    assert not count.lost and not count.tracebacks, "\n".join(count.lost + count.tracebacks)[:8000]
+
+
+def test_sixteen_trainers_and_the_tracker_share_a_database(undisturbed):
+    count = Count()
+    together.of_trainers_that_log(undisturbed, count)
     assert not count.lost and not count.tracebacks, "\n".join(count.lost + count.tracebacks)[:8000]

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from mlflow import MlflowClient
+
 from tests.faults.children import Child, command, job
 from tests.faults.count import Count, Fault
 from tests.faults.kills import finishes, start
@@ -15,6 +17,8 @@ from tests.faults.undisturbed import Undisturbed
 
 MEMORY_MB = (50, 150, 400)
 """What a process may take, beside what it has when it begins."""
+TRAINERS, STEPS = 16, 60
+"""How many trainers of somebody else log at once, and how many values each."""
 
 
 def faults(undisturbed: Undisturbed) -> Iterator[Fault]:
@@ -27,6 +31,7 @@ def faults(undisturbed: Undisturbed) -> Iterator[Fault]:
     )  # fmt: skip
     for pair in pairs:
         yield Fault(" and ".join(pair), partial(of_commands, undisturbed, pair))
+    yield Fault("sixteen trainers that log, and the tracker", partial(of_trainers_that_log, undisturbed))
     for _ in range(2):
         yield Fault("two snakemakes", partial(of_snakemakes, undisturbed))
     for each in undisturbed.one_of_each_kind():
@@ -64,6 +69,41 @@ def of_commands(undisturbed: Undisturbed, pair: tuple[str, str], count: Count) -
         count.expect(status == 0, where, f"then {words[0]} ended with {status}: {output[-500:]}")
     undisturbed.compare(count, where)
     undisturbed.tracked(count, where)
+
+
+def of_trainers_that_log(undisturbed: Undisturbed, count: Count) -> None:
+    """Sixteen trainers of somebody else log into the SQLite file in which the tracker makes the whole experiment."""
+    where, uri = "sixteen trainers that log, and the tracker", f"sqlite:///{undisturbed.folder / 'mlflow.db'}"
+    for path in undisturbed.folder.glob("mlflow.db*"):
+        path.unlink()
+    number = MlflowClient(uri).create_experiment("theirs")
+    trainers = [Child(undisturbed.folder, logs, uri, number) for _ in range(TRAINERS)]
+    passes = 0
+    while passes == 0 or any(trainer.process.is_alive() for trainer in trainers):
+        status, output = Child(undisturbed.folder, command, "track").end()
+        count.read(where, output)
+        count.expect(status == 0, where, f"the tracker ended with {status}: {output[-500:]}")
+        passes += 1
+    for trainer in trainers:
+        status, output = trainer.end()
+        count.expect(status == 0, where, f"a trainer could not log: {output[-500:]}")
+    undisturbed.tracked(count, where, others=TRAINERS)
+    theirs = MlflowClient(uri).search_runs([number], filter_string="attributes.status = 'FINISHED'")
+    for run in theirs:
+        steps = [metric.step for metric in MlflowClient(uri).get_metric_history(run.info.run_id, "loss")]
+        count.expect(steps == list(range(STEPS)), where, f"a trainer's run has {len(steps)} of {STEPS} values")
+        MlflowClient(uri).delete_run(run.info.run_id)
+    count.expect(len(theirs) == TRAINERS, where, f"{len(theirs)} of {TRAINERS} trainers' runs are there")
+
+
+def logs(uri: str, experiment: str) -> int:
+    """A trainer that logs a value at a time, as MLflow's documentation shows it."""
+    client = MlflowClient(uri)
+    run = client.create_run(experiment)
+    for step in range(STEPS):
+        client.log_metric(run.info.run_id, "loss", 1 / (1 + step), step=step)
+    client.set_terminated(run.info.run_id)
+    return 0
 
 
 def of_snakemakes(undisturbed: Undisturbed, count: Count) -> None:

@@ -75,12 +75,12 @@ class Undisturbed:
         left = self.folder / ".work" / name
         count.expect(not left.exists(), where, f"{left} is left over")
 
-    def tracked(self, count: Count, where: str) -> None:
-        """Looks whether MLflow has each training and the report, finished and once."""
+    def tracked(self, count: Count, where: str, others: int = 0) -> None:
+        """Looks whether MLflow has each training and the report, finished and once, beside runs of others."""
         with contextlib.closing(sqlite3.connect(self.folder / "mlflow.db")) as store:
             query = "select count(*) from runs where lifecycle_stage = 'active' and status = 'FINISHED'"
             ((found,),) = store.execute(query)
-        count.expect(found == len(self.grid.runs) + 1, where, f"MLflow has {found} finished runs")
+        count.expect(found == len(self.grid.runs) + 1 + others, where, f"MLflow has {found} finished runs")
 
 
 def make(folder: Path) -> Undisturbed:
