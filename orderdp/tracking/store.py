@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sqlite3
@@ -165,7 +166,11 @@ class Store:
             if uri == local_uri() and local is not None and found.artifact_location != local:
                 bring_along(Path(uri.removeprefix(SQLITE)), found.artifact_location, local)
         # Without its kind, MLflow opens an experiment as one of language models.
-        tags = {"mlflow.note.content": experiment_note(self.grid), "mlflow.experimentKind": "custom_model_development"}
+        tags = {
+            "mlflow.note.content": experiment_note(self.grid, number),
+            "mlflow.experimentKind": "custom_model_development",
+            **{f"mlflow.sharedViewState.{view}": state for view, state in views(self.grid).items()},
+        }
         for key, value in tags.items():
             if found is None or found.tags.get(key) != value:
                 self.client.set_experiment_tag(number, key, value)
@@ -312,18 +317,40 @@ class Store:
         return tags | {experiment: "yes" for experiment in grid.users[job.name]}
 
 
-def experiment_note(grid: Grid) -> str:
-    """What the experiment holds and how to look at one table or figure."""
+COLUMNS = ("metrics.`test_accuracy`", "metrics.`whole_run/prune_ratio`", "metrics.`whole_run/seconds`", "tags.`label`")
+"""What a list of runs shows beside their names."""
+
+
+def views(grid: Grid) -> dict[str, str]:
+    """View -> its state, as MLflow's page keeps it under `Share`: the runs of each table, and `runs`, all of them; the
+    best first, with the columns that tell them apart."""
+    filters = {name: f"tags.{name} = 'yes'" for name, entry in grid.experiments.items() if entry.runs}
+    state = {"selectedColumns": COLUMNS, "orderByKey": COLUMNS[0], "orderByAsc": False}
+    return {
+        name: json.dumps(state | {"searchFilter": text}, sort_keys=True)
+        for name, text in {"runs": "tags.method != ''", **filters}.items()
+    }
+
+
+def experiment_note(grid: Grid, number: str) -> str:
+    """What the experiment of this number holds and how to look at one table or figure."""
+
+    def link(view: str) -> str:
+        return f"[open](#/experiments/{number}?viewStateShareKey={view})"
+
     lines = [
         f"Reproduction of OrderDP at scale `{grid.scale}`.",
         "",
         grid.note,
         "",
-        "| runs of | filter |",
-        "|---|---|",
+        "| runs of | filter | best first |",
+        "|---|---|---|",
+        f"| all tables and figures | | {link('runs')} |",
     ]
     lines += [
-        f"| {entry.reproduces}: {entry.title} | `tags.{name} = 'yes'` |" for name, entry in grid.experiments.items()
+        f"| {entry.reproduces}: {entry.title} | `tags.{name} = 'yes'` | {link(name)} |"
+        for name, entry in grid.experiments.items()
+        if entry.runs
     ]
     return "\n".join(
         [
