@@ -336,7 +336,7 @@ def experiment_note(grid: Grid, number: str) -> str:
     """What the experiment of this number holds and how to look at one table or figure."""
 
     def link(view: str) -> str:
-        return f"[open](#/experiments/{number}?viewStateShareKey={view})"
+        return f"[open](#/experiments/{number}/runs?viewStateShareKey={view})"
 
     lines = [
         f"Reproduction of OrderDP at scale `{grid.scale}`.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -126,6 +127,25 @@ def test_as_many_runs_as_in_the_grid_and_a_second_pass_writes_nothing(files):
     assert run.data.metrics["test_accuracy"] == 84 and not any(name.startswith("final/") for name in run.data.metrics)
     assert files.experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert run.info.run_name == "ucb 50 %, seed 0, digits-resnet8w8"
+
+
+def test_each_table_has_a_view_in_mlflows_page(files):
+    """The page takes the view from a tag of the experiment that the link names."""
+    for name in files.names:
+        files.finish(name)
+    files.track()
+    files.runs()
+    text = files.experiment.tags["mlflow.note.content"]
+    found = re.findall(r"\(#/experiments/(\d+)/runs\?viewStateShareKey=(\w+)\)", text)
+    assert found == [(files.experiment.experiment_id, view) for view in ("runs", "table2")]
+    for (_, view), count in zip(found, (len(files.names), 4), strict=True):
+        state = json.loads(files.experiment.tags[f"mlflow.sharedViewState.{view}"])
+        assert len(files.runs(state["searchFilter"])) == count
+        shown = {
+            *(f"metrics.`{name}`" for name in files.runs()[0].data.metrics),
+            *(f"tags.`{name}`" for name in files.runs()[0].data.tags),
+        }
+        assert set(state["selectedColumns"]) <= shown and state["orderByKey"] in shown
 
 
 def test_a_growing_run_is_appended_to_then_finished(files):
