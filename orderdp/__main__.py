@@ -64,13 +64,16 @@ def run(args: argparse.Namespace) -> int:
     if not jobs:
         _tell("All of these jobs are finished." if names else "No job is named. `plan --jobs` lists those of the grid.")
         return 0 if names else 2
-    execution = Execution(DATA, RUNS, WORK, args.device, args.threads, args.workers, args.compile)
     chained = any(needed in names for job in jobs for needed in job.needs)
     try:
-        with gpus.claimed(args.gpus):
-            if args.gpus > 1:
+        with gpus.claimed(0 if args.device == "cpu" else args.gpus) as on_gpus:
+            if on_gpus and args.device is None:
+                args.device = "cuda"
+            if (args.gpus or 0) > 1:
                 return pool.run_on_ranks(jobs, args.gpus, _how(args))
+            execution = Execution(DATA, RUNS, WORK, args.device, args.threads, args.workers, args.compile)
             if len(jobs) == 1 and args.jobs:
+                pool.check(execution)
                 jobs[0].run(execution)
                 return 0
             return pool.run_all(jobs, execution, 1 if chained else args.at_once, LOGS)
@@ -213,7 +216,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     sub["plan"].add_argument("--device", type=device_of, help="device to measure; the best present unless given")
     sub["run"].add_argument("--device", type=device_of, help="cuda, mps or cpu; the best present unless given")
     sub["run"].add_argument(
-        "--gpus", type=number(0, 1024), default=0, help="free GPUs to wait for; several: a process on each"
+        "--gpus", type=number(0, 1024), help="free GPUs to wait for; several: a process on each; 0: the CPU"
     )
     sub["run"].add_argument(
         "--at-once", type=number(1, 1024), default=1, help="jobs at a time, on one GPU or CPU; 1 unless given"

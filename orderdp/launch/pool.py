@@ -21,6 +21,7 @@ from typing import Any
 from orderdp.files import is_deliberate
 from orderdp.jobs import Execution, Interrupted, Job, from_record
 from orderdp.launch.explain_failure import explanation, remedy
+from orderdp.launch.gpus import check as check_gpu
 
 SPAWN = multiprocessing.get_context("spawn")
 """New interpreters: a fork of a process that has threads, or that has used a GPU, may hang."""
@@ -155,8 +156,19 @@ def _work(connection: Connection, execution: Execution, logs: Path) -> None:
         connection.send(_run(record, execution, log))
 
 
+def check(execution: Execution) -> None:
+    """Looks whether the GPU that a process is to use is there.
+
+    Raises:
+        ValueError: it is not, and why.
+    """
+    if (execution.device or "").startswith("cuda"):
+        check_gpu()
+
+
 def _run(record: dict[str, Any], execution: Execution, log: Path) -> tuple[str, str]:
     try:
+        check(execution)
         from_record(record).run(execution)
         return "finished", ""
     except Interrupted as error:
