@@ -47,6 +47,8 @@ COLUMNS = (
 )  # fmt: skip
 
 CHECKPOINT_EVERY_S = 10.0
+SHARE_OF_SAVING = 0.02
+"""Of the time, at most: a large network's state on a slow file system takes as long as some of its epochs."""
 
 
 def train(
@@ -60,7 +62,8 @@ def train(
     Args:
         job: the run.
         execution: where and how.
-        checkpoint_every_s: least seconds between saved states; 0 saves after every epoch.
+        checkpoint_every_s: least seconds between saved states, and more where saving would take a larger part of the
+            time than SHARE_OF_SAVING; 0 saves after every epoch.
         on_epoch: called with the history's new row and the planned number of epochs; shows progress when None.
 
     Under `torchrun` every rank calls this; the first alone writes files.
@@ -149,7 +152,8 @@ class _Run:
         on_epoch: Callable[[dict[str, Any], int], None],
         ranks: Ranks,
     ) -> None:
-        self.job, self.ranks, self.checkpoint_every_s = job, ranks, checkpoint_every_s
+        self.job, self.ranks = job, ranks
+        self.least_wait_s = self.wait_s = checkpoint_every_s
         self.out, self.work = execution.runs / job.name, execution.work / job.name
         self.say = execution.say if ranks.first else lambda text: None
         self.on_epoch = on_epoch
@@ -219,11 +223,13 @@ class _Run:
         if self.job.keep_models == "all" and training.epoch in record_epochs(self.job.spec):
             self.save_model(training, self.out / f"model-{training.epoch}.pt")
         self.status(training, "running")
-        due = time.monotonic() - self.saved_at >= self.checkpoint_every_s
+        due = time.monotonic() - self.saved_at >= self.wait_s
         if (due or self.interrupted) and not training.done:
-            state = {"training": training.state_dict(), "started": self.started}
+            state, began = {"training": training.state_dict(), "started": self.started}, time.monotonic()
             write(self.checkpoint, lambda file: torch.save(state, file))
             self.saved_at = time.monotonic()
+            if self.wait_s > 0:
+                self.wait_s = max(self.least_wait_s, (self.saved_at - began) / SHARE_OF_SAVING)
         self.stop_if_interrupted(training)
 
     def at_record(self, snapshot: Snapshot) -> None:

@@ -86,7 +86,15 @@ def run_on_ranks(jobs: Sequence[Job], gpus: int, options: Sequence[str]) -> int:
     Returns:
         As :func:`run_all`.
     """
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(gpus)]
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(gpus),
+        *patience(),
+    ]
     failed = 0
     with _stopped_by_signals() as stopped:
         for job in jobs:
@@ -100,6 +108,18 @@ def run_on_ranks(jobs: Sequence[Job], gpus: int, options: Sequence[str]) -> int:
                 return 143
             failed += process.returncode != 0
     return 1 if failed else 0
+
+
+PATIENCE_S = 900
+
+
+def patience() -> list[str]:
+    """The option by which `torchrun` leaves its processes the time to end an epoch and save it after a signal. Without
+    it they have 30 seconds; torch before 2.14 has no such option."""
+    from torch.distributed.run import get_args_parser
+
+    known = any("--shutdown-timeout" in action.option_strings for action in get_args_parser()._actions)
+    return ["--shutdown-timeout", str(PATIENCE_S)] if known else []
 
 
 class _Worker:

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from orderdp.jobs import Interrupted
+from orderdp.files import write
+from orderdp.jobs import Interrupted, trainer
 from orderdp.jobs.trainer import COLUMNS
 from tests.training.conftest import run_of, spec, train_run
 
@@ -116,6 +117,23 @@ def test_an_interrupt_is_saved_at_the_end_of_the_epoch(data, tmp_path):
     assert json.loads((tmp_path / "work" / "run" / "status.json").read_text())["state"] == "failed"
     train_run(run, **folders, say=said.append)
     assert said == ["run: resuming after epoch 2"]
+
+
+@pytest.mark.parametrize(("every_s", "saved"), [(0.0, 9), (0.01, 1)])
+def test_a_slow_save_is_worth_its_time(data, tmp_path, monkeypatch, every_s, saved):
+    """A save that takes 0.2 s comes every 10 s at most, which is 2 % of the time; unless after every epoch is asked."""
+    saves = []
+
+    def slow(path, content):
+        if path.name == "checkpoint.pt":
+            saves.append(path)
+            time.sleep(0.2)
+        write(path, content)
+
+    monkeypatch.setattr(trainer, "write", slow)
+    places = {"data": data, "runs": tmp_path / "runs", "work": tmp_path / "work", "threads": 1}
+    train_run(run_of("run", spec(epochs=10)), **places, checkpoint_every_s=every_s)
+    assert len(saves) == saved
 
 
 def test_a_diverged_run_is_a_result(data, tmp_path):
