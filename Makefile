@@ -22,7 +22,7 @@ reproduce: .venv/installed  ## Install, train everything at the quick scale, wri
 test: .venv/installed  ## Run the tests, a file at a time in each of three processes, one of which mostly waits for a scheduler
 	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/engines
 
-faults: .venv/installed  ## Let everything go wrong on a tiny project; see what is lost: nothing (about an hour)
+faults: .venv/installed  ## Let everything go wrong on a tiny project; see what is lost: nothing (half an hour)
 	python -m tests.faults
 
 engines: .venv/installed  ## Tests with a real SLURM, PostgreSQL and SSH server; those that are not installed are skipped
