@@ -1,8 +1,8 @@
 """What a run costs: seconds, memory and bytes on disk, estimated from its spec before it runs.
 
 Light, as the Snakefile asks it for the resources of every job. Seconds come from a calibration on a device (`plan
---calibrate`) where there is one, else from the network's arithmetic on an assumed GPU. All of it is an estimate: jobs
-ask for more than that, and a second attempt for more again.
+--calibrate`) where there is one, else from what was measured once on a fast GPU. All of it is an estimate: jobs ask for
+more than that, since other cards are slower, and a second attempt for more again.
 """
 
 from __future__ import annotations
@@ -65,11 +65,22 @@ UNKNOWN = Size(17_560, 59.0, 86.6, 224, None)
 """Of any other network: a ViT-Base, the largest that the paper trains, so that a job rather asks for too much."""
 IMAGENET: dict[str, Any] = {"n_train": 1_281_167, "n_test": 50_000, "shape": (3, 224, 224)}
 """Of a data set that does not state its facts as literals: likewise."""
-ASSUMED_MACS_PER_S = 2e12
-"""Sustained by the GPU that is assumed where none was measured: a third of what one of the year 2017 reaches in mixed
-precision."""
-ASSUMED_STEP_S = 0.02
-"""Shortest step on it: a small network waits for its kernels to be launched."""
+FAST_GPU = "an H200"
+"""The card of the following figures, which were taken once, at torch 2.11, without loading."""
+IMAGES_PER_S = {
+    "resnet18": (62_600, 125_000),
+    "imagenet_resnet50": (4106, 15_219),
+    "timm_resnet50": (4338, 14_408),
+    "swin_tiny": (2294, 5638),
+    "vit": (2376, 8126),
+    "mae_vit": (3856, 11_332),
+}
+"""Network -> images a second of (training, evaluation), at the size of `SIZES`. The others: as many multiply-adds a
+second as ResNet-50 on ImageNet."""
+STEP_S = 128 / 17_000
+"""Shortest step: a small network waits for its kernels to be launched. Measured with ResNet-18 and batches of 128."""
+SLOWER = 8 / 3
+"""Times that an older card (A100, L40) takes, from public speeds; jobs ask for so much where nothing was measured."""
 IN_MEMORY_MB = 8000
 """A data set of more decoded megabytes than this is read in batches."""
 NOMINAL_SHARE = 0.62
@@ -157,9 +168,9 @@ def sample_seconds(spec: RunSpec | ProxySpec, measured: Calibration | None) -> t
     rate = None if measured is None else measured.rates.get(key(spec))
     if rate is not None:
         return rate["sample_s"], rate["test_sample_s"]
-    forward = size(spec).macs * 1e6 / ASSUMED_MACS_PER_S
-    # A backward pass costs two forward passes.
-    return max(3 * forward, ASSUMED_STEP_S / spec.recipe.batch_size), forward
+    name = spec.model.name if spec.model.name in IMAGES_PER_S else "imagenet_resnet50"
+    training, evaluation = (size(spec).macs / SIZES[name].macs / rate for rate in IMAGES_PER_S[name])
+    return max(training, STEP_S / spec.recipe.batch_size), evaluation
 
 
 def seconds(spec: RunSpec | ProxySpec, measured: Calibration | None) -> float:
@@ -178,6 +189,18 @@ def seconds(spec: RunSpec | ProxySpec, measured: Calibration | None) -> float:
 def pass_seconds(spec: RunSpec, measured: Calibration | None) -> float:
     """Seconds of one pass over all training samples, forward and backward."""
     return float(facts(spec.dataset.name)["n_train"] * sample_seconds(spec, measured)[0])
+
+
+def asked_seconds(spec: RunSpec | ProxySpec) -> float:
+    """What a run asks a cluster for."""
+    return seconds(spec, gpu_calibration()) * slower(spec)
+
+
+def slower(spec: RunSpec | ProxySpec) -> float:
+    """What a job's estimate is multiplied by: SLOWER where no GPU was measured with this kind of run, since it may be
+    an older card than FAST_GPU."""
+    measured = gpu_calibration()
+    return 1.0 if measured is not None and key(spec) in measured.rates else SLOWER
 
 
 @cache

@@ -56,7 +56,7 @@ class Diagnose(Job):
     def resources(self) -> Resources:
         """A pass over all data, forward and backward, for each measurement."""
         spec = self.spec.measured
-        estimate = costs.pass_seconds(spec, costs.gpu_calibration()) * (len(spec.record_at) + 1)
+        estimate = costs.pass_seconds(spec, costs.gpu_calibration()) * (len(spec.record_at) + 1) * costs.slower(spec)
         return Resources(seconds=estimate, memory_mb=costs.memory_mb(spec))
 
     def compute(self, out: Path, execution: Execution) -> Mapping[str, Any]:

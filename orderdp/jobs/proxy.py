@@ -45,7 +45,7 @@ class Proxy(Job):
         """Three times the estimated training of all its networks: it also records their outputs. It does not resume, so
         it should not be cut off."""
         networks = self.spec.models + 1
-        estimate = costs.seconds(self.spec, costs.gpu_calibration())
+        estimate = costs.asked_seconds(self.spec)
         return Resources(seconds=3 * networks * estimate, memory_mb=costs.memory_mb(self.spec))
 
     def compute(self, out: Path, execution: Execution) -> Mapping[str, Any]:

@@ -58,7 +58,7 @@ class Train(Job):
         """From the estimates of `orderdp.jobs.costs`. A run in loaders' batches takes eight processors for each GPU
         that they feed; another takes one, and one that prepares the next batch."""
         return Resources(
-            seconds=costs.seconds(self.spec, costs.gpu_calibration()) / self.gpus,
+            seconds=costs.asked_seconds(self.spec) / self.gpus,
             memory_mb=self.gpus * costs.memory_mb(self.spec),
             gpus=self.gpus,
             cpus=(8 if costs.streamed(self.spec) else 2) * self.gpus,

@@ -17,7 +17,7 @@ from typing import Any
 
 from orderdp.grid import Grid
 from orderdp.jobs import Job, is_finished
-from orderdp.jobs.costs import Calibration, data_mb, facts, key, run_mb, seconds
+from orderdp.jobs.costs import FAST_GPU, Calibration, data_mb, facts, key, run_mb, seconds
 from orderdp.jobs.finished import DamagedRun, damaged, read_summary
 from orderdp.jobs.train import Train
 
@@ -79,14 +79,14 @@ class Estimate:
 
 
 def estimate(missing: Iterable[Train], measured: Calibration | None) -> Estimate:
-    """Estimates runs from a calibration, and where it has no rate from the network's arithmetic on an assumed GPU."""
+    """Estimates runs from a calibration, and where it has no rate from what a fast GPU was measured to do."""
     missing = list(missing)
     assumed = sum(measured is None or key(run.spec) not in measured.rates for run in missing)
-    basis = "an assumed GPU (measure this device: plan --calibrate)"
+    basis = f"{FAST_GPU}; older cards take two to three times as long (measure this device: plan --calibrate)"
     if measured is not None and assumed < len(missing):
         when = time.strftime("%Y-%m-%d", time.localtime(measured.when))
         basis = f"what steps took on {measured.device} ({measured.name}) by {when}"
-        basis += f"; {assumed} runs from an assumed GPU" if assumed else ""
+        basis += f"; {assumed} runs from {FAST_GPU}" if assumed else ""
     return Estimate({run.name: seconds(run.spec, measured) for run in missing}, basis)
 
 
