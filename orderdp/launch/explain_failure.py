@@ -19,6 +19,8 @@ OUT_OF_MEMORY = ("could not create a primitive", "can't allocate memory")
 """What oneDNN and torch say on a CPU when memory has run out."""
 WRITTEN_IN_PART = " requested and "
 """What `numpy.save` says on a full disk, in an error without a number."""
+CUT_SHORT = "unexpected pos"
+"""What `torch.save` says then, in place of the disk's error."""
 REMEDIES = {
     errno.ENOSPC: "Make room on that disk",
     errno.EDQUOT: "Make room in your share of that disk",
@@ -40,8 +42,10 @@ def remedy(error: BaseException) -> str | None:
         return "Memory ran out. Fewer jobs at once need less. The same command goes on."
     if isinstance(error, RecursionError):
         return f"A file holds something that is nested too deeply ({error}), so it is none of ours. Remove it."
-    if not isinstance(error, OSError):  # torch.save ends with another error than the disk's
-        return remedy(error.__context__) if isinstance(error.__context__, OSError) else None
+    if type(error) is RuntimeError and CUT_SHORT in str(error) and isinstance(error.__context__, OSError):
+        return remedy(error.__context__)
+    if not isinstance(error, OSError):
+        return None
     full = error.errno is None and WRITTEN_IN_PART in str(error)
     number = errno.ENOSPC if full else error.errno
     if number not in REMEDIES:

@@ -86,15 +86,8 @@ def run_on_ranks(jobs: Sequence[Job], gpus: int, options: Sequence[str]) -> int:
     Returns:
         As :func:`run_all`.
     """
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        str(gpus),
-        *patience(),
-    ]
+    ranks = ["--standalone", "--nproc-per-node", str(gpus), *patience()]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", *ranks]
     failed = 0
     with _stopped_by_signals() as stopped:
         for job in jobs:
