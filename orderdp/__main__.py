@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
                 return pool.run_on_ranks(jobs, args.gpus, _how(args))
             execution = Execution(DATA, RUNS, WORK, args.device, args.threads, args.workers, args.compile)
             if len(jobs) == 1 and args.jobs:
-                pool.check(execution)
+                gpus.require(execution.device)
                 jobs[0].run(execution)
                 return 0
             return pool.run_all(jobs, execution, 1 if chained else args.at_once, LOGS)

@@ -163,6 +163,11 @@ def kept(spec: RunSpec | ProxySpec) -> float:
     return float(options.get("explore") or 1) * float(options.get("exploit") or 1)
 
 
+def is_measured(spec: RunSpec | ProxySpec, measured: Calibration | None) -> bool:
+    """Whether a calibration has a rate for this kind of run."""
+    return measured is not None and key(spec) in measured.rates
+
+
 def sample_seconds(spec: RunSpec | ProxySpec, measured: Calibration | None) -> tuple[float, float]:
     """Seconds for one sample on one device: (training, evaluation)."""
     rate = None if measured is None else measured.rates.get(key(spec))
@@ -199,8 +204,7 @@ def asked_seconds(spec: RunSpec | ProxySpec) -> float:
 def slower(spec: RunSpec | ProxySpec) -> float:
     """What a job's estimate is multiplied by: SLOWER where no GPU was measured with this kind of run, since it may be
     an older card than FAST_GPU."""
-    measured = gpu_calibration()
-    return 1.0 if measured is not None and key(spec) in measured.rates else SLOWER
+    return 1.0 if is_measured(spec, gpu_calibration()) else SLOWER
 
 
 @cache

@@ -225,7 +225,8 @@ class _Run:
         self.status(training, "running")
         due = time.monotonic() - self.saved_at >= self.wait_s
         if (due or self.interrupted) and not training.done:
-            state, began = {"training": training.state_dict(), "started": self.started}, time.monotonic()
+            state = {"training": training.state_dict(), "started": self.started}
+            began = time.monotonic()
             write(self.checkpoint, lambda file: torch.save(state, file))
             self.saved_at = time.monotonic()
             if self.wait_s > 0:

@@ -84,9 +84,6 @@ def claimed(count: int | None) -> Iterator[bool]:
     Raises:
         ValueError: this machine has fewer, or none that can be used although one was given.
     """
-    if count is None:
-        yield False
-        return
     if count == 0:
         os.environ[VISIBLE] = ""
     if not count or not expected():
@@ -105,7 +102,7 @@ def claimed(count: int | None) -> Iterator[bool]:
         with contextlib.ExitStack() as locks:
             taken: list[str] = []
             for device in random.sample(present, len(present)):
-                with contextlib.suppress(Timeout):
+                with contextlib.suppress(Timeout):  # the UUIDs of some drivers' slices have slashes
                     locks.enter_context(FileLock(folder / f"{device.replace('/', '_')}.lock", timeout=0))
                     taken.append(device)
                 if len(taken) == count:
@@ -125,14 +122,19 @@ def given() -> str:
     return f"A driver is here: {signs}." if signs else "Nothing here looks like a GPU."
 
 
-def check() -> None:
-    """Computes something on the GPU that this process was given. A training would otherwise fall back to the CPU
-    without a word.
+def require(device: str | None) -> None:
+    """Computes something on the GPU that this process was given, if it was. A training would otherwise fall back to the
+    CPU without a word.
+
+    Args:
+        device: what the process is to compute on; only `cuda` and `cuda:<index>` are looked at.
 
     Raises:
         ValueError: it cannot be used, and why: this torch is for CPUs, the driver is too old, the card is too old, or
             none is visible.
     """
+    if device is None or not device.startswith("cuda"):
+        return
     import torch
 
     try:

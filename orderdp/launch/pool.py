@@ -21,10 +21,13 @@ from typing import Any
 from orderdp.files import is_deliberate
 from orderdp.jobs import Execution, Interrupted, Job, from_record
 from orderdp.launch.explain_failure import explanation, remedy
-from orderdp.launch.gpus import check as check_gpu
+from orderdp.launch.gpus import require
 
 SPAWN = multiprocessing.get_context("spawn")
 """New interpreters: a fork of a process that has threads, or that has used a GPU, may hang."""
+PATIENCE_S = "900"
+"""What `torchrun` leaves its processes to end an epoch and save it after a signal, unless the user says otherwise. Its
+own 30 seconds are too few; torch before 2.14 knows no other."""
 
 
 def run_all(jobs: Sequence[Job], execution: Execution, at_once: int, logs: Path) -> int:
@@ -86,8 +89,8 @@ def run_on_ranks(jobs: Sequence[Job], gpus: int, options: Sequence[str]) -> int:
     Returns:
         As :func:`run_all`.
     """
-    ranks = ["--standalone", "--nproc-per-node", str(gpus), *patience()]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", *ranks]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(gpus)]
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", PATIENCE_S)
     failed = 0
     with _stopped_by_signals() as stopped:
         for job in jobs:
@@ -101,18 +104,6 @@ def run_on_ranks(jobs: Sequence[Job], gpus: int, options: Sequence[str]) -> int:
                 return 143
             failed += process.returncode != 0
     return 1 if failed else 0
-
-
-PATIENCE_S = 900
-
-
-def patience() -> list[str]:
-    """The option by which `torchrun` leaves its processes the time to end an epoch and save it after a signal. Without
-    it they have 30 seconds; torch before 2.14 has no such option."""
-    from torch.distributed.run import get_args_parser
-
-    known = any("--shutdown-timeout" in action.option_strings for action in get_args_parser()._actions)
-    return ["--shutdown-timeout", str(PATIENCE_S)] if known else []
 
 
 class _Worker:
@@ -169,19 +160,9 @@ def _work(connection: Connection, execution: Execution, logs: Path) -> None:
         connection.send(_run(record, execution, log))
 
 
-def check(execution: Execution) -> None:
-    """Looks whether the GPU that a process is to use is there.
-
-    Raises:
-        ValueError: it is not, and why.
-    """
-    if (execution.device or "").startswith("cuda"):
-        check_gpu()
-
-
 def _run(record: dict[str, Any], execution: Execution, log: Path) -> tuple[str, str]:
     try:
-        check(execution)
+        require(execution.device)
         from_record(record).run(execution)
         return "finished", ""
     except Interrupted as error:

@@ -17,7 +17,7 @@ from typing import Any
 
 from orderdp.grid import Grid
 from orderdp.jobs import Job, is_finished
-from orderdp.jobs.costs import FAST_GPU, Calibration, data_mb, facts, key, run_mb, seconds
+from orderdp.jobs.costs import FAST_GPU, Calibration, data_mb, facts, is_measured, key, run_mb, seconds
 from orderdp.jobs.finished import DamagedRun, damaged, read_summary
 from orderdp.jobs.train import Train
 
@@ -81,7 +81,7 @@ class Estimate:
 def estimate(missing: Iterable[Train], measured: Calibration | None) -> Estimate:
     """Estimates runs from a calibration, and where it has no rate from what a fast GPU was measured to do."""
     missing = list(missing)
-    assumed = sum(measured is None or key(run.spec) not in measured.rates for run in missing)
+    assumed = sum(not is_measured(run.spec, measured) for run in missing)
     basis = f"{FAST_GPU}; older cards take two to three times as long (measure this device: plan --calibrate)"
     if measured is not None and assumed < len(missing):
         when = time.strftime("%Y-%m-%d", time.localtime(measured.when))

@@ -321,14 +321,18 @@ COLUMNS = ("metrics.`test_accuracy`", "metrics.`whole_run/prune_ratio`", "metric
 """What a list of runs shows beside their names."""
 
 
+def filters(grid: Grid) -> dict[str, str]:
+    """Table or figure -> the filter of MLflow's page that shows its runs, of those that have runs."""
+    return {name: f"tags.{name} = 'yes'" for name, entry in grid.experiments.items() if entry.runs}
+
+
 def views(grid: Grid) -> dict[str, str]:
     """View -> its state, as MLflow's page keeps it under `Share`: the runs of each table, and `runs`, all of them; the
     best first, with the columns that tell them apart."""
-    filters = {name: f"tags.{name} = 'yes'" for name, entry in grid.experiments.items() if entry.runs}
     state = {"selectedColumns": COLUMNS, "orderByKey": COLUMNS[0], "orderByAsc": False}
     return {
         name: json.dumps(state | {"searchFilter": text}, sort_keys=True)
-        for name, text in {"runs": "tags.method != ''", **filters}.items()
+        for name, text in {"runs": "tags.method != ''", **filters(grid)}.items()
     }
 
 
@@ -348,9 +352,8 @@ def experiment_note(grid: Grid, number: str) -> str:
         f"| all tables and figures | | {link('runs')} |",
     ]
     lines += [
-        f"| {entry.reproduces}: {entry.title} | `tags.{name} = 'yes'` | {link(name)} |"
-        for name, entry in grid.experiments.items()
-        if entry.runs
+        f"| {grid.experiments[name].reproduces}: {grid.experiments[name].title} | `{text}` | {link(name)} |"
+        for name, text in filters(grid).items()
     ]
     return "\n".join(
         [

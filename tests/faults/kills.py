@@ -64,8 +64,7 @@ def of_command(
     if words == ("report",):
         shutil.rmtree(folder / "reports")
     elif words == ("track",):
-        for path in folder.glob("mlflow.db*"):
-            path.unlink()
+        undisturbed.remove_store()
     else:
         (folder / "data/digits/manifest.json").unlink()
     child = Child(folder, command, *words)

@@ -17,7 +17,7 @@ SLOW = ("snakemake", "Snakemake", "DVC", "rank", "as nobody")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> Undisturbed:
+def made(tmp_path_factory) -> Undisturbed:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         for name, value in ENVIRONMENT.items():
@@ -25,11 +25,17 @@ def undisturbed(tmp_path_factory) -> Undisturbed:
         yield make(tmp_path_factory.mktemp("faults"))
 
 
+@pytest.fixture
+def undisturbed(made: Undisturbed) -> Undisturbed:
+    """As it was made: what another family made again has other times."""
+    made.restore()
+    return made
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_faults_lose_nothing(undisturbed, family):
     if family == "disks" and os.getuid() != 0:
         pytest.skip("only root can make small disks")
-    undisturbed.restore()  # what another family made again has other times
     count = Count()
     faults = [fault for fault in FAMILIES[family](undisturbed) if not any(word in fault.name for word in SLOW)]
     inject(faults, count, undisturbed.restore, PART[family])
@@ -38,7 +44,6 @@ def test_faults_lose_nothing(undisturbed, family):
 
 
 def test_sixteen_trainers_and_the_tracker_share_a_database(undisturbed):
-    undisturbed.restore()
     count = Count()
     together.of_trainers_that_log(undisturbed, count)
     assert not count.lost and not count.tracebacks, "\n".join(count.lost + count.tracebacks)[:8000]

@@ -59,8 +59,7 @@ def of_commands(undisturbed: Undisturbed, pair: tuple[str, str], count: Count) -
     if "report" in pair:
         shutil.rmtree(undisturbed.folder / "reports")
     if "track" in pair:
-        for path in undisturbed.folder.glob("mlflow.db*"):
-            path.unlink()
+        undisturbed.remove_store()
     for word, child in [(word, Child(undisturbed.folder, command, word, *options.get(word, ()))) for word in pair]:
         status, output = child.end()
         count.read(where, output)
@@ -76,17 +75,16 @@ def of_commands(undisturbed: Undisturbed, pair: tuple[str, str], count: Count) -
 
 def of_trainers_that_log(undisturbed: Undisturbed, count: Count) -> None:
     """Sixteen trainers of somebody else log into the SQLite file in which the tracker makes the whole experiment."""
-    where, database = "sixteen trainers that log, and the tracker", undisturbed.folder / "mlflow.db"
-    for path in undisturbed.folder.glob("mlflow.db*"):
-        path.unlink()
+    where = "sixteen trainers that log, and the tracker"
+    undisturbed.remove_store()
     Child(undisturbed.folder, begins).end()
     trainers = [Child(undisturbed.folder, logs) for _ in range(TRAINERS)]
-    passes = 0
-    while passes == 0 or any(trainer.process.is_alive() for trainer in trainers):
+    at_work = True
+    while at_work:
+        at_work = any(trainer.process.is_alive() for trainer in trainers)
         status, output = Child(undisturbed.folder, command, "track").end()
         count.read(where, output)
         count.expect(status == 0, where, f"the tracker ended with {status}: {output[-500:]}")
-        passes += 1
     for trainer in trainers:
         status, output = trainer.end()
         count.expect(status == 0, where, f"a trainer could not log: {output[-500:]}")
@@ -95,7 +93,7 @@ def of_trainers_that_log(undisturbed: Undisturbed, count: Count) -> None:
         "select run_uuid from runs join experiments using (experiment_id) "
         f"where experiments.name = '{THEIRS}' and status = 'FINISHED'"
     )
-    with contextlib.closing(sqlite3.connect(database)) as store, store:
+    with contextlib.closing(sqlite3.connect(undisturbed.folder / "mlflow.db")) as store, store:
         logged = store.execute(
             f"select count(distinct step) from metrics where run_uuid in ({theirs}) group by run_uuid"
         ).fetchall()

@@ -38,10 +38,14 @@ class Undisturbed:
 
     def __init__(self, project: Project) -> None:
         self.project, self.folder = project, project.folder
-        self.results = results(self.folder)
         self.saved = self.folder.with_name("saved")
         if not self.saved.exists():
             shutil.copytree(self.folder, self.saved, symlinks=True)
+
+    @cached_property
+    def results(self) -> dict[str, str]:
+        """What the project's results must be, from the copy that nothing touches."""
+        return results(self.saved)
 
     def restore(self) -> None:
         """Makes the project as it was at first."""
@@ -75,6 +79,11 @@ class Undisturbed:
         left = self.folder / ".work" / name
         count.expect(not left.exists(), where, f"{left} is left over")
 
+    def remove_store(self) -> None:
+        """Removes MLflow's database."""
+        for path in self.folder.glob("mlflow.db*"):
+            path.unlink()
+
     def tracked(self, count: Count, where: str, others: int = 0) -> None:
         """Looks whether MLflow has each training and the report, finished and once, beside runs of others."""
         with contextlib.closing(sqlite3.connect(self.folder / "mlflow.db")) as store:
@@ -86,9 +95,9 @@ class Undisturbed:
 def make(folder: Path) -> Undisturbed:
     """Runs a project from end to end, jobs of all kinds; or takes one that this made before."""
     if (folder / "project").exists():
-        shutil.rmtree(folder / "project")
-        shutil.copytree(folder / "saved", folder / "project", symlinks=True)
-        return Undisturbed(Project(folder / "project"))
+        undisturbed = Undisturbed(Project(folder / "project"))
+        undisturbed.restore()
+        return undisturbed
     project = copy_project(folder / "project")
     params = project.params()
     theory = yaml.safe_load((ROOT / "params.yaml").read_text())["experiments"]["theory"]

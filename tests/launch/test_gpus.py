@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 import torch
 
 from orderdp.launch import gpus
-from tests.workflow.conftest import finished
+from tests.workflow.conftest import finished, lose_a_run
 
 __all__ = ["finished"]
 
@@ -28,14 +27,16 @@ with claimed(int(sys.argv[1])):
 """
 
 
-def claims(tmp_path: Path, visible: str, counts: list[int]) -> list[tuple[list[str], float, float]]:
-    """Devices, begin and end of a process for each count, all started at once."""
-    env = {k: v for k, v in os.environ.items() if k != "SLURM_JOB_ID"}
-    env |= {"CUDA_VISIBLE_DEVICES": visible, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+def claims(tmp_path: Path, wanted: list[tuple[str, int]]) -> list[tuple[list[str], float, float]]:
+    """Devices, begin and end of a process for each (visible devices, count), all started at once."""
+    env = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     started = [
-        subprocess.Popen([sys.executable, "-c", CHILD, str(count)], env=env, stdout=subprocess.PIPE, text=True)
-        for count in counts
-    ]
+        subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(count)], env=env | {gpus.VISIBLE: visible}, stdout=subprocess.PIPE,
+            text=True,
+        )
+        for visible, count in wanted
+    ]  # fmt: skip
     answers = [process.communicate()[0].split() for process in started]
     return [(devices.split(","), float(begin), float(end)) for devices, begin, end in answers]
 
@@ -43,7 +44,8 @@ def claims(tmp_path: Path, visible: str, counts: list[int]) -> list[tuple[list[s
 @pytest.mark.parametrize(("visible", "counts"), [("0,1", [1] * 6), ("4,5,6", [2, 1, 2, 3, 1])])
 def test_no_device_is_shared(tmp_path, visible, counts):
     spans: dict[str, list[tuple[float, float]]] = {}
-    for (devices, begin, end), count in zip(claims(tmp_path, visible, counts), counts, strict=True):
+    answers = claims(tmp_path, [(visible, count) for count in counts])
+    for (devices, begin, end), count in zip(answers, counts, strict=True):
         assert len(devices) == count
         for device in devices:
             spans.setdefault(device, []).append((begin, end))
@@ -102,22 +104,14 @@ def test_a_device_has_one_name_whatever_the_process_calls_it(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("job", [None, "17"])
-def test_one_device_is_locked_too_and_in_a_job_of_slurm(tmp_path, job):
+def test_one_device_is_locked_too_and_in_a_job_of_slurm(tmp_path, monkeypatch, job):
     """Three commands, two of which name the device by its index and one by its UUID."""
-    with pytest.MonkeyPatch.context() as patch:
-        nvidia_smi(tmp_path, patch, TWO)
-        if job:
-            patch.setenv("SLURM_JOB_ID", job)
-        env = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
-        started = [
-            subprocess.Popen(
-                [sys.executable, "-c", CHILD, "1"], env=env | {gpus.VISIBLE: name}, stdout=subprocess.PIPE, text=True
-            )
-            for name in ("1", "GPU-bbbb-2", "1")
-        ]
-        answers = [process.communicate()[0].split() for process in started]
-    assert [device for device, _, _ in answers] == ["GPU-bbbb-2"] * 3
-    ordered = sorted((float(begin), float(end)) for _, begin, end in answers)
+    nvidia_smi(tmp_path, monkeypatch, TWO)
+    if job:
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+    answers = claims(tmp_path, [("1", 1), ("GPU-bbbb-2", 1), ("1", 1)])
+    assert [devices for devices, _, _ in answers] == [["GPU-bbbb-2"]] * 3
+    ordered = sorted((begin, end) for _, begin, end in answers)
     assert all(first[1] <= second[0] for first, second in itertools.pairwise(ordered))
 
 
@@ -159,15 +153,12 @@ def test_a_gpu_that_was_given_and_is_not_there_is_an_error(tmp_path, monkeypatch
 def test_a_job_never_computes_on_the_cpu_without_a_word(finished, tmp_path, ranks):
     """It was given a GPU, CUDA does not work, and the reason is said; the run does not begin."""
     project = finished.copy(tmp_path)
-    (run,) = project.folder.glob("runs/*-ucb-*")
-    shutil.rmtree(run)
-    done = project.run(
-        "python", "-m", "orderdp", "run", run.name, "--gpus", ranks, check=False, CUDA_VISIBLE_DEVICES="0,1"
-    )
-    assert done.returncode != 0 and not run.exists()
+    run = lose_a_run(project)
+    done = project.run("python", "-m", "orderdp", "run", run, "--gpus", ranks, check=False, CUDA_VISIBLE_DEVICES="0,1")
+    assert done.returncode != 0 and not (project.folder / "runs" / run).exists()
     said = done.stdout + done.stderr
     assert "This job was given a GPU that it cannot use: " in said and "docs/clusters.md" in said
-    assert project.run("python", "-m", "orderdp", "run", run.name, "--gpus", "0").returncode == 0
+    assert project.run("python", "-m", "orderdp", "run", run, "--gpus", "0").returncode == 0
 
 
 def test_more_devices_than_there_are_is_one_message(monkeypatch):

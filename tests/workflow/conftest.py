@@ -99,6 +99,13 @@ def copy_project(folder: Path) -> Project:
     return project
 
 
+def lose_a_run(project: Project) -> str:
+    """Removes the run of UCB; returns its name."""
+    (folder,) = project.folder.glob("runs/*-ucb-*")
+    shutil.rmtree(folder)
+    return folder.name
+
+
 def finished_in_mlflow(project: Project) -> int:
     """Finished runs in the store that are not deleted: one of each training and one of the report."""
     with sqlite3.connect(project.folder / "mlflow.db") as store:

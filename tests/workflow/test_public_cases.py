@@ -5,22 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import shutil
 
-from tests.workflow.conftest import ROOT, Project
+from tests.workflow.conftest import ROOT, Project, lose_a_run
 
 
 def checksums(project: Project) -> dict[str, str]:
     """File of a run -> checksum."""
     paths = [path for path in sorted(project.folder.glob("runs/*/*")) if path.is_file()]
     return {str(path.relative_to(project.folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-
-
-def lose_a_run(project: Project) -> str:
-    """Removes the run of UCB; returns its name."""
-    (folder,) = project.folder.glob("runs/*-ucb-*")
-    shutil.rmtree(folder)
-    return folder.name
 
 
 def marker(project: Project, kind: str, output: str) -> None:

@@ -12,14 +12,7 @@ from filelock import FileLock
 
 from orderdp import grid as grids
 from orderdp.reporting.paper import ITEMS
-from tests.workflow.conftest import ROOT, Project, copy_project, finished_in_mlflow
-
-
-def lose_a_run(project: Project) -> str:
-    """Removes the run of UCB; returns its name."""
-    (folder,) = project.folder.glob("runs/*-ucb-*")
-    shutil.rmtree(folder)
-    return folder.name
+from tests.workflow.conftest import ROOT, copy_project, finished_in_mlflow, lose_a_run
 
 
 def test_every_run_is_tracked_once(project):
