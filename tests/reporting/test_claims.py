@@ -322,6 +322,23 @@ def test_a_verdict_that_hangs_on_one_seed_says_so(good):
     assert "1 of the 1 verdicts that more than three seeds decide change" in text and "supported without seed 3" in text
 
 
+def test_many_seeds_are_left_out_in_groups(good):
+    """With 12 seeds, 0 and 10 go together, as do 1 and 11; the others go one by one."""
+    claim = next(claim for claim in load_claims() if claim.id == "above-random")
+    frames = dict(good)
+    for name in ("results", "histories"):
+        frame = good[name][(good[name]["experiment"] == "table2") & (good[name]["seed"] < 4)]
+        parts = [frame.assign(run=frame["run"] + f"-{n}", seed=frame["seed"] + 4 * n) for n in range(3)]
+        frames[name] = pd.concat(parts, ignore_index=True)
+    results = frames["results"]
+    assert sorted(set(results["seed"])) == list(range(12))
+    odd = (results["method"] == "orderdp") & results["seed"].isin([0, 10]) & (results["prune_ratio"] == 0.5)
+    results.loc[odd, "test_accuracy"] -= 60
+    finding = decide(claim, frames)
+    assert finding.verdict == INCONCLUSIVE
+    assert stability(claim, frames, finding) == "supported without seed 0, 10"
+
+
 def test_a_claim_that_only_one_seed_can_decide_is_not_run_without_it(good):
     """The time to an accuracy needs a seed in which all methods finished."""
     claim = next(claim for claim in load_claims() if claim.id == "time-to-accuracy-70")

@@ -34,7 +34,8 @@ def evaluate(
         frames: "results", "histories" and "diagnostics" over all experiments of the grid, as `results` gives them;
             "study", the tables of the study of the theorems by name (empty: not run). Others are passed on.
         claims: from `load_claims`; those of the project when None.
-        without_seeds: decide each claim again without each of its seeds, too, which takes three times as long.
+        without_seeds: decide each claim again without each of its seeds, too, as `stability` does; this takes three to
+            ten times as long.
 
     Returns:
         One row per claim, in their order: COLUMNS. `verdict` is one of VERDICTS; `value`, `low` and `high` are NaN
@@ -63,11 +64,14 @@ def decide(claim: Claim, frames: Mapping[str, Any]) -> Finding:
 
 
 STABLE = "the same without any one seed"
+GROUPS = 10
+"""Into how many groups more seeds than these are put, of which each is left out as a whole. A single one of many seeds
+decides little, and each decision takes time."""
 UNCHECKED = "not checked: the seeds are too few to leave one out"
 
 
 def stability(claim: Claim, frames: Mapping[str, Any], finding: Finding) -> str:
-    """What becomes of a verdict when one seed is left out, each in turn.
+    """What becomes of a verdict when one seed is left out, each in turn; of more than GROUPS seeds, one group of them.
 
     Args:
         claim: of `frames`.
@@ -75,9 +79,9 @@ def stability(claim: Claim, frames: Mapping[str, Any], finding: Finding) -> str:
         finding: of the claim, on all seeds.
 
     Returns:
-        STABLE; `inconclusive without seed 0 or 3`; UNCHECKED, where fewer than four seeds would leave too few for any
-        verdict; "" for a claim without seeds: one that arithmetic decides, or from independent draws, or that has not
-        been run.
+        STABLE; `inconclusive without seed 0 or 3`, or `without seed 0, 10 or 3, 13` where those are left out together;
+        UNCHECKED, where fewer than four seeds would leave too few for any verdict; "" for a claim without seeds: one
+        that arithmetic decides, or from independent draws, or that has not been run.
     """
     limited = _limited(claim, frames)
     seeds = _seeds(claim, limited)
@@ -85,12 +89,12 @@ def stability(claim: Claim, frames: Mapping[str, Any], finding: Finding) -> str:
         return ""
     if len(seeds) <= FEWEST:
         return UNCHECKED
-    changed: dict[str, list[int]] = {}
-    for seed in seeds:
-        verdict = decide(claim, _without(limited, seed)).verdict  # which may find that too little is left
+    changed: dict[str, list[str]] = {}
+    for group in [seeds[first::GROUPS] for first in range(min(GROUPS, len(seeds)))]:
+        verdict = decide(claim, _without(limited, group)).verdict  # which may find that too little is left
         if verdict != finding.verdict:
-            changed.setdefault(verdict, []).append(seed)
-    texts = [f"{verdict} without seed {' or '.join(map(str, left_out))}" for verdict, left_out in changed.items()]
+            changed.setdefault(verdict, []).append(", ".join(map(str, group)))
+    texts = [f"{verdict} without seed {' or '.join(left_out)}" for verdict, left_out in changed.items()]
     return "; ".join(texts) or STABLE
 
 
@@ -116,16 +120,16 @@ def _seeds(claim: Claim, limited: Mapping[str, Any]) -> list[int]:
     return [] if results is None or results.empty else sorted(set(results["seed"].astype(int)))
 
 
-def _without(limited: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The frames without the runs, and the runs of the study, of one seed."""
+def _without(limited: Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
+    """The frames without the runs, and the runs of the study, of these seeds."""
     results: pd.DataFrame = limited["results"]
-    gone = set(results.loc[results["seed"] == seed, "run"])
+    gone = set(results.loc[results["seed"].isin(seeds), "run"])
     less: dict[str, Any] = dict(limited) | {BRIEF: True}
     for name in BY_EXPERIMENT:
         if less.get(name) is not None and "run" in less[name]:
             less[name] = less[name][~less[name]["run"].isin(gone)]
     tables = (less.get("study") or {}).items()
-    less["study"] = {name: table[table["seed"] != seed] if "seed" in table else table for name, table in tables}
+    less["study"] = {name: table[~table["seed"].isin(seeds)] if "seed" in table else table for name, table in tables}
     return less
 
 
