@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Snakemake's jobs call `python`: the one of this environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help reproduce test faults engines lint ui docs report schema bench commit
+.PHONY: help reproduce test oldest faults engines lint ui docs report schema bench commit
 
 help:  ## What can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -21,6 +21,17 @@ reproduce: .venv/installed  ## Install, train everything at the quick scale, wri
 
 test: .venv/installed  ## Run the tests, a file at a time in each of three processes, one of which mostly waits for a scheduler
 	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/engines
+
+# What pyproject.toml promises at least: `"torch>=2.4", "numpy>=1.26"` in its dependencies.
+OLDEST = $(shell sed -n '/^dependencies/s/.*"torch>=\([0-9.]*\)", "numpy>=\([0-9.]*\)".*/torch==\1.0 numpy==\2.0/p' pyproject.toml)
+
+.venv-oldest/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check $(OLDEST) pytest pytest-timeout pytest-xdist hypothesis scipy scikit-learn matplotlib
+	touch $@
+
+oldest: .venv-oldest/installed  ## The library's tests with the oldest torch and NumPy that pyproject.toml promises
+	.venv-oldest/bin/python -m pytest -n 2 --dist loadfile tests/pruning tests/coresets tests/diagnostics tests/theory
 
 faults: .venv/installed  ## Let everything go wrong on a tiny project; see what is lost: nothing (half an hour)
 	python -m tests.faults

@@ -104,6 +104,14 @@ def loader(frame: pd.DataFrame) -> Figure:
     )
 
 
+def photos(frame: pd.DataFrame) -> Figure:
+    """Images a second of the project's loader, and its time over that of others."""
+    labels = [f"{row[2]} ({row[3]}), {row[4]}" for row in frame.itertuples()]
+    return dots(
+        frame, labels, f"Photographs ({frame['photographs'].iloc[0]}): this loader over others", "Ratio of times"
+    )
+
+
 def workflow(frame: pd.DataFrame) -> Figure:
     """Seconds of a command over the number of runs, and of bare Snakemake."""
     figure, [[left, right]] = style.panels(1, 2, 3.4)
@@ -256,4 +264,5 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "workflow": workflow,
     "scheduler": scheduler,
     "load": load,
+    "photos": photos,
 }

@@ -39,9 +39,11 @@ def plan(args: argparse.Namespace) -> int:
 
 def prepare(args: argparse.Namespace) -> int:
     """Find, check and convert a data set."""
+    from orderdp.datasets import get
     from orderdp.datasets import prepare as prepare_dataset
 
-    places = grids.load(args.params, args.scale).data_dirs.get(args.dataset, ())
+    folders = grids.load(args.params, args.scale).data_dirs
+    places = folders.get(args.dataset) or folders.get(getattr(get(args.dataset), "copy_of", None) or "", ())
     prepare_dataset(args.dataset, args.out or DATA / args.dataset, places=[Path(p) for p in places])
     return 0
 
@@ -71,7 +73,18 @@ def run(args: argparse.Namespace) -> int:
                 args.device = "cuda"
             if (args.gpus or 0) > 1:
                 return pool.run_on_ranks(jobs, args.gpus, _how(args))
-            execution = Execution(DATA, RUNS, WORK, args.device, args.threads, args.workers, args.compile)
+            execution = Execution(
+                DATA,
+                RUNS,
+                WORK,
+                device=args.device,
+                threads=args.threads,
+                workers=args.workers,
+                micro_batch=args.micro_batch,
+                compiled=args.compile,
+                captured=not args.no_graph,
+                sharing=min(args.at_once, len(jobs)),
+            )
             if len(jobs) == 1 and args.jobs:
                 gpus.require(execution.device)
                 jobs[0].run(execution)
@@ -85,7 +98,8 @@ def run(args: argparse.Namespace) -> int:
 def _how(args: argparse.Namespace) -> list[str]:
     """The options of `run` again, for the processes of a run on several GPUs."""
     words = ["--bundle", str(args.bundle)] if args.bundle else ["--params", str(args.params)]
-    options = {"scale": args.scale, "device": args.device, "threads": args.threads, "workers": args.workers}
+    names = ("scale", "device", "threads", "workers", "micro_batch")
+    options = {name.replace("_", "-"): getattr(args, name) for name in names}
     given = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
     return [*words, *given, *(["--compile"] if args.compile else [])]
 
@@ -226,6 +240,14 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         "--workers",
         type=number(0, 1024),
         help="loader processes that decode photographs; one per processor unless given",
+    )
+    sub["run"].add_argument(
+        "--micro-batch",
+        type=number(2, 2**20),
+        help="samples of a rank that go through the network at a time, while gradients add up; all unless given",
+    )
+    sub["run"].add_argument(
+        "--no-graph", action="store_true", help="compute each step kernel by kernel, not as a CUDA graph"
     )
     sub["run"].add_argument("--compile", action="store_true", help="let torch compile the network")
     sub["report"].add_argument("--only", help="one experiment; all of them and the page unless given")

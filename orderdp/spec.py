@@ -243,8 +243,16 @@ class RandAugmentSpec(Strict):
 
     operations: Count
     """Operations per image."""
-    magnitude: Annotated[StrictInt, Field(ge=0, le=30)]
-    """Strength, of 31 levels."""
+    magnitude: Annotated[StrictInt, Field(ge=0)]
+    """Strength, from 0 to `levels` - 1."""
+    levels: Annotated[StrictInt, Field(ge=2)]
+    """31 in torchvision and in the method's paper. With 11, a magnitude means what it means in timm."""
+
+    @model_validator(mode="after")
+    def _one_of_the_levels(self) -> RandAugmentSpec:
+        if self.magnitude >= self.levels:
+            raise ValueError(f"'magnitude' must be below 'levels' = {self.levels}. Got {self.magnitude}")
+        return self
 
 
 class PhotoAugmentSpec(Strict):
@@ -256,6 +264,8 @@ class PhotoAugmentSpec(Strict):
     """Least share of the image's area that a training crop takes; its aspect ratio is between 3/4 and 4/3."""
     flip: bool
     """Random horizontal flip."""
+    interpolation: Literal["bilinear", "bicubic"]
+    """How images are resized, in training and evaluation."""
     rand_augment: RandAugmentSpec | None
     """Random operations on colour and shape after the crop."""
     test_resize: Count

@@ -14,7 +14,7 @@ from orderdp.datasets.cifar import CIFAR10, CIFAR100
 from orderdp.datasets.digits import DIGITS
 from orderdp.datasets.fashion_mnist import FASHION_MNIST
 from orderdp.datasets.folders import FolderData, Folders
-from orderdp.datasets.imagenet import IMAGENET, IMAGENET10, IMAGENET100
+from orderdp.datasets.imagenet import IMAGENET, IMAGENET10, IMAGENET100, IMAGENET_256
 from orderdp.datasets.indexing import read_index, write_index
 from orderdp.datasets.prepared import ImageData, read_prepared, write_prepared
 
@@ -29,6 +29,7 @@ DATASETS: dict[str, ImageDataset | Folders] = {
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,
     "imagenet": IMAGENET,
+    "imagenet_256": IMAGENET_256,
     "imagenet100": IMAGENET100,
     "imagenet10": IMAGENET10,
 }
@@ -50,7 +51,7 @@ def prepare(name: str, out: Path, *, places: Sequence[Path] = ()) -> None:
     """Find the raw files of a data set, check them, and write its prepared form.
 
     Searched in order: `places`, the system's folder, torchvision's download. Of ImageNet and its like, which are in
-    `places` only, the prepared form is an index.
+    `places` only, the prepared form is an index, and of `imagenet_256` and its like a smaller copy with an index.
 
     Args:
         name: key in `DATASETS`.

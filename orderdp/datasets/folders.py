@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +45,8 @@ class Folders:
         subset: for development, the classes used: the first so many (in sorted order), or their names; None for all.
         mean: per channel, of pixels scaled to [0, 1].
         std: likewise.
+        copy_of: key of the data set whose photographs are prepared as a smaller copy; None to read them where they lie.
+        short_side: of the copy, the shorter side of each photograph, in pixels; smaller ones stay as they are.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Folders:
     subset: int | tuple[str, ...] | None
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    copy_of: str | None = None
+    short_side: int | None = None
 
     @property
     def used_classes(self) -> int:
@@ -61,6 +66,17 @@ class Folders:
         return (
             self.classes if self.subset is None else self.subset if isinstance(self.subset, int) else len(self.subset)
         )
+
+
+class Found(NamedTuple):
+    """The samples of one split."""
+
+    names: list[str]
+    labels: list[int]
+    file: list[int]
+    offset: list[int]
+    size: list[int]
+    in_shards: bool
 
 
 @dataclass(eq=False)

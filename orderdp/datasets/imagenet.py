@@ -1,4 +1,5 @@
-"""ImageNet-1K (ILSVRC 2012): photographs of 1,000 classes, and its first 100 and 10 classes for development.
+"""ImageNet-1K (ILSVRC 2012): photographs of 1,000 classes; a copy of them at 256 pixels, which is decoded two to three
+times as fast; and its first 100 and 10 classes for development.
 
 Source: Russakovsky et al. 2015. Not downloaded: its licence must be accepted by each user.
 """
@@ -20,6 +21,18 @@ IMAGENET = Folders(
     subset=None,
     mean=MEAN,
     std=STD,
+)
+IMAGENET_256 = Folders(
+    name="imagenet_256",
+    classes=1000,
+    class_checksum=CLASS_CHECKSUM,
+    n_train=1281167,
+    n_test=50000,
+    subset=None,
+    mean=MEAN,
+    std=STD,
+    copy_of="imagenet",
+    short_side=256,
 )
 IMAGENET100 = Folders(
     name="imagenet100",

@@ -9,12 +9,12 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from orderdp.datasets.base import DatasetError
-from orderdp.datasets.folders import SUFFIXES, FolderData, Folders, Names, Split
+from orderdp.datasets.folders import SUFFIXES, FolderData, Folders, Found, Names, Split
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -24,17 +24,6 @@ SPLITS = {"train": "train", "test": "val"}
 ARRAYS = ("labels", "file", "offset", "size")
 
 
-class Found(NamedTuple):
-    """The samples of one split."""
-
-    names: list[str]
-    labels: list[int]
-    file: list[int]
-    offset: list[int]
-    size: list[int]
-    in_shards: bool
-
-
 def write_index(dataset: Folders, out: Path, places: Sequence[Path]) -> None:
     """Index a data set of photographs.
 
@@ -42,7 +31,7 @@ def write_index(dataset: Folders, out: Path, places: Sequence[Path]) -> None:
         dataset: entry of `DATASETS`.
         out: folder to make; an older index in it is replaced. It appears whole or not at all.
         places: folders, of which the first that exists must hold the data set: `train/` and `val/` with a folder per
-            class, or with tar shards.
+            class, or with tar shards. Of a smaller copy: the photographs to copy.
 
     Raises:
         DatasetError: no place exists, or the first one that does is not as it should be; names the path.
@@ -50,24 +39,22 @@ def write_index(dataset: Folders, out: Path, places: Sequence[Path]) -> None:
     out = Path(out).resolve()
     _refuse_foreign(out)
     root = _root(dataset, places)
-    found = {split: _find(dataset, root, folder) for split, folder in SPLITS.items()}
-    for split, expected in (("train", dataset.n_train), ("test", dataset.n_test)):
-        count = len(found[split].labels)
-        if dataset.subset is None and expected is not None and count != expected:
-            raise DatasetError(
-                f"{root / SPLITS[split]} holds {count} images; '{dataset.name}' has {expected}. Extract it again,"
-                " completely."
-            )
+    found = find_samples(dataset, root)
     out.parent.mkdir(parents=True, exist_ok=True)
+    copies = None
+    if dataset.short_side is not None:
+        from orderdp.datasets.shrinking import shrink  # needs PIL
+
+        copies = out.parent / f".{out.name}-copies"
+        found = shrink({split: as_split(root, samples) for split, samples in found.items()}, dataset.short_side, copies)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         finished = Path(scratch, "finished")
         finished.mkdir()
         files: dict[str, str] = {}
         for split, samples in found.items():
-            names = Names.of(samples.names)
-            kinds = {"labels": np.int64, "file": np.int32, "offset": np.int64, "size": np.int64}
-            arrays: dict[str, np.ndarray] = {"names": names.text, "ends": names.ends}
-            arrays |= {name: np.array(getattr(samples, name), kind) for name, kind in kinds.items()}
+            split_of = as_split(root, samples)
+            arrays: dict[str, np.ndarray] = {"names": split_of.names.text, "ends": split_of.names.ends}
+            arrays |= {name: getattr(split_of, name) for name in ARRAYS}
             for name, array in arrays.items():
                 file = finished / f"{split}_{name}.npy"
                 np.save(file, array)
@@ -79,10 +66,43 @@ def write_index(dataset: Folders, out: Path, places: Sequence[Path]) -> None:
             "files": files,
         }
         (finished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        (finished / LINK).symlink_to(root.resolve(), target_is_directory=True)
+        if copies is None:
+            (finished / LINK).symlink_to(root.resolve(), target_is_directory=True)
+        else:
+            copies.rename(finished / LINK)
         if out.exists():
             out.rename(Path(scratch, "old"))
         finished.rename(out)
+
+
+def find_samples(dataset: Folders, root: Path) -> dict[str, Found]:
+    """The samples of each split below a folder.
+
+    Raises:
+        DatasetError: the folder is not as it should be; names the path.
+    """
+    found = {split: _find(dataset, root, folder) for split, folder in SPLITS.items()}
+    for split, expected in (("train", dataset.n_train), ("test", dataset.n_test)):
+        count = len(found[split].labels)
+        if dataset.subset is None and expected is not None and count != expected:
+            raise DatasetError(
+                f"{root / SPLITS[split]} holds {count} images; '{dataset.name}' has {expected}. Extract it again,"
+                " completely."
+            )
+    return found
+
+
+def as_split(root: Path, samples: Found) -> Split:
+    """Samples that were found, to be read."""
+    return Split(
+        root=root,
+        names=Names.of(samples.names),
+        labels=np.array(samples.labels, np.int64),
+        file=np.array(samples.file, np.int32),
+        offset=np.array(samples.offset, np.int64),
+        size=np.array(samples.size, np.int64),
+        in_shards=samples.in_shards,
+    )
 
 
 def read_index(dataset: Folders, folder: Path) -> FolderData:
@@ -277,7 +297,8 @@ def _checksum(found: dict[str, Found]) -> str:
 def _facts(dataset: Folders) -> dict[str, object]:
     """What the manifest and the code must agree on."""
     subset = list(dataset.subset) if isinstance(dataset.subset, tuple) else dataset.subset
-    return {"format": FORMAT, "name": dataset.name, "classes": dataset.classes, "subset": subset}
+    facts = {"format": FORMAT, "name": dataset.name, "classes": dataset.classes, "subset": subset}
+    return facts if dataset.short_side is None else facts | {"short_side": dataset.short_side}
 
 
 def _listing(folder: Path) -> str:

@@ -51,6 +51,7 @@ class Layout:
         self.before: dict[str, str] = {}
         """Key of a run -> key of its pre-training."""
         self.gpus: dict[str, int] = {}
+        self.alone: set[str] = set()
         self.named_jobs: list[Job] = []
         self.recipes = Recipes(params)
 
@@ -95,7 +96,8 @@ class Layout:
         for key, spec in self.specs.items():
             spec = spec.model_copy(update={"diagnostics": tuple(sorted(self.wanted[key]))})
             before = made[self.before[key]].name if key in self.before else None
-            made[key] = Train.of(spec, starts_from=before, gpus=self.gpus[key], keep_models=self.scale.keep_models)
+            how = {"gpus": self.gpus[key], "alone": key in self.alone, "keep_models": self.scale.keep_models}
+            made[key] = Train.of(spec, starts_from=before, **how)
         return made
 
     def merged_protocol(self) -> Protocol:
@@ -114,6 +116,8 @@ class Layout:
             self.problems.add(f"experiments.{name}.grid", "empty: no method, workload or seed is left at this scale")
         if entry.diagnostics:
             self.diagnosing.add(name)
+        if entry.compares_times:
+            self.alone.update(row.run for row in rows)
         job = None if entry.job is None else self.named_job(name, entry.job)
         shown = name in code.reported()
         return Experiment(

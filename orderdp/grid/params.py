@@ -191,6 +191,9 @@ class ExperimentEntry(Strict):
     """Instead of the scale's seeds."""
     grid: tuple[GridEntry, ...] = ()
     """The runs."""
+    compares_times: bool = False
+    """Whether it compares durations; its runs then have their GPU to themselves. How to run, so not part of a run's
+    name."""
     diagnostics: tuple[Diagnostic, ...] = ()
     """What is measured of its runs. A run that several experiments use keeps its weights for what any asks for."""
     settings: dict[str, Any] = {}

@@ -29,6 +29,8 @@ class Resources(NamedTuple):
     gpus: int = 1
     """0 for a job that computes on the CPU only."""
     cpus: int = 2
+    alone: bool = False
+    """Whether no other job may use its devices meanwhile, because its durations are compared."""
 
 
 def _print(text: str) -> None:
@@ -51,8 +53,14 @@ class Execution:
     """CPU threads; torch's own choice when None."""
     workers: int | None = None
     """Loader processes that decode photographs; one per processor, at most 16, when None."""
+    micro_batch: int | None = None
+    """Samples of a rank that go through the network at a time; gradients of a larger batch add up. All when None."""
     compiled: bool = False
     """Whether torch compiles the network."""
+    captured: bool = True
+    """Whether a GPU repeats steps as a whole (a CUDA graph), where that is possible."""
+    sharing: int = 1
+    """Jobs that may compute on the same device at a time, this one included."""
     say: Callable[[str], None] = _print
     """Receives a line about what happens."""
 

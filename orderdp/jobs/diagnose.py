@@ -69,13 +69,13 @@ class Diagnose(Job):
         import torch
 
         from orderdp.datasets import load_images
-        from orderdp.training.device import choose_device, set_up
+        from orderdp.training.device import set_up
         from orderdp.training.diagnosis import Diagnosis
         from orderdp.training.snapshot import saved
 
-        set_up(execution.threads)
+        device = set_up(execution.device, "fp32", execution.threads)
         data = load_images(self.dataset, execution.data / self.dataset)
-        measured = Diagnosis(self.spec.measured, data, choose_device(execution.device))
+        measured = Diagnosis(self.spec.measured, data, device)
         if why := damaged(execution.runs, [self.spec.run], contents=True):
             raise DamagedRun(execution.runs / self.spec.run, why[self.spec.run])
         for snapshot in saved(execution.runs / self.spec.run):

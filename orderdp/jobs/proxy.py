@@ -51,11 +51,10 @@ class Proxy(Job):
     def compute(self, out: Path, execution: Execution) -> Mapping[str, Any]:
         """Trains the networks and writes `proxy_outputs.npz` and `networks.csv`."""
         from orderdp.datasets import load_images
-        from orderdp.training.device import choose_device, peak_memory_mb, reset_peak_memory, set_up
+        from orderdp.training.device import peak_memory_mb, reset_peak_memory, set_up
         from orderdp.training.proxy import gather_outputs
 
-        set_up(execution.threads)
-        device = choose_device(execution.device)
+        device = set_up(execution.device, self.spec.recipe.precision, execution.threads)
         reset_peak_memory(device)
         data = load_images(self.dataset, execution.data / self.dataset)
         arrays, networks = gather_outputs(self.spec, data, device, execution.say)

@@ -29,6 +29,8 @@ class Train(Job):
     coreset: tuple[str, str] | None = None
     """Where the samples of a run on a coreset are: the job that chooses them, and their name in its `coresets.npz`."""
     gpus: int = 1
+    alone: bool = False
+    """Whether it has its device to itself, because a table or figure compares its duration with others."""
     keep_models: str = "none"
     """Which weights stay in its folder: "none", "last" (model.pt) or "all" (also model-<epoch>.pt where kept sets are
     recorded)."""
@@ -62,6 +64,7 @@ class Train(Job):
             memory_mb=self.gpus * costs.memory_mb(self.spec),
             gpus=self.gpus,
             cpus=(8 if costs.streamed(self.spec) else 2) * self.gpus,
+            alone=self.alone,
         )
 
     def run(self, execution: Execution) -> None:

@@ -31,7 +31,8 @@ from orderdp.jobs.base import Execution, Interrupted
 from orderdp.jobs.finished import finish, is_finished, read_file, read_summary
 from orderdp.jobs.progress import Progress
 from orderdp.pruning.subset import Subset
-from orderdp.training.device import allow_tf32, choose_device, memory_named, set_up
+from orderdp.training.captured import cuda_graph
+from orderdp.training.device import memory_named, set_up
 from orderdp.training.distributed import Ranks, joined, local_device
 from orderdp.training.engine import Diverged, Training, record_epochs
 from orderdp.training.snapshot import Snapshot, save
@@ -76,9 +77,7 @@ def train(
         RankLost: another rank ended before its time; the last saved state stays.
         ValueError: the device is not there, or the data set's files are not as they should be.
     """
-    set_up(execution.threads)
-    allow_tf32(job.spec.recipe.precision)
-    device = choose_device(local_device(execution.device))
+    device = set_up(local_device(execution.device), job.spec.recipe.precision, execution.threads)
     with joined(device) as ranks, contextlib.ExitStack() as stack:
         run = _Run(job, execution, checkpoint_every_s, on_epoch or Progress(job.name), ranks)
         if ranks.first:
@@ -92,7 +91,16 @@ def train(
         coreset = None if job.coreset is None else read_coreset(execution.runs, *job.coreset)
         workers = loader_processes() if execution.workers is None else execution.workers
         with memory_named(job.spec, ranks.world, device):
-            training = Training(job.spec, data, device, coreset, workers=workers, compiled=execution.compiled)
+            training = Training(
+                job.spec,
+                data,
+                device,
+                coreset,
+                workers=workers,
+                compiled=execution.compiled,
+                micro_batch=execution.micro_batch,
+                capture=cuda_graph if device.type == "cuda" and execution.captured else None,
+            )
             summary = run.train(training, data)
         ranks.wait()
         if ranks.first:
@@ -155,6 +163,7 @@ class _Run:
         self.job, self.ranks = job, ranks
         self.least_wait_s = self.wait_s = checkpoint_every_s
         self.out, self.work = execution.runs / job.name, execution.work / job.name
+        self.sharing = execution.sharing
         self.say = execution.say if ranks.first else lambda text: None
         self.on_epoch = on_epoch
         self.checkpoint = self.work / "checkpoint.pt"
@@ -306,7 +315,7 @@ class _Run:
             "evaluation_s": total("evaluation_s"),
             "started": self.started,
             "ended": time.time(),
-            "environment": environment(training),
+            "environment": environment(training) | {"sharing": self.sharing},
             "n": training.n,
             "classes": data.classes,
             "parameters": sum(p.numel() for p in training.model.parameters()),
@@ -349,6 +358,8 @@ def environment(training: Training) -> dict[str, Any]:
         "precision": str(training.dtype).removeprefix("torch."),
         "ranks": training.ranks.world,
         "compiled": training.compiled,
+        "micro_batch": training.micro_batch,
+        "step": training.step_form,
         "data_checksum": getattr(training.data, "checksum", None),
         "git_commit": _git_commit(),
     }

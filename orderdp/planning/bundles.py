@@ -40,19 +40,30 @@ class Bundle:
         """GPUs that it takes, the same for each of its jobs."""
         return self.jobs[0].resources().gpus
 
-    def minutes(self, attempt: int, at_once: int = 1) -> int:
+    def at_once(self, wanted: int) -> int:
+        """How many of its jobs run at a time: one if they must have their device to themselves."""
+        return 1 if self.jobs[0].resources().alone else min(wanted, len(self.jobs))
+
+    def minutes(self, attempt: int, at_once: int = 1, most: int | None = None) -> int:
         """Time limit on a cluster: twice the estimate and five, times the attempt. The estimate may be wrong; then the
-        next attempt goes on where the last one was ended."""
-        return attempt * (5 + math.ceil(2 * self.seconds / at_once / 60))
+        next attempt goes on where the last one was ended.
+
+        Args:
+            attempt: from 1.
+            at_once: jobs at a time, if they may share.
+            most: what the partition allows; None for any number.
+        """
+        asked = attempt * (5 + math.ceil(2 * self.seconds / self.at_once(at_once) / 60))
+        return asked if most is None else min(asked, most)
 
     def memory_mb(self, attempt: int, at_once: int = 1) -> int:
         """Megabytes of main memory, to the next 1000, and half as much again for every further attempt."""
-        largest = sorted((job.resources().memory_mb for job in self.jobs), reverse=True)[:at_once]
+        largest = sorted((job.resources().memory_mb for job in self.jobs), reverse=True)[: self.at_once(at_once)]
         return math.ceil((1 + attempt) / 2 * sum(largest) / 1000) * 1000
 
     def cpus(self, at_once: int = 1) -> int:
         """Processors."""
-        return max(job.resources().cpus for job in self.jobs) * min(at_once, len(self.jobs))
+        return max(job.resources().cpus for job in self.jobs) * self.at_once(at_once)
 
     def save(self, folder: Path) -> None:
         """Writes the jobs to `<folder>/<name>.json`, so that a process which runs them need not expand params.yaml."""
@@ -108,7 +119,8 @@ def bundled(jobs: Mapping[str, Job], minutes: float) -> list[Bundle]:
     for name, job in jobs.items():
         depth[name] = 1 + max((depth[needed] for needed in job.needs if needed in depth), default=-1)
         resources = job.resources()
-        alike.setdefault((depth[name], job.kind, resources.gpus, resources.cpus), []).append(job)
+        devices = (resources.gpus, resources.cpus, resources.alone)
+        alike.setdefault((depth[name], job.kind, *devices), []).append(job)
     return [bundle for group in alike.values() for bundle in _cut(group, 60 * minutes)]
 
 

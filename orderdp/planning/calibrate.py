@@ -21,7 +21,8 @@ from orderdp.files import write_json
 from orderdp.jobs import costs
 from orderdp.models import MODELS
 from orderdp.spec import RunSpec
-from orderdp.training.device import choose_device
+from orderdp.training.captured import cuda_graph
+from orderdp.training.device import allow_tf32, set_up
 from orderdp.training.engine import Training
 
 STEPS, EPOCHS = 3, 3
@@ -47,7 +48,7 @@ def calibrate(
     Raises:
         ValueError: the device is not there.
     """
-    where = choose_device(device)
+    where = set_up(device, "auto")
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else platform.processor() or platform.machine()
     name += "" if where.type == "cuda" else f", {torch.get_num_threads()} threads"
     stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"devices": []}
@@ -106,7 +107,8 @@ def timed(spec: RunSpec, device: torch.device, batch: int, steps: int) -> dict[s
         }
     )
     data = made_up(spec, steps * batch, batch)
-    training = Training(short, data, device)
+    allow_tf32(spec.recipe.precision)
+    training = Training(short, data, device, capture=cuda_graph if device.type == "cuda" else None)
     training.fit(lambda _: None)
     rows = training.history
     return {

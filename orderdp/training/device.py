@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import re
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,17 +18,37 @@ import torch
 from orderdp.spec import PrecisionName, RunSpec
 
 
-def set_up(threads: int | None = None) -> None:
-    """Threads of this process, freed memory kept, and the same bits each time, on GPUs too: a resumed run must repeat
-    an unbroken one.
+def set_up(name: str | None, precision: PrecisionName, threads: int | None = None) -> torch.device:
+    """Sets this process up to compute: every kind of job begins with this.
+
+    A resumed run must repeat an unbroken one, so operations are the deterministic ones where torch has them: on a GPU
+    all that networks of convolutions use. The backward pass of its attention kernels has none that is as fast, so that
+    a transformer's runs end alike to rounding only.
 
     Args:
+        name: of the device; the best one present when None.
+        precision: of the recipe, see :func:`allow_tf32`.
         threads: CPU threads; torch's own choice when None.
+
+    Returns:
+        the device.
+
+    Raises:
+        ValueError: the device is not there.
     """
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    allow_tf32(precision)
+    device = choose_device(name)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS asks for
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # By default torch then also fills every new tensor, at a cost; nothing here reads one before it is written.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        warnings.filterwarnings("ignore", message=".*deterministic.*", category=UserWarning)
+    return device
 
 
 class OutOfMemory(RuntimeError):
@@ -68,6 +90,18 @@ def allow_tf32(precision: PrecisionName) -> None:
     "fp32"."""
     torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
     torch.backends.cudnn.allow_tf32 = precision != "fp32"
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """In which float32 products are not computed in TF32, whatever the recipe says."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    allow_tf32("fp32")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def _computes_in_bf16(device: torch.device) -> bool:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -51,6 +52,18 @@ class RankBatch(NamedTuple):
     the batch has too few samples for this rank: then `indices` are samples of another rank, trained without effect."""
 
 
+class Batch(NamedTuple):
+    """What a step is given."""
+
+    part: RankBatch
+    indices: Tensor
+    """Those of the part, on the device."""
+    images: Tensor
+    """float32 (B, C, H, W), normalised."""
+    labels: Tensor
+    """int64 (B,)."""
+
+
 class Ranks:
     """This process among those of its run; alone unless `torch.distributed` is initialised."""
 
@@ -69,6 +82,10 @@ class Ranks:
         from torch.nn.parallel import DistributedDataParallel
 
         return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+
+    def without_exchange(self, network: nn.Module) -> AbstractContextManager[Any]:
+        """In which a backward pass leaves the gradients of this rank to itself, to be averaged by a later one."""
+        return network.no_sync() if self.world > 1 else contextlib.nullcontext()  # type: ignore[operator, no-any-return]
 
     def rank_batches(self, batches: Iterable[Tensor], seen: list[Tensor]) -> Iterator[RankBatch]:
         """This rank's part of each batch; the batches themselves are appended to `seen`."""

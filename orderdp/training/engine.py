@@ -6,6 +6,7 @@ progress bars and signals belong to `orderdp.jobs.trainer`.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import math
@@ -27,8 +28,9 @@ from orderdp.pruning.batching import batch_sizes
 from orderdp.pruning.rng import stream_seed
 from orderdp.pruning.subset import Subset
 from orderdp.spec import RunSpec
+from orderdp.training.captured import CannotCapture, Capture, CapturedStep, obstacle
 from orderdp.training.device import Stopwatch, peak_memory_mb, reset_peak_memory
-from orderdp.training.distributed import RankBatch, Ranks, Steps
+from orderdp.training.distributed import Batch, RankBatch, Ranks, Steps
 from orderdp.training.loaders import InMemoryLoader, build_loader
 from orderdp.training.memory_format import arrange
 from orderdp.training.mixes import Mixer, Targets
@@ -96,6 +98,10 @@ class Training:
         workers: loader processes of data that is decoded while it is used.
         compiled: let torch compile the network: the same arithmetic, other rounding.
         coreset: the samples of a run that trains on a coreset.
+        micro_batch: samples that go through the network at a time; a larger batch of this rank goes in equal pieces,
+            whose gradients add up. Paper: whole batches; here: in pieces where they do not fit, so that batch norm sees
+            a piece, as it sees the part of a rank.
+        capture: how to record the step, so that the device repeats it as a whole; None to compute it step by step.
     """
 
     def __init__(
@@ -107,9 +113,12 @@ class Training:
         *,
         workers: int = 0,
         compiled: bool = False,
+        micro_batch: int | None = None,
+        capture: Capture | None = None,
     ) -> None:
         data, self.wrong = with_label_noise(data, spec.dataset.label_noise)
-        self.spec, self.data, self.device, self.compiled = spec, data, device, compiled
+        self.spec, self.data, self.device = spec, data, device
+        self.compiled, self.micro_batch, self.capture = compiled, micro_batch, capture
         self.n = len(data.train_labels)
         self.precision = Precision(spec.recipe.precision, device)
         self.objective = build_objective(spec)
@@ -121,6 +130,8 @@ class Training:
         self.ranks = Ranks()
         self.network = self.ranks.wrap(torch.compile(self.model) if compiled else self.model, device)  # type: ignore[arg-type]
         self.loader = build_loader(data, spec.recipe, spec.seed, device, workers)
+        self.captured: CapturedStep | None = None
+        self.not_captured = "no way to record it is given" if capture is None else obstacle(self)
         self.epoch = 0
         self.steps_left = self._step_limit()
         self.history: list[dict[str, float | int | None]] = []
@@ -193,9 +204,11 @@ class Training:
                 stream_seed(seed, "forward", self.epoch, self.ranks.rank)
             )  # for layers that draw, such as dropout
             parts = self.ranks.rank_batches(batches, kept)
-            for step, batch in enumerate(self.loader.epoch(self.epoch, parts)):
-                progress = self._progress(step, planned_steps)
-                self._step(step, batch, one_cycle(progress, recipe.schedule), record)
+            train_on = self._step if self.not_captured is not None else self._step_captured
+            items: Iterator[Any] = self.loader.epoch(self.epoch, parts) if self.not_captured is not None else parts
+            for step, item in enumerate(items):
+                rates = one_cycle(self._progress(step, planned_steps), recipe.schedule)
+                train_on(step, item, rates, record)
         indices = torch.cat(kept)
         self.ranks.merge(record)
         row = self._row(record, indices, self._progress(planned_steps, planned_steps))
@@ -221,28 +234,52 @@ class Training:
             batches = itertools.islice(batches, steps)
         return batches, steps
 
-    def _step(
-        self, step: int, batch: tuple[RankBatch, Tensor, Tensor, Tensor], rates: tuple[float, float], record: Steps
-    ) -> None:
+    def _step_captured(self, step: int, part: RankBatch, rates: tuple[float, float], record: Steps) -> None:
+        """A step of an epoch whose steps are repeated by the device, where the batch has the size that was recorded."""
+        if step == 0:
+            self.loader.begin(self.epoch)
+        if self.captured is None and self.not_captured is None and len(part.indices) == self.spec.recipe.batch_size:
+            assert self.capture is not None
+            try:
+                self.captured = CapturedStep(self, part, rates, self.capture)
+            except CannotCapture as error:
+                self.not_captured = str(error)
+        if self.captured is not None and len(part.indices) == self.captured.size:
+            self.captured(part, rates, record)
+            return
+        indices = part.indices.to(self.device, non_blocking=True)
+        self._step(step, Batch(part, indices, *self.loader.batch(indices)), rates, record)
+
+    def _step(self, step: int, batch: Batch, rates: tuple[float, float], record: Steps) -> None:
         """One optimiser step; nothing in it waits for the device (but the loss scale of float16)."""
-        part, on_device, images, labels = batch
-        images, targets = self.mixer(images, labels, on_device, step)
-        losses, right, scores = self._forward(on_device, images, targets)
-        # A part without weight is a stand-in, see `RankBatch`: it is neither observed nor counted.
-        loss = self.pruner.update(part.indices, losses, scores) * part.scale if part.scale else losses.mean() * 0
-        gradients = self.precision.backward(loss, self.optimizer)
+        part = batch.part
+        images, targets = self.mixer(batch.images, batch.labels, batch.indices, step)
+        all_losses, all_right = list[Tensor](), list[Tensor]()
+        pieces = _pieces(len(part.indices), self.micro_batch)
+        for piece in pieces:
+            last = piece.stop == len(part.indices)
+            with contextlib.nullcontext() if last else self.ranks.without_exchange(self.network):
+                losses, right, scores = self.forward(batch.indices[piece], images[piece], targets.of(piece))
+                # A part without weight is a stand-in, see `RankBatch`: it is neither observed nor counted.
+                update = self.pruner.update
+                loss = update(part.indices[piece], losses, scores) * part.scale if part.scale else losses.mean() * 0
+                self.precision.backward(loss if len(pieces) == 1 else loss * (len(losses) / len(part.indices)))
+            all_losses.append(losses.detach())
+            all_right.append(right)
+        gradients = self.precision.gradients(self.optimizer)
         norm = torch.stack(torch._foreach_norm(gradients)).norm()
         if (limit := self.spec.recipe.optimizer.clip_norm) is not None:
             clip(gradients, norm, limit)
         self.precision.step(self.optimizer, *rates)
         record.norms.append(norm)
-        record.losses.append(losses.detach().mean())
+        record.losses.append(torch.cat(all_losses).mean())
         record.weights.append(self.pruner.weights(part.indices).mean())
-        record.correct.append(right.sum() if part.scale else right.sum() * 0)
+        right = torch.cat(all_right).sum()
+        record.correct.append(right if part.scale else right * 0)
         record.sizes.append(len(part.indices) if part.scale else 0)
         record.rates.append(rates)
 
-    def _forward(self, indices: Tensor, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor | None]:
+    def forward(self, indices: Tensor, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor | None]:
         """Losses, right answers and scores of a batch, as the objective gives them; `indices` are its samples, on the
         device."""
         with self.precision.autocast():
@@ -297,6 +334,11 @@ class Training:
     @property
     def _classifies(self) -> bool:
         return self.spec.recipe.task == "classify"
+
+    @property
+    def step_form(self) -> str:
+        """How steps are computed: "captured", or "plain" and why."""
+        return "captured" if self.not_captured is None else f"plain: {self.not_captured}"
 
     @property
     def dtype(self) -> torch.dtype:
@@ -355,12 +397,20 @@ class Training:
         """Continues where `state_dict` was taken."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.captured = None  # it would go on with the weights that lie where the old ones did
         self.precision.load_state_dict(state["precision"])
         self.pruner.load_state_dict(state["pruner"])
         self.epoch, self.steps_left = state["epoch"], state["steps_left"]
         self.history, self.usage, self.previous, self.kept = (
             state[key] for key in ("history", "usage", "previous", "kept")
         )
+
+
+def _pieces(count: int, micro_batch: int | None) -> list[slice]:
+    """Cuts so many samples into as few pieces as possible of at most so many, whose sizes differ by one at most."""
+    number = 1 if micro_batch is None else -(-count // micro_batch)
+    ends = [count * (place + 1) // number for place in range(number)]
+    return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def record_epochs(spec: RunSpec) -> list[int]:

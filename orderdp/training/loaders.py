@@ -11,8 +11,8 @@ from torch import Tensor
 from orderdp.datasets import FolderData, ImageData
 from orderdp.pruning.rng import generator
 from orderdp.spec import AugmentSpec, PhotoAugmentSpec, RecipeSpec
-from orderdp.training.augment import Images, draw
-from orderdp.training.distributed import RankBatch
+from orderdp.training.augment import Draws, Images, draw
+from orderdp.training.distributed import Batch, RankBatch
 
 EVALUATION_BATCH = 1000
 
@@ -25,8 +25,8 @@ class Loader(Protocol):
     test_count: int
     """Test samples, over all ranks."""
 
-    def epoch(self, epoch: int, parts: Iterable[RankBatch]) -> Iterator[tuple[RankBatch, Tensor, Tensor, Tensor]]:
-        """Training batches: part, indices on the device, images float32 (B, C, H, W) and labels."""
+    def epoch(self, epoch: int, parts: Iterable[RankBatch]) -> Iterator[Batch]:
+        """Training batches, one for each part."""
         ...
 
     def test(self, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -51,13 +51,28 @@ class InMemoryLoader:
         self.labels = data.train_labels.to(device)
         self.test_labels = data.test_labels.to(device)
         self.test_count = len(data.test_labels)
+        self._draws: Draws | None = None
 
-    def epoch(self, epoch: int, parts: Iterable[RankBatch]) -> Iterator[tuple[RankBatch, Tensor, Tensor, Tensor]]:
-        """Training batches, each cut out when its turn comes."""
+    def begin(self, epoch: int) -> None:
+        """Draws an epoch's augmentation. The numbers of every epoch lie at the same place of the device's memory."""
         draws = draw(len(self.labels), self.augment, generator(self.seed, "augment", epoch)).to(self.device)
+        if self._draws is None:
+            self._draws = draws
+        else:
+            self._draws.shift.copy_(draws.shift)
+            self._draws.flip.copy_(draws.flip)
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Augmented images and labels of samples, whose numbers lie on the device, in the epoch that has begun."""
+        assert self._draws is not None
+        return self.train_images.augmented(indices, self._draws), self.labels[indices]
+
+    def epoch(self, epoch: int, parts: Iterable[RankBatch]) -> Iterator[Batch]:
+        """Training batches, each cut out when its turn comes."""
+        self.begin(epoch)
         for part in parts:
             indices = part.indices.to(self.device, non_blocking=True)
-            yield part, indices, self.train_images.augmented(indices, draws), self.labels[indices]
+            yield Batch(part, indices, *self.batch(indices))
 
     def test(self, rank: int, world: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Test batches; ranks take turns."""
@@ -88,4 +103,4 @@ def build_loader(
     from orderdp.training.image_folders import ImageFolderLoader
 
     assert isinstance(recipe.augment, PhotoAugmentSpec)
-    return ImageFolderLoader(data, recipe.augment, recipe.batch_size, seed, device, workers)
+    return ImageFolderLoader(data, recipe.augment, seed, device, workers)

@@ -25,6 +25,10 @@ class Targets(NamedTuple):
     share: float
     """Of `labels`, in [0, 1]."""
 
+    def of(self, piece: slice) -> Targets:
+        """Those of a piece of the batch."""
+        return Targets(self.labels[piece], None if self.partners is None else self.partners[piece], self.share)
+
 
 class Mixer:
     """The mixing of one run.

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.sgd import sgd
 
 from orderdp.spec import AdamWSpec, LambSpec, LarsSpec, OptimizerSpec, ScheduleSpec, SgdSpec
 
@@ -38,6 +39,42 @@ class Scheduled:
                 group["betas"] = (momentum, group["betas"][1])
             else:
                 group["momentum"] = momentum
+
+    @torch.no_grad()
+    def step_on_device(self, lr: Tensor, momentum: Tensor) -> None:
+        """One step of SGD with momentum whose rates are tensors, so that a CUDA graph can contain it.
+
+        torch's own step takes the momentum as a Python number, which a graph would keep for ever. So the buffers are
+        multiplied by it first, and torch's fused step is given the momentum 1. The buffers must exist, see
+        `make_buffers`. Rounding differs from the plain step's.
+
+        Args:
+            lr: scalar, float32, on the device.
+            momentum: likewise.
+        """
+        for group in self.optimizer.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            buffers = [self.optimizer.state[p]["momentum_buffer"] for p in parameters]
+            torch._foreach_mul_(buffers, momentum)
+            sgd(
+                parameters,
+                [p.grad for p in parameters],
+                buffers,
+                fused=True,
+                weight_decay=group["weight_decay"],
+                momentum=1.0,
+                lr=lr,  # type: ignore[arg-type]
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+            )
+
+    def make_buffers(self) -> None:
+        """Gives every parameter a momentum buffer of zeros, with which the first step is the same as without one."""
+        for parameter in self.parameters:
+            state = self.optimizer.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
 
     def zero_grad(self) -> None:
         """Drops the gradients."""

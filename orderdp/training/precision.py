@@ -34,9 +34,12 @@ class Precision:
         """The context of forward passes."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def backward(self, loss: Tensor, optimizer: Scheduled) -> list[Tensor]:
-        """Gradients of a loss, unscaled: of the parameters in the optimizer's order."""
+    def backward(self, loss: Tensor) -> None:
+        """Adds the gradients of a loss, scaled, to those that are there."""
         self.scaler.scale(loss).backward()
+
+    def gradients(self, optimizer: Scheduled) -> list[Tensor]:
+        """The gradients, unscaled: of the parameters in the optimizer's order. Once a step."""
         self.scaler.unscale_(optimizer.optimizer)
         return optimizer.gradients()
 

@@ -27,6 +27,7 @@ from orderdp.datasets.noise import with_label_noise
 from orderdp.pruning.rng import numpy_generator
 from orderdp.spec import ProxySpec, RunSpec
 from orderdp.training.augment import Images
+from orderdp.training.device import full_precision
 from orderdp.training.engine import Training
 from orderdp.training.loaders import EVALUATION_BATCH
 from orderdp.training.mixes import Targets
@@ -43,8 +44,8 @@ class Recorded(Training):
         self.losses = torch.zeros(spec.recipe.epochs, self.n, device=device)
         self.correct = torch.zeros(spec.recipe.epochs, self.n, dtype=torch.bool, device=device)
 
-    def _forward(self, indices: Tensor, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor | None]:
-        losses, right, scores = super()._forward(indices, images, targets)
+    def forward(self, indices: Tensor, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor | None]:
+        losses, right, scores = super().forward(indices, images, targets)
         self.losses[self.epoch, indices] = losses.detach()
         self.correct[self.epoch, indices] = right
         return losses, right, scores
@@ -185,9 +186,11 @@ def _deepfool(training: Recorded, spec: ProxySpec) -> Tensor:
     differences."""
     images, options = training.loader.train_images, spec.deepfool.model_dump()
     options["classes"] = min(options["classes"], training.data.classes)
-    parts = [
-        perturbations(training.model, images.plain(start, stop), **options).cpu() for start, stop in _blocks(training.n)
-    ]
+    with full_precision():
+        parts = [
+            perturbations(training.model, images.plain(start, stop), **options).cpu()
+            for start, stop in _blocks(training.n)
+        ]
     return torch.cat(parts)
 
 

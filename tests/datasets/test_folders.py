@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import pickle
 import re
@@ -11,8 +12,9 @@ import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from orderdp.datasets import DatasetError, folders
+from orderdp.datasets import DatasetError, folders, shrinking
 from orderdp.datasets.imagenet import IMAGENET, IMAGENET10
 from orderdp.datasets.indexing import read_index, write_index
 from tests.photos import CLASSES, PHOTOS, jpeg, numbers, write_folders, write_shards
@@ -175,3 +177,72 @@ def test_what_changes_after_indexing_is_noticed(copy, tmp_path):
 def test_many_names_in_one_array():
     names = folders.Names.of(["a", "", "Größe", "x/y"])
     assert list(names) == ["a", "", "Größe", "x/y"] and len(names) == 4
+
+
+SMALL = dataclasses.replace(PHOTOS, name="photos_24", copy_of="photos", short_side=24)
+
+
+@pytest.mark.parametrize("kind", ["tree", "shards"])
+def test_a_smaller_copy_holds_the_same_samples(kind, request, tmp_path, monkeypatch):
+    monkeypatch.setattr(shrinking, "SHARD", 16)
+    root = request.getfixturevalue(kind)
+    monkeypatch.setattr(shrinking.multiprocessing, "get_context", lambda method: ThisProcess)
+    write_index(SMALL, tmp_path / "small", [root])
+    small, large = read_index(SMALL, tmp_path / "small"), indexed(root, tmp_path / "large")
+    for split in ("train", "test"):
+        one, other = getattr(small, split), getattr(large, split)
+        assert one.in_shards and np.array_equal(one.labels, other.labels)
+        for index in (0, 7, len(one) - 1):
+            copy = Image.open(io.BytesIO(one.read(index)))
+            original = Image.open(io.BytesIO(other.read(index)))
+            scale = 24 / min(original.size)
+            assert copy.size == tuple(round(scale * side) for side in original.size) and min(copy.size) == 24
+            twin = original.resize(copy.size, Image.Resampling.BICUBIC)
+            assert np.abs(np.asarray(copy, int).mean((0, 1)) - np.asarray(twin, int).mean((0, 1))).max() < 2
+    with tarfile.open(tmp_path / "small/images/train/00000.tar") as tar:
+        names = tar.getnames()
+    assert names[:2] == ["00000000.jpg", "00000000.cls"] and len(names) == 32
+    assert not list(tmp_path.glob(".photos*"))
+
+
+class ThisProcess:
+    """In place of a pool of processes, in which a test cannot change anything."""
+
+    def Pool(processes):
+        return ThisProcess()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def imap(self, function, values):
+        return map(function, values)
+
+
+def test_a_copy_that_was_cut_off_goes_on(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(shrinking, "SHARD", 16)
+    monkeypatch.setattr(shrinking.multiprocessing, "get_context", lambda method: ThisProcess)
+    made, sound = [], shrinking.smaller
+
+    def counted(split, index, side):
+        made.append(index)
+        if len(made) == 40:
+            raise KeyboardInterrupt
+        return sound(split, index, side)
+
+    monkeypatch.setattr(shrinking, "smaller", counted)
+    with pytest.raises(KeyboardInterrupt):
+        write_index(SMALL, tmp_path / "small", [tree])
+    assert not (tmp_path / "small").exists()
+    write_index(SMALL, tmp_path / "small", [tree])
+    assert made[40:] == [*range(32, 60), *range(15)]
+    assert len(read_index(SMALL, tmp_path / "small").train) == 60
+
+
+def test_a_copy_of_a_damaged_photograph_is_one_error_that_names_it(copy, tmp_path, monkeypatch):
+    (copy / "train/n02/n02_003.JPEG").write_bytes(b"\xff\xd8 not a photograph")
+    with pytest.raises(DatasetError, match=r"n02/n02_003\.JPEG is no readable image \(UnidentifiedImageError"):
+        write_index(SMALL, tmp_path / "small", [copy])
+    assert not (tmp_path / "small").exists()

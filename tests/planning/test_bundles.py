@@ -66,7 +66,7 @@ def test_bundles_hold_every_job_once_alike_ones_together_and_no_job_with_what_it
 
 def test_the_parts_of_a_group_take_about_as_long_as_each_other():
     """Apart from the last, which may be shorter by the share of one job for each part before it."""
-    runs = {name: job for name, job in GRID.jobs.items() if job.kind == "train" and not job.needs}
+    runs = {name: job for name, job in GRID.jobs.items() if job.kind == "train" and not job.needs and not job.alone}
     parts = bundles.bundled(runs, 1)
     longest = max(job.resources().seconds for job in runs.values())
     share = sum(part.seconds for part in parts) / math.ceil(sum(part.seconds for part in parts) / 60)
@@ -88,8 +88,25 @@ def test_names_follow_the_jobs_and_a_second_one_is_numbered():
 
 
 def test_several_at_once_take_less_time_and_more_memory():
-    jobs = tuple(GRID.runs.values())[:4]
+    jobs = tuple(job for job in GRID.runs.values() if not job.alone)[:4]
     bundle = bundles.Bundle("train-0", jobs)
     assert bundle.minutes(1, at_once=4) <= bundle.minutes(1)
     assert bundle.memory_mb(1, at_once=2) > bundle.memory_mb(1)
     assert bundle.cpus(at_once=8) == 4 * bundle.cpus()
+
+
+def test_runs_whose_durations_are_compared_have_their_device_to_themselves():
+    compared = {run for name in ("table3", "figure3", "figures12_13") for run in GRID.experiments[name].runs}
+    made = bundles.bundled(GRID.jobs, 20)
+    alone = [bundle for bundle in made if compared & {job.name for job in bundle.jobs}]
+    assert {job.name for bundle in alone for job in bundle.jobs} == compared
+    for bundle in made:
+        assert bundle.at_once(4) == (1 if bundle in alone else min(4, len(bundle.jobs)))
+    assert alone[0].cpus(at_once=4) == alone[0].cpus()
+
+
+def test_a_partition_limits_the_minutes():
+    bundle = bundles.Bundle("train-0", tuple(GRID.runs.values())[:40])
+    assert bundle.minutes(1) > 5
+    assert bundle.minutes(1, most=3) == bundle.minutes(2, most=3) == 3
+    assert bundle.minutes(1, most=10_000) == bundle.minutes(1)

@@ -147,7 +147,7 @@ def test_photographs_in_any_number_are_planned(read_here, monkeypatch):  # noqa:
     """Two plans: before the data set is prepared, and from the counts of its manifest."""
     path = read_here / "orderdp/datasets/imagenet.py"
     path.write_text(re.sub(r"(n_train|n_test)=\d+", r"\1=None", path.read_text()))
-    assert path.read_text().count("n_train=None") == 3
+    assert path.read_text().count("n_train=None") == 4
     monkeypatch.chdir(read_here)
     costs._counted.cache_clear()
     grid = small_grid(read_here)
@@ -203,7 +203,14 @@ def test_a_wrong_key_of_a_recipe_is_told_at_the_recipe_once(params, tmp_path):
         ),
         (
             "workloads/digits-resnet8/overrides/augment",
-            {"size": 32, "min_scale": 0.1, "flip": True, "rand_augment": None, "test_resize": 36},
+            {
+                "size": 32,
+                "min_scale": 0.1,
+                "flip": True,
+                "interpolation": "bilinear",
+                "rand_augment": None,
+                "test_resize": 36,
+            },
             r"workloads\.digits-resnet8\.overrides\.augment: these changes do not fit the recipe 'digits', which"
             r" states "
             r"recipes\.digits\.augment\.crop_padding beside them \(Unknown key\. Got 0\)\. Take a recipe that they fit "

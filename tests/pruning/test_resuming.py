@@ -48,9 +48,9 @@ def by_distributed_checkpoint(pruner, folder):
     """Saved and loaded in place by torch.distributed.checkpoint, as FSDP's users do."""
     import torch.distributed.checkpoint as dcp
 
-    dcp.save({"pruner": pruner}, checkpoint_id=folder, no_dist=True)
+    dcp.save({"pruner": pruner}, checkpoint_id=folder)
     twin = eval(repr(pruner), {type(pruner).__name__: type(pruner), "inf": float("inf"), "tensor": torch.tensor})
-    dcp.load({"pruner": twin}, checkpoint_id=folder, no_dist=True)
+    dcp.load({"pruner": twin}, checkpoint_id=folder)
     return twin.state_dict()
 
 

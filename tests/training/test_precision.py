@@ -30,12 +30,14 @@ def test_gradients_are_unscaled_before_anything_sees_them():
     weight = nn.Parameter(torch.tensor([2.0, 3.0]))
     precision, optimizer = Precision("fp16", CPU), Scheduled(torch.optim.SGD([weight], lr=0.1))
     scale = precision.scaler.get_scale()
-    gradients = precision.backward((weight**2).sum(), optimizer)
+    precision.backward((weight**2).sum())
+    gradients = precision.gradients(optimizer)
     torch.testing.assert_close(gradients[0], torch.tensor([4.0, 6.0]))
     precision.step(optimizer, 0.1, 0.9)
     torch.testing.assert_close(weight.detach(), torch.tensor([1.6, 2.4]))
     weight.data.fill_(float("inf"))
-    precision.backward((weight**2).sum(), optimizer)
+    precision.backward((weight**2).sum())
+    precision.gradients(optimizer)
     precision.step(optimizer, 0.1, 0.9)
     assert weight.isinf().all() and weight.grad is None  # the step was skipped, and its gradients dropped
     assert precision.scaler.get_scale() == scale / 2

@@ -13,8 +13,8 @@ def test_a_run_that_crashes_is_named_with_its_signal_and_log(project):
     module = project.folder / "orderdp/jobs/trainer.py"
     sound = module.read_text()
     broken = sound.replace(
-        "    set_up(execution.threads)\n",
-        "    set_up(execution.threads)\n    import ctypes\n    ctypes.string_at(0)\n",
+        "    with joined(device) as ranks",
+        "    import ctypes\n    ctypes.string_at(0)\n    with joined(device) as ranks",
         1,
     )
     assert broken != sound

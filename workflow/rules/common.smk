@@ -1,6 +1,7 @@
 import functools
 import gc
 import logging
+import math
 import os
 import re
 import subprocess
@@ -68,9 +69,21 @@ RUNS = Path("runs")
 BUNDLE_PLANS = ".work/bundles"
 BUNDLE_DONE = ".work/bundles/{bundle}.done"
 # Numbers of a profile: `set-resources: [bundle:minutes=60, bundle:at_once=4]`.
-SET = workflow.resource_settings.overwrite_resources.get("bundle", {})
-MINUTES = float(SET["minutes"].raw if "minutes" in SET else 1)
-AT_ONCE = int(SET["at_once"].raw if "at_once" in SET else 1)
+SET = {
+    name: value.raw
+    for name, value in workflow.resource_settings.overwrite_resources.get(
+        "bundle", {}
+    ).items()
+}
+MINUTES = float(SET.get("minutes", 1))
+AT_ONCE = int(SET.get("at_once", 1))
+MOST_MINUTES = int(SET["most_minutes"]) if "most_minutes" in SET else None
+# Of `python -m orderdp run`.
+OPTIONS = " ".join(
+    f"--{name.replace('_', '-')} {SET[name]}"
+    for name in ("device", "workers", "micro_batch")
+    if name in SET
+) + (" --no-graph" if str(SET.get("graph", 1)) == "0" else "")
 
 
 # Read at the first use: before, what the command line asks for is not known.
@@ -93,7 +106,28 @@ def planned():
         while Path(BUNDLE_DONE.format(bundle=bundle.name)).exists():
             bundle = bundle.renamed()
         found[bundle.name] = bundle
+    warn_of_limit(found.values())
     return found
+
+
+def warn_of_limit(planned):
+    """Says how often bundles have to be submitted again, each time to go on from their last saved epochs, where the
+    profile limits a submission's minutes."""
+    if MOST_MINUTES is None:
+        return
+    needed = max(
+        (
+            math.ceil(bundle.seconds / 60 / bundle.at_once(AT_ONCE) / MOST_MINUTES)
+            for bundle in planned
+        ),
+        default=1,
+    )
+    if needed > 1 + workflow.execution_settings.retries:
+        logger.warning(
+            f"By the estimate, the longest bundle takes {needed} submissions of {MOST_MINUTES} minutes: call with "
+            f"--retries {needed}, so that it is submitted as often. A bundle that is not finished then goes on at the "
+            "next call."
+        )
 
 
 @functools.cache

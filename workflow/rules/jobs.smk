@@ -25,15 +25,18 @@ rule bundle:
     resources:
         gpu=lambda w: bundle_of(w.bundle).gpus,
         mem_mb=lambda w, attempt: bundle_of(w.bundle).memory_mb(attempt, AT_ONCE),
-        runtime=lambda w, attempt: bundle_of(w.bundle).minutes(attempt, AT_ONCE),
+        runtime=lambda w, attempt: bundle_of(w.bundle).minutes(
+            attempt, AT_ONCE, MOST_MINUTES
+        ),
         cpus_per_task=lambda w: bundle_of(w.bundle).cpus(AT_ONCE),
-        at_once=AT_ONCE,
     params:
+        at_once=lambda w: bundle_of(w.bundle).at_once(AT_ONCE),
+        options=OPTIONS,
         plan=lambda w: f"{BUNDLE_PLANS}/{w.bundle}.json",
         jobs=lambda w: described(w.bundle),
     message:
         "{params.jobs}"
     shell:
-        "python -m orderdp run --bundle {params.plan} --gpus {resources.gpu} --at-once {resources.at_once} "
-        "--threads {threads} > {log} 2>&1 && touch {output} "
+        "python -m orderdp run --bundle {params.plan} --gpus {resources.gpu} --at-once {params.at_once} "
+        "--threads {threads} {params.options} > {log} 2>&1 && touch {output} "
         "|| python -m orderdp.launch.explain_failure $? {wildcards.bundle} {log}"
