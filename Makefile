@@ -4,10 +4,10 @@ BIN := .venv/bin
 # Snakemake's jobs call `python`: the one of this environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help reproduce test oldest faults engines lint ui docs report schema bench commit
+.PHONY: help reproduce test oldest faults engines gpu-check lint ui docs report schema bench commit
 
 help:  ## What can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed; make PYTHON=python3.12"'
@@ -38,6 +38,9 @@ faults: .venv/installed  ## Let everything go wrong on a tiny project; see what 
 
 engines: .venv/installed  ## Tests with a real SLURM, PostgreSQL and SSH server; those that are not installed are skipped
 	python -m pytest tests/engines
+
+gpu-check: .venv/installed  ## Try every kind of run on the GPU that is here, or on an emulated one; hours of each scale
+	python -m orderdp gpu-check
 
 lint: .venv/installed  ## Style, types, workflow style
 	ruff check .

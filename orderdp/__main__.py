@@ -31,7 +31,7 @@ def plan(args: argparse.Namespace) -> int:
     if args.calibrate:
         from orderdp.planning.calibrate import calibrate
 
-        missing = [run.spec for name, run in grid.runs.items() if not is_finished(RUNS, name)]
+        missing = [run for name, run in grid.runs.items() if not is_finished(RUNS, name)]
         calibrate(missing, WORK / "calibration.json", args.device, say=_tell)
     print(describe(grid, RUNS, calibration(WORK / "calibration.json")))
     return 0
@@ -161,6 +161,13 @@ def track(args: argparse.Namespace) -> int:
     return 0 if result.error is None or args.best_effort else 1
 
 
+def gpu_check(args: argparse.Namespace) -> int:
+    """Try every kind of run on this machine's GPU, or on an emulated one, and estimate the hours of each scale."""
+    from orderdp.planning.gpu_check import check
+
+    return 0 if check(args.params, WORK / "calibration.json", print) else 1
+
+
 def verify(args: argparse.Namespace) -> int:
     """Check that every table, figure and page was made from the runs that lie here."""
     from orderdp.reporting.artifacts import verify as find_problems
@@ -190,6 +197,7 @@ def schema(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "plan": plan, "prepare": prepare, "run": run, "report": report, "track": track, "verify": verify, "gc": gc,
+    "gpu-check": gpu_check,
     "schema": schema, "theory": theory, "coreset": coreset,
 }  # fmt: skip
 OLD = {"train": "--cell", "proxy": "--proxy", "coresets": "--coresets", "diagnose": "--diagnosis", "study": "--study"}

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from orderdp.datasets import ImageData
+from orderdp.datasets import DatasetError, FolderData, ImageData, load
 from orderdp.files import write_json
 from orderdp.jobs import costs
+from orderdp.jobs.train import Train
 from orderdp.models import MODELS
-from orderdp.spec import RunSpec
+from orderdp.spec import PhotoAugmentSpec, RunSpec
 from orderdp.training.captured import cuda_graph
 from orderdp.training.device import allow_tf32, set_up
 from orderdp.training.engine import Training
@@ -35,12 +36,12 @@ PROBE = 4
 
 
 def calibrate(
-    specs: Iterable[RunSpec], path: Path, device: str | None = None, say: Callable[[str], None] = lambda text: None
+    runs: Iterable[Train], path: Path, device: str | None = None, say: Callable[[str], None] = lambda text: None
 ) -> None:
     """Measures every kind of run among some runs that this device has no rate for yet, and adds them to the file.
 
     Args:
-        specs: runs of a grid.
+        runs: of a grid.
         path: the file, see :func:`orderdp.jobs.costs.calibration`.
         device: "cuda", "mps", "cpu" or None for the best present.
         say: receives a line per kind, and for a kind that cannot be measured here the reason.
@@ -57,12 +58,14 @@ def calibrate(
     for entry in stored["devices"]:
         if entry not in others:
             rates |= entry["rates"]
-    kinds = {costs.key(spec): spec for spec in specs}
-    for kind, spec in kinds.items():
+    kinds = {costs.key(run.spec): run for run in runs}
+    for kind, run in kinds.items():
         if kind in rates:
             continue
         try:
-            rates[kind] = measure(spec, where)
+            rates[kind] = measure(run.spec, where, run.gpus)
+            if costs.streamed(run.spec):
+                rates[kind] |= with_decoding(rates[kind], run, say)
         except (
             Exception
         ) as error:  # one kind of run, such as one that does not fit this device, must not hide the others
@@ -73,16 +76,61 @@ def calibrate(
         write_json(path, {"devices": [*others, mine]})
 
 
-def measure(spec: RunSpec, device: torch.device) -> dict[str, float]:
-    """Seconds per sample of training and of evaluation, and the batch that they were measured with.
+def measure(spec: RunSpec, device: torch.device, ranks: int = 1) -> dict[str, float]:
+    """Seconds per sample of training and of evaluation on one device, and the batch that they were measured with: the
+    part of one of so many ranks.
 
     Runs the engine itself, on full data: a method's choice of samples costs next to nothing beside its steps.
     """
-    batch = spec.recipe.batch_size
+    batch = -(-spec.recipe.batch_size // ranks)
     if device.type == "cpu":
         probe = timed(spec, device, PROBE, 1)["sample_s"]
         batch = max(PROBE, min(batch, int(BUDGET_S / probe)))
     return {**timed(spec, device, batch, STEPS), "batch": batch}
+
+
+def with_decoding(rate: dict[str, float], run: Train, say: Callable[[str], None]) -> dict[str, float]:
+    """The rate of a run whose photographs are decoded meanwhile, by as many processors as its job asks for: the slower
+    of the two decides. Without the data set, the rate of the device alone."""
+    try:
+        decoded = decoding_s(run.spec, costs.DATA)
+    except DatasetError as error:
+        say(f"{run.spec.dataset.name}: rates are without decoding, because its photographs are not here. {error}")
+        return {}
+    processors = run.resources().cpus / run.gpus
+    return {
+        "sample_s": max(rate["sample_s"], decoded[0] / processors),
+        "test_sample_s": max(rate["test_sample_s"], decoded[1] / processors),
+        "decoding_s": decoded[0],
+    }
+
+
+def decoding_s(spec: RunSpec, folder: Path, count: int = 64) -> tuple[float, float]:
+    """Seconds in which one processor decodes and augments a photograph: (training, evaluation).
+
+    Args:
+        spec: of a run on a data set of photographs.
+        folder: of prepared data sets.
+        count: photographs to measure with, from the whole of the data set.
+
+    Raises:
+        DatasetError: it is not prepared, or its photographs are gone.
+    """
+    from orderdp.training.image_folders import build_transform, decode
+
+    data = load(spec.dataset.name, folder / spec.dataset.name)
+    assert isinstance(data, FolderData) and isinstance(spec.recipe.augment, PhotoAugmentSpec)
+    seconds = []
+    for split, train in ((data.train, True), (data.test, False)):
+        transform = build_transform(spec.recipe.augment, train)
+        chosen = range(0, len(split), max(1, len(split) // count))
+        contents = [split.read(index) for index in chosen]
+        transform(decode(contents[0]))  # warms up
+        began = time.perf_counter()
+        for content in contents:
+            transform(decode(content))
+        seconds.append((time.perf_counter() - began) / len(contents))
+    return seconds[0], seconds[1]
 
 
 def timed(spec: RunSpec, device: torch.device, batch: int, steps: int) -> dict[str, float]:
@@ -108,7 +156,8 @@ def timed(spec: RunSpec, device: torch.device, batch: int, steps: int) -> dict[s
     )
     data = made_up(spec, steps * batch, batch)
     allow_tf32(spec.recipe.precision)
-    training = Training(short, data, device, capture=cuda_graph if device.type == "cuda" else None)
+    graph = device.type == "cuda" and not costs.streamed(spec)
+    training = Training(short, data, device, capture=cuda_graph if graph else None)
     training.fit(lambda _: None)
     rows = training.history
     return {
@@ -117,11 +166,13 @@ def timed(spec: RunSpec, device: torch.device, batch: int, steps: int) -> dict[s
     }
 
 
-def made_up(spec: RunSpec, n_train: int, n_test: int) -> ImageData:
-    """Random images in the shape of a run's data set."""
+def made_up(spec: RunSpec, n_train: int, n_test: int, side: int | None = None) -> ImageData:
+    """Random images in the shape of a run's data set, or of another side in pixels."""
     facts = costs.facts(spec.dataset.name)
     generator = torch.Generator().manual_seed(0)
     classes, shape = facts.get("classes", 1000), facts["shape"]
+    if side is not None:
+        shape = (shape[0], side, side)
 
     def images(n: int) -> torch.Tensor:
         return torch.randint(0, 256, (n, *shape), dtype=torch.uint8, generator=generator)

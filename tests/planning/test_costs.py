@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from orderdp import grid as grids
 from orderdp.datasets import DATASETS
+from orderdp.datasets.indexing import write_index
 from orderdp.jobs import costs
 from orderdp.jobs.finished import finish
 from orderdp.jobs.train import Train
@@ -20,7 +22,9 @@ from orderdp.models import MODELS
 from orderdp.planning import plan
 from orderdp.planning.bundles import Bundle
 from orderdp.spec import SpecError
+from tests.photos import PHOTOS, write_folders
 from tests.training.conftest import spec
+from tests.training.test_photos import photo_spec
 
 ROOT = Path(__file__).parents[2]
 GRID = grids.load(ROOT / "params.yaml", "cifar")
@@ -213,27 +217,56 @@ def test_a_calibration_measures_every_kind_once(tmp_path):
     from orderdp.planning.calibrate import calibrate
 
     grid = grids.load(ROOT / "params.yaml", "quick")
-    path, said, specs = tmp_path / "calibration.json", [], [run.spec for run in grid.runs.values()]
-    calibrate(specs, path, "cpu", said.append)
+    path, said, runs = tmp_path / "calibration.json", [], list(grid.runs.values())
+    calibrate(runs, path, "cpu", said.append)
     kinds = {costs.key(run.spec) for run in grid.runs.values()}
     assert len(said) == len(kinds) == 9  # some 500 runs
     found = costs.calibration(path)
     assert set(found.rates) == kinds
     rate = found.rates[costs.key(next(iter(grid.runs.values())).spec)]
     assert 0 < rate["test_sample_s"] < rate["sample_s"] < 0.1
-    calibrate(specs, path, "cpu", said.append)
+    calibrate(runs, path, "cpu", said.append)
     assert len(said) == 9
     with pytest.raises(ValueError, match="The device 'abacus' is not available here"):
-        calibrate(specs, path, "abacus")
+        calibrate(runs, path, "abacus")
 
 
 def test_a_kind_that_cannot_be_measured_is_told_and_hides_no_other(tmp_path, monkeypatch):
     from orderdp.planning import calibrate
 
-    broken, good = spec(batch_size=64), spec()
+    broken, good = Train.of(spec(batch_size=64)), Train.of(spec())
     measure = calibrate.measure
-    monkeypatch.setattr(calibrate, "measure", lambda spec, device: measure(spec, device) if spec == good else 1 / 0)
+    monkeypatch.setattr(calibrate, "measure", lambda spec, *more: measure(spec, *more) if spec == good.spec else 1 / 0)
     said: list[str] = []
     calibrate.calibrate([broken, good], tmp_path / "c.json", "cpu", said.append)
     assert "not measured, ZeroDivisionError" in said[0]
-    assert set(costs.calibration(tmp_path / "c.json").rates) == {costs.key(good)}
+    assert set(costs.calibration(tmp_path / "c.json").rates) == {costs.key(good.spec)}
+
+
+def test_a_rank_is_measured_with_its_part_of_the_batch_and_decoding_limits_it(tmp_path, monkeypatch):
+    from orderdp.planning import calibrate
+
+    run = next(run for run in grids.load(ROOT / "params.yaml", "paper").runs.values() if run.gpus == 4)
+    batches = []
+    monkeypatch.setattr(calibrate, "timed", lambda spec, device, batch, steps: (batches.append(batch), RATE)[1])
+    assert calibrate.measure(run.spec, torch.device("cuda"), run.gpus)["batch"] == run.spec.recipe.batch_size / 4
+    assert batches == [run.spec.recipe.batch_size / 4]
+    said: list[str] = []
+    assert calibrate.with_decoding(RATE, run, said.append) == {} and "rates are without decoding" in said[0]
+    monkeypatch.setattr(calibrate, "decoding_s", lambda spec, folder: (0.008, 0.0008))
+    slower = calibrate.with_decoding(RATE, run, said.append)
+    assert slower == {"sample_s": 0.001, "test_sample_s": 0.0005, "decoding_s": 0.008}  # 8 processors for a GPU
+
+
+def test_decoding_is_timed_on_the_photographs(tmp_path, monkeypatch):
+    from orderdp.planning import calibrate
+
+    write_index(PHOTOS, tmp_path / "photos", [write_folders(tmp_path / "raw")])
+    monkeypatch.setitem(DATASETS, "photos", PHOTOS)
+    chosen = photo_spec()
+    chosen = chosen.model_copy(update={"dataset": chosen.dataset.model_copy(update={"name": "photos"})})
+    training, evaluation = calibrate.decoding_s(chosen, tmp_path)
+    assert 0 < evaluation < 0.1 and 0 < training < 0.1
+
+
+RATE = {"sample_s": 0.0005, "test_sample_s": 0.0005}
