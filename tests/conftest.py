@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
+
+CARDS = os.environ.get("CUDA_VISIBLE_DEVICES")
+"""The GPUs that the caller shows. Tests compute on the CPU, for which their numbers are meant. Those that want a card
+start processes of their own, see `tests/gpu`."""
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 torch.set_num_threads(1)
 

@@ -62,6 +62,8 @@ class Experiment:
     """Jobs that measure its runs, in the order of `runs`, if it wants any."""
     left_out: tuple[str, ...] = ()
     """Its workloads that this scale has nothing for."""
+    compares_times: bool = False
+    """Whether it compares durations."""
     shown: bool = True
     """Whether a table or a figure is made of it."""
 

@@ -121,7 +121,15 @@ class Layout:
         job = None if entry.job is None else self.named_job(name, entry.job)
         shown = name in code.reported()
         return Experiment(
-            name, entry.title, entry.reproduces, rows, entry.settings, job, left_out=left_out, shown=shown
+            name,
+            entry.title,
+            entry.reproduces,
+            rows,
+            entry.settings,
+            job,
+            left_out=left_out,
+            compares_times=entry.compares_times,
+            shown=shown,
         )
 
     def named_job(self, name: str, entry: Mapping[str, Any]) -> str | None:

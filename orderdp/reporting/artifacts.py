@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from orderdp.grid import Grid
 from orderdp.grid.report_fingerprint import artifact_fingerprint, page_fingerprint
 from orderdp.reporting import coresets, results, style
@@ -115,6 +117,8 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, fingerprint: st
     frames = {kind: READERS[kind](grid, reader, [experiment]) for kind in needed}
     out = reports / grid.scale
     footer = style.footer(frames["results"], grid.scale) if grid.experiments[experiment].rows else style.SCALE_FREE
+    if grid.experiments[experiment].compares_times:
+        footer += of_devices(frames["results"])
     if grid.experiments[experiment].left_out and not grid.experiments[experiment].rows:
         footer = f"left out at scale {grid.scale}"
     delete_records(out, experiment)
@@ -130,3 +134,12 @@ def make(grid: Grid, experiment: str, runs: Path, reports: Path, fingerprint: st
         functions={artifact.name: qualified(artifact.data) for artifact in made},
         runs={job: reader.checksums.get(job, {}) for job in grid.experiments[experiment].jobs},
     )
+
+
+def of_devices(results: pd.DataFrame) -> str:
+    """What a table or figure of durations adds to its footer if they are not of one device; "" if they are."""
+    devices = results.drop_duplicates("run")["device"].dropna().value_counts()
+    if len(devices) <= 1 and not devices.index.str.contains(", shared by ").any():
+        return ""
+    counts = ", ".join(f"{device} ({count})" for device, count in sorted(devices.items()))
+    return f" · times of different or shared devices, in runs: {counts}"

@@ -126,8 +126,8 @@ def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = N
         Coordinates (experiment, workload, stands_for with the paper's workloads joined by a comma, method, label,
         prune_ratio as requested, in (0, 1) or NaN, explore, label_noise, panel, seed, run), `status` ("finished",
         "diverged", "not run"), `diverged_epoch`, the measured values of summary.json (accuracies in %, durations in
-        seconds; NaN if not run), `realised_prune_ratio`, `gpus` that the run took (NaN without one) and `time_s` =
-        selection_s + training_s.
+        seconds; NaN if not run), `realised_prune_ratio`, `gpus` that the run took (NaN without one), `device` that it
+        took, in words (None if not run), and `time_s` = selection_s + training_s.
     """
     runs = _opened(runs)
     records = []
@@ -141,9 +141,9 @@ def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = N
             _coordinates(row)
             | {"status": status, "diverged_epoch": at.get("epoch")}
             | measured
-            | {"realised_prune_ratio": summary.get("prune_ratio"), "gpus": _gpus(summary)}
+            | {"realised_prune_ratio": summary.get("prune_ratio"), "gpus": _gpus(summary), "device": _device(summary)}
         )
-    columns = [*COORDINATES, "status", "diverged_epoch", *MEASURED, "realised_prune_ratio", "gpus"]
+    columns = [*COORDINATES, "status", "diverged_epoch", *MEASURED, "realised_prune_ratio", "gpus", "device"]
     frame = pd.DataFrame(records, columns=columns)
     numbers = ["prune_ratio", "explore", "diverged_epoch", *MEASURED, "realised_prune_ratio", "gpus"]
     frame[numbers] = frame[numbers].apply(pd.to_numeric)
@@ -154,6 +154,15 @@ def collect(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = N
 def _gpus(summary: Mapping[str, Any]) -> int | None:
     where = summary.get("environment", {})
     return where.get("ranks") if where.get("device") == "cuda" else None
+
+
+def _device(summary: Mapping[str, Any]) -> str | None:
+    """What a run's durations depend on besides the run: the device, and how many runs may have shared it."""
+    where = summary.get("environment")
+    if where is None:
+        return None
+    shared = f", shared by {where['sharing']} runs" if where.get("sharing", 1) > 1 else ""
+    return f"{where.get('device_name') or where.get('device')}{shared}"
 
 
 def pretrainings(grid: Grid, runs: Runs | Path, experiments: Sequence[str] | None = None) -> pd.DataFrame:

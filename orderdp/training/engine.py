@@ -131,7 +131,7 @@ class Training:
         self.network = self.ranks.wrap(torch.compile(self.model) if compiled else self.model, device)  # type: ignore[arg-type]
         self.loader = build_loader(data, spec.recipe, spec.seed, device, workers)
         self.captured: CapturedStep | None = None
-        self.not_captured = "no way to record it is given" if capture is None else obstacle(self)
+        self.not_captured = "" if capture is None else obstacle(self)
         self.epoch = 0
         self.steps_left = self._step_limit()
         self.history: list[dict[str, float | int | None]] = []
@@ -337,8 +337,10 @@ class Training:
 
     @property
     def step_form(self) -> str:
-        """How steps are computed: "captured", or "plain" and why."""
-        return "captured" if self.not_captured is None else f"plain: {self.not_captured}"
+        """How steps are computed: "captured", or "plain" and what is in the way, if they were to be captured."""
+        if self.not_captured is None:
+            return "captured"
+        return f"plain: {self.not_captured}" if self.not_captured else "plain"
 
     @property
     def dtype(self) -> torch.dtype:

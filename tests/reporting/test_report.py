@@ -10,13 +10,15 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from orderdp.grid import report_fingerprint as fingerprints
-from orderdp.reporting.artifacts import make, report, verify
+from orderdp.reporting.artifacts import make, of_devices, report, verify
 from orderdp.reporting.items.base import paths
 from orderdp.reporting.paper import ITEMS
 from orderdp.reporting.registry import MODULES, artifacts_of
+from orderdp.reporting.results import collect
 from tests.reporting.conftest import Made
 from tests.reporting.synthetic import tiny_grid, tiny_params, write_run
 
@@ -80,6 +82,17 @@ def test_record_says_what_was_read_and_written(made):
     assert set(record["files"]) == {"tables/table9.csv", "tables/table9.md", "tables/table9.tex"}
     for name, digest in record["files"].items():
         assert hashlib.sha256((made.out / name).read_bytes()).hexdigest() == digest
+
+
+def test_durations_of_different_or_shared_devices_say_so(made):
+    frame = pd.DataFrame({"run": ["a", "a", "b", "c"], "device": ["One Card", "One Card", "One Card", None]})
+    assert of_devices(frame) == ""
+    frame.loc[2, "device"] = "Another Card, shared by 4 runs"
+    assert of_devices(frame) == (
+        " · times of different or shared devices, in runs: Another Card, shared by 4 runs (1), One Card (1)"
+    )
+    assert "shared by 2 runs (2)" in of_devices(frame.assign(device=["One Card, shared by 2 runs"] * 3 + [None]))
+    assert set(collect(made.grid, made.runs)["device"].dropna()) == {"made up"}
 
 
 def test_verify_names_the_run_that_is_missing_and_nothing_else(made):

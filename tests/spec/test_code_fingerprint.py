@@ -283,6 +283,7 @@ OUTSIDE = {
     "orderdp.theory.picture": "computed while a report is made",
     "orderdp.theory.screen": "a command's text",
     "orderdp.theory.toy": "computed while a report is made",
+    "orderdp.training.emulation": "tries code for GPUs where there is none",
 }
 """Modules beside the jobs whose text is in no fingerprint -> why."""
 

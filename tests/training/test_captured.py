@@ -9,7 +9,6 @@ import torch
 
 from orderdp.datasets import load
 from orderdp.spec import RunSpec
-from orderdp.training import captured
 from orderdp.training.engine import Training
 from tests.training.conftest import spec
 from tests.training.recorded import recorded
@@ -143,15 +142,3 @@ def test_the_recorder_keeps_what_python_computed():
     assert x.tolist() == [2.0] * 3
     with pytest.raises(RuntimeError, match="not permitted"):
         recorded(lambda: x.sum().item())
-
-
-def test_on_a_gpu_a_graph_does_what_the_plain_step_does(digits):
-    if not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
-    device = torch.device("cuda")
-    one, plain = (Training(spec(), digits, device, capture=capture) for capture in (captured.cuda_graph, None))
-    for training in (one, plain):
-        training.fit(lambda training: None)
-    assert one.step_form == "captured"
-    for a, b in zip(one.history, plain.history, strict=True):
-        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-2)

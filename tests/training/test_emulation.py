@@ -28,8 +28,6 @@ CPU = torch.device("cpu")
 SCALES = {name: grids.load(ROOT / "params.yaml", name) for name in gpu_check.SCALES}
 KINDS = gpu_check.kinds(SCALES)
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here: nothing needs to be emulated")
-
 
 @pytest.fixture(scope="module")
 def digits(data):
