@@ -150,8 +150,9 @@ def memory_named(spec: RunSpec, ranks: int, device: torch.device) -> Iterator[No
         share = f" ({-(-size // ranks)} on each of {ranks} ranks)" if ranks > 1 else ""
         raise OutOfMemory(
             f"Out of memory on {device} with batch size {size}{share} of {spec.model.name} on {spec.dataset.name}."
-            " Lower 'batch_size' in the recipe or the workload's overrides in params.yaml (and the learning rate with"
-            f" it), or train on more GPUs with torchrun. Said by torch: {str(error).splitlines()[0]}"
+            " Compute it in pieces (`run --micro-batch 64`, or bundle:micro_batch=64 of a profile), lower 'batch_size' in"
+            " the recipe or the workload's overrides in params.yaml (and the learning rate with it), or train on more"
+            f" GPUs with torchrun. Said by torch: {str(error).splitlines()[0]}"
         ) from error
 
 
