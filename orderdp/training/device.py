@@ -151,8 +151,8 @@ def memory_named(spec: RunSpec, ranks: int, device: torch.device) -> Iterator[No
         raise OutOfMemory(
             f"Out of memory on {device} with batch size {size}{share} of {spec.model.name} on {spec.dataset.name}."
             " Compute it in pieces (`run --micro-batch 64`, or bundle:micro_batch=64 of a profile), lower 'batch_size'"
-            " in the recipe or the workload's overrides in params.yaml (and the learning rate with it), or train on more"
-            f" GPUs with torchrun. Said by torch: {str(error).splitlines()[0]}"
+            " in the recipe or the workload's overrides in params.yaml (and the learning rate with it), or train on"
+            f" more GPUs with torchrun. Said by torch: {str(error).splitlines()[0]}"
         ) from error
 
 
