@@ -45,7 +45,8 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := sorted(set(args.names) - set(FIGURES)):
         parser.error(f"no benchmark is called {', '.join(unknown)}. Known: {', '.join(FIGURES)}.")
     torch.set_num_threads(args.threads)
-    for name in args.names or FIGURES:
+    named = args.names or [name for name in FIGURES if name != "gpu" or args.tiny or torch.cuda.is_available()]
+    for name in named:
         module = import_module(f"benchmarks.{name}")
         settings = {**module.DEFAULTS, **(module.TINY if args.tiny else {}), **args.options}
         if unknown := sorted(set(settings) - set(module.DEFAULTS)):

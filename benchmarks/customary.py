@@ -55,12 +55,15 @@ class Loop:
     Args:
         spec: recipe and network.
         data: its classes and planes.
+        device: where to compute.
     """
 
-    def __init__(self, spec: RunSpec, data: ImageData) -> None:
+    def __init__(self, spec: RunSpec, data: ImageData, device: str = "cpu") -> None:
         self.recipe: Any = spec.recipe
+        self.device = device
         torch.manual_seed(0)
         self.model: nn.Module = MODELS[spec.model.name](data.classes, data.train_images.shape[1], **spec.model.options)
+        self.model.to(device)
         schedule = self.recipe.schedule
         self.optimizer = torch.optim.SGD(
             self.model.parameters(),
@@ -75,7 +78,8 @@ class Loop:
         """One pass; mean loss and accuracy, read at every step."""
         self.model.train()
         total, correct, count = 0.0, 0, 0
-        for images, labels in loader:
+        for given_images, given_labels in loader:
+            images, labels = (each.to(self.device, non_blocking=True) for each in (given_images, given_labels))
             self.optimizer.zero_grad()
             logits = self.model(images)
             loss = self.loss(logits, labels)

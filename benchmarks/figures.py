@@ -112,6 +112,12 @@ def photos(frame: pd.DataFrame) -> Figure:
     )
 
 
+def gpu(frame: pd.DataFrame) -> Figure:
+    """Times over the engine's."""
+    labels = [f"{row.thing} ({row.images_per_s:,.0f} images/s)" for row in frame.itertuples()]
+    return dots(frame, labels, f"ResNet-18 on {frame['device'].iloc[0]}", "Time over the engine's")
+
+
 def workflow(frame: pd.DataFrame) -> Figure:
     """Seconds of a command over the number of runs, and of bare Snakemake."""
     figure, [[left, right]] = style.panels(1, 2, 3.4)
@@ -265,4 +271,5 @@ FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "scheduler": scheduler,
     "load": load,
     "photos": photos,
+    "gpu": gpu,
 }
