@@ -37,14 +37,47 @@ def plan(args: argparse.Namespace) -> int:
     return 0
 
 
+def dataset(args: argparse.Namespace) -> int:
+    """Add a data set of your own: look through its files, say what is found, and describe it in the parameter file."""
+    from orderdp.datasets import DATASETS
+    from orderdp.datasets.own import look, write_own
+    from orderdp.files import write
+    from orderdp.grid.describing import describe
+    from orderdp.spec import SpecError
+
+    if args.name in DATASETS:
+        raise ValueError(f"There is a data set '{args.name}' already. Choose another name.")
+    if args.name in grids.load(args.params, args.scale).own and not args.replace:
+        raise ValueError(f"There is a data set '{args.name}' already. Choose another name, or --replace it.")
+    looked = look(args.path, args.size, args.holdout, args.skip_broken)
+    for note in looked.notes:
+        _tell(note)
+    before = args.params.read_bytes()
+    describe(args.params, args.name, looked.description.plain() | {"skip_broken": args.skip_broken})
+    try:
+        grids.load(args.params, args.scale)
+    except SpecError:
+        write(args.params, before)
+        raise
+    write_own(looked, args.name, DATA / args.name)
+    _tell(f"{args.name}: described under 'datasets' in {args.params}, and prepared in {DATA / args.name}")
+    return 0
+
+
 def prepare(args: argparse.Namespace) -> int:
     """Find, check and convert a data set."""
     from orderdp.datasets import get
     from orderdp.datasets import prepare as prepare_dataset
 
-    folders = grids.load(args.params, args.scale).data_dirs
+    grid, out = grids.load(args.params, args.scale), args.out or DATA / args.dataset
+    if (own := grid.own.get(args.dataset)) is not None:
+        from orderdp.datasets.own import prepare_own
+
+        prepare_own(args.dataset, out, Path(own.path), own.size, own.holdout, own.skip_broken, own.digest)
+        return 0
+    folders = grid.data_dirs
     places = folders.get(args.dataset) or folders.get(getattr(get(args.dataset), "copy_of", None) or "", ())
-    prepare_dataset(args.dataset, args.out or DATA / args.dataset, places=[Path(p) for p in places])
+    prepare_dataset(args.dataset, out, places=[Path(p) for p in places])
     return 0
 
 
@@ -196,8 +229,8 @@ def schema(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "plan": plan, "prepare": prepare, "run": run, "report": report, "track": track, "verify": verify, "gc": gc,
-    "gpu-check": gpu_check,
+    "plan": plan, "dataset": dataset, "prepare": prepare, "run": run, "report": report, "track": track,
+    "verify": verify, "gc": gc, "gpu-check": gpu_check,
     "schema": schema, "theory": theory, "coreset": coreset,
 }  # fmt: skip
 OLD = {"train": "--cell", "proxy": "--proxy", "coresets": "--coresets", "diagnose": "--diagnosis", "study": "--study"}
@@ -228,6 +261,21 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     sub["plan"].add_argument(
         "--calibrate", action="store_true", help="first measure a few steps of every kind of run on this device"
     )
+    sub["dataset"].add_argument("action", choices=["add"], help="add: describe it in the parameter file")
+    sub["dataset"].add_argument("name", type=named, metavar="NAME", help="letters, digits and _")
+    sub["dataset"].add_argument(
+        "path", type=Path, metavar="PATH", help="folder of classes, Parquet files, .npz archive"
+    )
+    sub["dataset"].add_argument(
+        "--size", type=number(4, 1024), help="side, in pixels, to bring images to; needed where they differ in size"
+    )
+    sub["dataset"].add_argument(
+        "--holdout", type=share, help="share of each class to hold out for the test part, where there is none; 0.2"
+    )
+    sub["dataset"].add_argument(
+        "--skip-broken", action="store_true", help="leave out files that are no readable images"
+    )
+    sub["dataset"].add_argument("--replace", action="store_true", help="describe files again that have changed")
     sub["prepare"].add_argument("--dataset", required=True)
     sub["prepare"].add_argument("--out", type=Path, help="folder to make; data/<dataset> unless given")
     sub["plan"].add_argument("--jobs", action="store_true", help="list the names of all jobs, and which are finished")
@@ -297,6 +345,17 @@ def number(least: int, most: int) -> Callable[[str], int]:
         return value
 
     return read
+
+
+def share(text: str) -> float:
+    """A share of at most a half."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 0.5:
+        raise argparse.ArgumentTypeError(f"must be a number in (0, 0.5]. Got {text[:40]!r}")
+    return value
 
 
 def device_of(text: str) -> str:

@@ -72,13 +72,29 @@ class Sparse(Strict):
         return {key: value for key, value in handler(self).items() if key not in neutral or value != neutral[key]}
 
 
+class OwnDataSpec(Strict):
+    """What a run needs to know of a data set that `params.yaml` describes."""
+
+    shape: tuple[Count, Count, Count]
+    """(channels, height, width)."""
+    classes: Annotated[StrictInt, Field(ge=2)]
+    n_train: Count
+    """Training samples."""
+    n_test: Count
+    """Test samples."""
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    """Of all pixels and labels."""
+
+
 class DatasetSpec(Sparse):
     """The data set of a run."""
 
     name: Name
-    """A name in `orderdp.datasets.DATASETS`."""
+    """A name in `orderdp.datasets.DATASETS`, or under `datasets` in `params.yaml`."""
     label_noise: LabelNoise = 0.0
     """Share of the training labels that are wrong on purpose, as `orderdp.datasets.noise` draws them."""
+    own: OwnDataSpec | None = None
+    """Of a data set under `datasets`."""
 
 
 class ModelSpec(Strict):

@@ -35,8 +35,12 @@ class Problems(dict[str, None]):
 def check_names(params: Params, problems: Problems) -> None:
     """Names in every section, also those that this scale does not use: a misspelling is wrong at any scale."""
     registered = {kind: code.registry(*where) for kind, where in REGISTRIES.items()}
+    for name in params.datasets or {}:
+        if name in registered["dataset"]:
+            problems.add(f"datasets.{name}", "the project has a data set of this name. Choose another one")
+    datasets = {**registered["dataset"], **(params.datasets or {})}
     for key, workload in params.workloads.items():
-        problems.known(f"workloads.{key}.dataset", workload.dataset, registered["dataset"])
+        problems.known(f"workloads.{key}.dataset", workload.dataset, datasets)
         if problems.known(f"workloads.{key}.model", workload.model, registered["model"]):
             check_options(
                 problems, f"workloads.{key}.model_options", registered["model"][workload.model], workload.model_options

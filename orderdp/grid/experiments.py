@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from orderdp.grid.params import OwnDataset
 from orderdp.jobs import Job
 from orderdp.jobs.coresets import Coresets
 from orderdp.jobs.train import Train
-from orderdp.spec import SpecError
+from orderdp.spec import DatasetSpec, SpecError
 
 
 class Jobs(dict[str, Job]):
@@ -90,6 +91,8 @@ class Grid:
     experiments: Mapping[str, Experiment]
     data_dirs: Mapping[str, tuple[str, ...]]
     """Data set -> folders that are searched for its files first."""
+    own: Mapping[str, OwnDataset] = field(default_factory=dict)
+    """Data sets of one's own, as params.yaml describes them."""
     differences: tuple[str, ...] = ()
     """What the scale changes of the methods, coresets and experiments, a line each."""
 
@@ -107,6 +110,11 @@ class Grid:
     def datasets(self) -> tuple[str, ...]:
         """The data sets that the jobs read."""
         return tuple(dict.fromkeys(job.dataset for job in self.jobs.values() if job.dataset is not None))
+
+    @cached_property
+    def dataset_specs(self) -> dict[str, DatasetSpec]:
+        """Data set -> what the runs say of it."""
+        return {job.spec.dataset.name: job.spec.dataset for job in self.runs.values()}
 
     @cached_property
     def users(self) -> dict[str, tuple[str, ...]]:

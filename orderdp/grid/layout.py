@@ -86,6 +86,7 @@ class Layout:
             jobs=Jobs(self.scale_name, jobs),
             experiments=experiments,
             data_dirs=self.params.data_dirs,
+            own=self.params.datasets or {},
             differences=differences(self.params, self.scale_name),
         )
 
@@ -267,7 +268,7 @@ class Layout:
             chosen = None if entry.coreset is None or before is not None else self.coreset(point, entry.coreset, recipe)
             spec = RunSpec.model_validate(
                 {
-                    "dataset": {"name": workload.dataset, "label_noise": point.label_noise},
+                    "dataset": self.dataset(point),
                     "model": {"name": workload.model, "options": workload.model_options},
                     "method": trained_by,
                     "coreset": chosen,
@@ -292,6 +293,11 @@ class Layout:
         self.method_of.setdefault(key, point.method)
         return key, options.get("explore")
 
+    def dataset(self, point: Point) -> dict[str, Any]:
+        """The data set of a grid point."""
+        name = self.params.workloads[point.workload].dataset
+        return {"name": name, "label_noise": point.label_noise, "own": self.params.own(name)}
+
     def check_protocol(self, point: Point, entry: CoresetEntry) -> None:
         """Notes what of a coreset and of its proxy does not fit each other, the runs or the data."""
         proxy, where = self.protocol.proxy, f"methods.{point.method}.coreset.epoch"
@@ -310,8 +316,7 @@ class Layout:
                 f"{proxy.seed} and the next {proxy.models} are seeds of the proxy's networks, and {point.seed} is that"
                 " of a run, which would repeat a proxy's training. Choose a larger one",
             )
-        dataset = code.registry(*REGISTRIES["dataset"]).get(self.params.workloads[point.workload].dataset)
-        classes = None if dataset is None else code.facts(*dataset).get("classes")
+        classes = self.params.facts(self.params.workloads[point.workload].dataset).get("classes")
         if classes is not None and proxy.deepfool.classes > classes:
             self.problems.add(
                 "coresets.proxy.deepfool.classes",
@@ -334,7 +339,7 @@ class Layout:
             {
                 **self.protocol.proxy.model_dump(exclude={"overrides"}),
                 # The proxy sees the wrong labels of the run, too.
-                "dataset": {"name": workload.dataset, "label_noise": point.label_noise},
+                "dataset": self.dataset(point),
                 "model": {"name": workload.model, "options": workload.model_options},
                 "recipe": merge(recipe.model_dump(), self.protocol.proxy.overrides),
             }

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
+from orderdp import code_fingerprint as code
 from orderdp.spec import (
     Balance,
     Count,
@@ -14,6 +15,7 @@ from orderdp.spec import (
     Diagnostic,
     LabelNoise,
     Name,
+    OwnDataSpec,
     PruneRatio,
     Scalar,
     ScoreName,
@@ -37,11 +39,44 @@ def _unlike(values: tuple[T, ...] | None) -> tuple[T, ...] | None:
 Distinct = AfterValidator(_unlike)
 
 
+class OwnDataset(Strict):
+    """A data set of one's own. `python -m orderdp dataset add` looks through the files and writes this."""
+
+    path: str
+    """Where the files are: a folder of classes, Parquet files or an .npz archive. Not part of a run's name."""
+    size: Count | None
+    """Side, in pixels, to which images are brought; none where they have one size."""
+    holdout: Annotated[float, Field(gt=0, le=0.5)] | None
+    """Share of each class that is held out as test part; none where the files have one."""
+    skip_broken: bool
+    """Whether files that cannot be read are left out."""
+    shape: tuple[Count, Count, Count]
+    """(channels, height, width)."""
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    """Names, in the order of the labels."""
+    n_train: Count
+    """Training samples."""
+    n_test: Count
+    """Test samples."""
+    mean: tuple[float, ...]
+    """Per channel, of pixels scaled to [0, 1]."""
+    std: tuple[float, ...]
+    """Likewise."""
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    """Of all pixels and labels."""
+
+    def spec(self) -> OwnDataSpec:
+        """What a run needs to know of it."""
+        return OwnDataSpec(
+            shape=self.shape, classes=len(self.classes), n_train=self.n_train, n_test=self.n_test, digest=self.digest
+        )
+
+
 class WorkloadEntry(Strict):
     """A data set, a network and how the network is trained on it."""
 
     dataset: Name
-    """A name in `orderdp.datasets.DATASETS`."""
+    """A name in `orderdp.datasets.DATASETS` or under `datasets`."""
     model: Name
     """A name in `orderdp.models.MODELS`."""
     model_options: dict[Name, Scalar] = {}
@@ -266,10 +301,25 @@ class Scale(Strict):
 class Params(Strict):
     """The whole of `params.yaml`."""
 
+    def own(self, dataset: str) -> OwnDataSpec | None:
+        """What a run needs to know of a data set of one's own; None for the others."""
+        described = (self.datasets or {}).get(dataset)
+        return None if described is None else described.spec()
+
+    def facts(self, dataset: str) -> dict[str, Any]:
+        """What is known of a data set before it is prepared: `shape`, `classes` and the like; empty for an unknown
+        name."""
+        if (own := self.own(dataset)) is not None:
+            return own.model_dump()
+        entry = code.registry("datasets", "DATASETS").get(dataset)
+        return {} if entry is None else code.facts(*entry)
+
     scale: str
     """The scale that runs unless the command line names another."""
     data_dirs: dict[Name, tuple[str, ...]] = {}
     """Data set -> folders that are searched for its files before any other place."""
+    datasets: dict[Key, OwnDataset] | None = None
+    """Data sets of one's own."""
     optimizers: dict[Key, dict[str, Any]]
     """Named optimizers, which recipes and overrides refer to: `optimizer: NAME`, or
     `optimizer: {based_on: NAME, ...}` with differences."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from orderdp import code_fingerprint as code
 from orderdp.grid.inheritance import merge
 from orderdp.grid.params import Params
 from orderdp.spec import OptimizerSpec, RecipeSpec, problems
@@ -73,8 +72,7 @@ class Recipes:
 
     def _crop_fits(self, name: str, merged: Mapping[str, Any]) -> bool:
         """Notes padding that is not smaller than the images, which cannot be reflected that far."""
-        dataset = code.registry("datasets", "DATASETS").get(self.params.workloads[name].dataset)
-        shape = None if dataset is None else code.facts(*dataset).get("shape")
+        shape = self.params.facts(self.params.workloads[name].dataset).get("shape")
         padding = merged["augment"].get("crop_padding", 0)
         fits = shape is None or padding < min(shape[1:])
         if shape is not None and not fits:

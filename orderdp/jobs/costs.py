@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orderdp import code_fingerprint as code
-from orderdp.spec import ProxySpec, RunSpec
+from orderdp.spec import DatasetSpec, ProxySpec, RunSpec
 
 CALIBRATION = Path(".work/calibration.json")
 DATA = Path("data")
@@ -107,12 +107,15 @@ def calibration(path: Path = CALIBRATION, device: str | None = None) -> Calibrat
     return max(found, key=lambda entry: entry.when, default=None)
 
 
-def facts(dataset: str) -> dict[str, Any]:
-    """n_train, n_test and shape of a data set, read from the text of its entry. Numbers that it leaves open (None) are
-    those of the prepared data set, and of ImageNet as long as it is not prepared."""
-    stated = code.facts(*code.registry("datasets", "DATASETS")[dataset])
+def facts(dataset: DatasetSpec) -> dict[str, Any]:
+    """n_train, n_test, classes and shape of a data set, from its description or read from the text of its entry.
+    Numbers that the entry leaves open (None) are those of the prepared data set, and of ImageNet as long as it is not
+    prepared."""
+    if dataset.own is not None:
+        return dataset.own.model_dump()
+    stated = code.facts(*code.registry("datasets", "DATASETS")[dataset.name])
     known = {key: value for key, value in stated.items() if value is not None}
-    return IMAGENET | (_counted(dataset) if len(known) < len(stated) else {}) | known
+    return IMAGENET | (_counted(dataset.name) if len(known) < len(stated) else {}) | known
 
 
 @cache
@@ -128,7 +131,7 @@ def _counted(dataset: str) -> dict[str, int]:
 def key(spec: RunSpec | ProxySpec) -> str:
     """What runs have in common whose steps take equally long."""
     options = "".join(f" {name}={value}" for name, value in sorted(spec.model.options.items()))
-    shape = "x".join(map(str, facts(spec.dataset.name)["shape"]))
+    shape = "x".join(map(str, facts(spec.dataset)["shape"]))
     recipe = spec.recipe
     return f"{shape} {spec.model.name}{options} batch={recipe.batch_size} {recipe.optimizer.name} {recipe.precision}"
 
@@ -137,7 +140,7 @@ def size(spec: RunSpec | ProxySpec) -> Size:
     """Size of a run's network on its images; arithmetic grows with their area, or the number of their patches, with the
     square of the width, and with the depth (roughly so where that bounds the blocks of a stage)."""
     known, options = SIZES.get(spec.model.name, UNKNOWN), spec.model.options
-    area = 1.0 if known is UNKNOWN else (facts(spec.dataset.name)["shape"][-1] / known.side) ** 2
+    area = 1.0 if known is UNKNOWN else (facts(spec.dataset)["shape"][-1] / known.side) ** 2
     if (full := FULL_PATCHES.get(spec.model.name)) is not None:
         area *= (full / float(options.get("patch") or full)) ** 2  # type: ignore[arg-type]
     deep = 1.0
@@ -185,7 +188,7 @@ def seconds(spec: RunSpec | ProxySpec, measured: Calibration | None) -> float:
         spec: the run, or a proxy, of which this is one network.
         measured: rates to use for the kinds of run that it has a rate for.
     """
-    data, recipe = facts(spec.dataset.name), spec.recipe
+    data, recipe = facts(spec.dataset), spec.recipe
     training, evaluation = sample_seconds(spec, measured)
     evaluations = math.ceil(recipe.epochs / recipe.evaluate_every)
     return recipe.epochs * kept(spec) * data["n_train"] * training + evaluations * data["n_test"] * evaluation
@@ -193,7 +196,7 @@ def seconds(spec: RunSpec | ProxySpec, measured: Calibration | None) -> float:
 
 def pass_seconds(spec: RunSpec, measured: Calibration | None) -> float:
     """Seconds of one pass over all training samples, forward and backward."""
-    return float(facts(spec.dataset.name)["n_train"] * sample_seconds(spec, measured)[0])
+    return float(facts(spec.dataset)["n_train"] * sample_seconds(spec, measured)[0])
 
 
 def asked_seconds(spec: RunSpec | ProxySpec) -> float:
@@ -213,7 +216,7 @@ def gpu_calibration() -> Calibration | None:
     return calibration(device="cuda")
 
 
-def data_mb(dataset: str) -> float:
+def data_mb(dataset: DatasetSpec) -> float:
     """Decoded size of a data set's images, one byte for a channel of a pixel."""
     data = facts(dataset)
     return (data["n_train"] + data["n_test"]) * math.prod(data["shape"]) / 1e6
@@ -221,7 +224,7 @@ def data_mb(dataset: str) -> float:
 
 def memory_mb(spec: RunSpec | ProxySpec) -> float:
     """Main memory of a run, on a GPU or without one."""
-    data, network = data_mb(spec.dataset.name), size(spec)
+    data, network = data_mb(spec.dataset), size(spec)
     libraries = 3000
     # Twice: as read and as converted. What is too large for that passes through loaders instead.
     images = 2 * data if data <= IN_MEMORY_MB else 8000
@@ -233,14 +236,14 @@ def memory_mb(spec: RunSpec | ProxySpec) -> float:
 
 def streamed(spec: RunSpec | ProxySpec) -> bool:
     """Whether a run's data are too large for memory."""
-    return data_mb(spec.dataset.name) > IN_MEMORY_MB
+    return data_mb(spec.dataset) > IN_MEMORY_MB
 
 
 def run_mb(spec: RunSpec, keep_models: str) -> float:
     """Size of a run's folder once it is finished: history, kept sets (32-bit indices of two epochs for each
     checkpoint), usage, weights, and where there are diagnostics the weights before each checkpoint and after the
     end."""
-    n, checkpoints = facts(spec.dataset.name)["n_train"], len(spec.record_at)
+    n, checkpoints = facts(spec.dataset)["n_train"], len(spec.record_at)
     models = {"none": 0, "last": 1, "all": 1 + checkpoints}[keep_models] + (1 + checkpoints if spec.diagnostics else 0)
     return (300 * spec.recipe.epochs + 4 * n * (1 + 2 * checkpoints * kept(spec))) / 1e6 + models * 4 * size(
         spec

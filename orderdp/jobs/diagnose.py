@@ -11,6 +11,7 @@ from orderdp.code_fingerprint import code_checksums
 from orderdp.files import write_arrays, write_rows
 from orderdp.jobs import costs
 from orderdp.jobs.base import Execution, Job, Resources
+from orderdp.jobs.data import entry_points, prepared_images
 from orderdp.jobs.finished import DamagedRun, damaged
 from orderdp.jobs.train import Train, registered
 from orderdp.spec import RunSpec, Strict
@@ -43,7 +44,12 @@ class Diagnose(Job):
     def of(cls, run: Train) -> Diagnose:
         """The measurements of a run."""
         spec = DiagnoseSpec(run=run.name, measured=run.spec)
-        return cls.named(f"diagnosis-{run.name}", spec, code_checksums(ENTRY_POINTS, registered(run.spec)))
+        return cls.named(f"diagnosis-{run.name}", spec, cls.code(run.spec))
+
+    @classmethod
+    def code(cls, spec: RunSpec) -> dict[str, str]:
+        """Of the measurements of a run of this spec."""
+        return code_checksums(entry_points(ENTRY_POINTS, spec.dataset), registered(spec))
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -68,13 +74,12 @@ class Diagnose(Job):
         import numpy as np
         import torch
 
-        from orderdp.datasets import load_images
         from orderdp.training.device import set_up
         from orderdp.training.diagnosis import Diagnosis
         from orderdp.training.snapshot import saved
 
         device = set_up(execution.device, "fp32", execution.threads)
-        data = load_images(self.dataset, execution.data / self.dataset)
+        data = prepared_images(self.spec.measured.dataset, execution.data)
         measured = Diagnosis(self.spec.measured, data, device)
         if why := damaged(execution.runs, [self.spec.run], contents=True):
             raise DamagedRun(execution.runs / self.spec.run, why[self.spec.run])

@@ -11,6 +11,7 @@ from orderdp.code_fingerprint import code_checksums
 from orderdp.files import write_arrays, write_rows
 from orderdp.jobs import costs
 from orderdp.jobs.base import Execution, Job, Resources
+from orderdp.jobs.data import entry_points, prepared_images, registered_data
 from orderdp.spec import ProxySpec
 
 ENTRY_POINTS = ("orderdp.training.proxy", "orderdp.training.device", "orderdp.datasets.load_images")
@@ -34,8 +35,8 @@ class Proxy(Job):
 
     @classmethod
     def code(cls, spec: ProxySpec) -> dict[str, str]:
-        entries = (("datasets", "DATASETS", spec.dataset.name), ("models", "MODELS", spec.model.name))
-        return code_checksums(ENTRY_POINTS, entries)
+        entries = (*registered_data(spec.dataset), ("models", "MODELS", spec.model.name))
+        return code_checksums(entry_points(ENTRY_POINTS, spec.dataset), entries)
 
     @property
     def dataset(self) -> str:
@@ -50,13 +51,12 @@ class Proxy(Job):
 
     def compute(self, out: Path, execution: Execution) -> Mapping[str, Any]:
         """Trains the networks and writes `proxy_outputs.npz` and `networks.csv`."""
-        from orderdp.datasets import load_images
         from orderdp.training.device import peak_memory_mb, reset_peak_memory, set_up
         from orderdp.training.proxy import gather_outputs
 
         device = set_up(execution.device, self.spec.recipe.precision, execution.threads)
         reset_peak_memory(device)
-        data = load_images(self.dataset, execution.data / self.dataset)
+        data = prepared_images(self.spec.dataset, execution.data)
         arrays, networks = gather_outputs(self.spec, data, device, execution.say)
         write_arrays(out / OUTPUTS, arrays, compressed=False)
         write_rows(out / "networks.csv", list(networks[0]), networks)

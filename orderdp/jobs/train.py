@@ -9,6 +9,7 @@ from orderdp.code_fingerprint import code_checksums
 from orderdp.jobs import costs
 from orderdp.jobs.base import Execution, Job, Resources
 from orderdp.jobs.coresets import choice_code
+from orderdp.jobs.data import entry_points, registered_data
 from orderdp.spec import RunSpec
 
 ENTRY_POINTS = ("orderdp.training.engine", "orderdp.training.device", "orderdp.datasets.load")
@@ -44,7 +45,7 @@ class Train(Job):
     def code(cls, spec: RunSpec) -> dict[str, str]:
         specs = [spec] if spec.pretraining is None else [spec, spec.pretraining]
         entries = dict.fromkeys(entry for each in specs for entry in registered(each))
-        checksums = code_checksums(ENTRY_POINTS, tuple(entries))
+        checksums = code_checksums(entry_points(ENTRY_POINTS, spec.dataset), tuple(entries))
         return checksums if spec.coreset is None else dict(sorted((checksums | choice_code(spec.coreset)).items()))
 
     @property
@@ -76,7 +77,7 @@ class Train(Job):
 def registered(spec: RunSpec) -> tuple[tuple[str, str, str], ...]:
     """What a run takes from registries."""
     return (
-        ("datasets", "DATASETS", spec.dataset.name),
+        *registered_data(spec.dataset),
         ("models", "MODELS", spec.model.name),
         ("pruning", "PRUNERS", spec.method.name),
     )

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from orderdp.datasets import load
 from orderdp.files import write, write_arrays, write_json, write_rows
 from orderdp.jobs.base import Execution, Interrupted
+from orderdp.jobs.data import prepared
 from orderdp.jobs.finished import finish, is_finished, read_file, read_summary
 from orderdp.jobs.progress import Progress
 from orderdp.pruning.subset import Subset
@@ -87,7 +87,7 @@ def train(
             if ranks.first:
                 shutil.rmtree(run.work, ignore_errors=True)
             return read_summary(execution.runs, job.name) or {}
-        data = load(job.dataset, execution.data / job.dataset)
+        data = prepared(job.spec.dataset, execution.data)
         coreset = None if job.coreset is None else read_coreset(execution.runs, *job.coreset)
         workers = loader_processes() if execution.workers is None else execution.workers
         with memory_named(job.spec, ranks.world, device):

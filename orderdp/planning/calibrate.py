@@ -168,7 +168,7 @@ def timed(spec: RunSpec, device: torch.device, batch: int, steps: int) -> dict[s
 
 def made_up(spec: RunSpec, n_train: int, n_test: int, side: int | None = None) -> ImageData:
     """Random images in the shape of a run's data set, or of another side in pixels."""
-    facts = costs.facts(spec.dataset.name)
+    facts = costs.facts(spec.dataset)
     generator = torch.Generator().manual_seed(0)
     classes, shape = facts.get("classes", 1000), facts["shape"]
     if side is not None:

@@ -91,7 +91,7 @@ def reduced(spec: RunSpec, epochs: int = 2) -> RunSpec:
 
 def side(spec: RunSpec) -> int | None:
     """Of the images that `reduced` trains on, in pixels; None for those of the data set."""
-    large = costs.facts(spec.dataset.name)["shape"][-1] > 64
+    large = costs.facts(spec.dataset)["shape"][-1] > 64
     return int(SMALL.get(spec.model.name, {}).get("image", 64)) if large else None
 
 

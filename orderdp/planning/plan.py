@@ -103,7 +103,7 @@ def observed(grid: Grid, runs: Path) -> Calibration | None:
             continue
         where = (summary["environment"]["device"], summary["environment"]["device_name"])
         newest[where] = max(newest.get(where, 0.0), summary["ended"])
-        tested = math.ceil(summary["epochs"] / run.spec.recipe.evaluate_every) * facts(run.spec.dataset.name)["n_test"]
+        tested = math.ceil(summary["epochs"] / run.spec.recipe.evaluate_every) * facts(run.spec.dataset)["n_test"]
         ranks = summary["environment"].get("ranks", 1)  # seconds of a device for each second that passes
         trained_s = summary["selection_s"] + summary["training_s"]
         devices[where][key(run.spec)].append(
@@ -192,7 +192,7 @@ def disk(grid: Grid) -> str:
     """Estimated room for all runs of a grid and its data, finished or not."""
     weights = sum(run_mb(run.spec, run.keep_models) for run in grid.runs.values())
     bare = sum(run_mb(run.spec, "none") for run in grid.runs.values())
-    data = {name: data_mb(name) for name in grid.datasets}
+    data = {name: data_mb(spec) for name, spec in grid.dataset_specs.items()}
     sizes = ", ".join(f"{name} {size:,.0f}" for name, size in data.items())
     return (
         f"Disk: about {weights:,.0f} MB in runs/ ({weights - bare:,.0f} of them trained weights), "

@@ -234,9 +234,12 @@ class Store:
             self.experiment, start_time=int(1000 * files.started), run_name=run_name(job), tags=dict(tags)
         )
         name = job.spec.dataset.name
+        own = job.spec.dataset.own
         checksum = job.sources.get(
             f"orderdp.datasets.{name}", next(v for k, v in job.sources.items() if ".datasets." in k)
         )
+        if own is not None:
+            checksum = own.digest.removeprefix("sha256:")
         dataset = Dataset(name=name, digest=checksum[:12], source_type="local", source=f'{{"path": "data/{name}"}}')
         self.client.log_inputs(
             run.info.run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]

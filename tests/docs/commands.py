@@ -73,7 +73,7 @@ def _snakemake(words: list[str]) -> None:
 
 
 def _make(words: list[str]) -> None:
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
     for word in words:
         if "=" not in word:
             _known("target of the Makefile", word, targets)
