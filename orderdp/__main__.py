@@ -164,6 +164,7 @@ def report(args: argparse.Namespace) -> int:
     from orderdp.reporting.artifacts import report as make_report
     from orderdp.reporting.artifacts import report_after_failures
 
+    _collect_garbage_rarely()
     grid = grids.load(args.params, args.scale)
     if args.partial:
         report_after_failures(grid, runs=RUNS, reports=REPORTS)
@@ -175,16 +176,20 @@ def report(args: argparse.Namespace) -> int:
     return 0
 
 
-def track(args: argparse.Namespace) -> int:
-    """Bring MLflow up to date with the files of the runs."""
+def _collect_garbage_rarely() -> None:
+    """For commands that make a hundred thousand objects and then end: at Python's usual thresholds, looking through them
+    for what is no longer used takes up to a third of the time."""
     import gc
 
-    from orderdp import tracking
-
-    # A store makes a hundred thousand objects. At Python's usual thresholds, looking through them for what is no longer
-    # used takes a third of the time.
     gc.freeze()
     gc.set_threshold(200_000, 10, 10)
+
+
+def track(args: argparse.Namespace) -> int:
+    """Bring MLflow up to date with the files of the runs."""
+    from orderdp import tracking
+
+    _collect_garbage_rarely()
     grid = grids.load(args.params, args.scale)
     if args.watch:
         tracking.watch(grid, runs=RUNS, work=WORK, reports=REPORTS, parent=args.parent)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from orderdp.jobs.finished import DamagedRun
+from orderdp.reporting import results
 from orderdp.reporting.results import Runs, collect, histories, selections
 
 
@@ -56,12 +57,26 @@ def test_nothing_run_gives_empty_tables(made, tmp_path):
 
 def test_each_file_is_read_once(made, monkeypatch):
     runs, read = Runs(made.runs), []
-    parse = pd.read_csv
-    monkeypatch.setattr(pd, "read_csv", lambda *args, **kwargs: read.append(1) or parse(*args, **kwargs))
-    histories(made.grid, runs)
+    reading = results.read_file
+    monkeypatch.setattr(results, "read_file", lambda *args: read.append(args[1:]) or reading(*args))
+    first = histories(made.grid, runs)
     once = len(read)
-    histories(made.grid, runs)
-    assert once == len(read) == len(list(made.runs.glob("*/history.csv")))
+    pd.testing.assert_frame_equal(histories(made.grid, runs), first)
+    assert once == len(read) == len(set(read)) == len(list(made.runs.glob("*/history.csv")))
+
+
+def test_histories_are_those_of_each_file_alone(made):
+    """Twin: one file after the other, for each use of its run."""
+    together = histories(made.grid, made.runs)
+    parts = []
+    for row in (row for experiment in made.grid.experiments.values() for row in experiment.rows):
+        path = made.runs / row.run / "history.csv"
+        if path.exists():
+            part = pd.read_csv(path).rename(columns={"prune_ratio": "epoch_prune_ratio"})
+            part["time_s"] = (part["selection_s"] + part["training_s"]).cumsum()
+            parts.append(part.assign(experiment=row.experiment, run=row.run, seed=row.seed))
+    want = pd.concat(parts, ignore_index=True)
+    pd.testing.assert_frame_equal(together[list(want.columns)], want, check_dtype=False)
 
 
 def test_a_half_copied_run_is_an_error(made, tmp_path):
