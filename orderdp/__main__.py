@@ -177,8 +177,8 @@ def report(args: argparse.Namespace) -> int:
 
 
 def _collect_garbage_rarely() -> None:
-    """For commands that make a hundred thousand objects and then end: at Python's usual thresholds, looking through them
-    for what is no longer used takes up to a third of the time."""
+    """For commands that make a hundred thousand objects and then end: at Python's usual thresholds, looking through
+    them for what is no longer used takes up to a third of the time."""
     import gc
 
     gc.freeze()

@@ -206,11 +206,23 @@ def footer(frame: pd.DataFrame, scale: str) -> str:
 
 def save(figure: Figure, stem: Path) -> None:
     """Writes `<stem>.png` and `<stem>.pdf`, without dates or versions in them: the same figure gives the same bytes."""
+    _settle(figure)
     png, pdf = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", dpi=DPI)
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
     write(stem.with_suffix(".png"), _small(png))
     write(stem.with_suffix(".pdf"), pdf.getvalue())
+
+
+def _settle(figure: Figure) -> None:
+    """Lays the figure out for good, to a millionth of its size: the last digits that the layout finds differ from
+    process to process."""
+    if (engine := figure.get_layout_engine()) is None:
+        return
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.set_position([round(side, 6) for side in ax.get_position().bounds])
 
 
 def _small(png: io.BytesIO) -> bytes:

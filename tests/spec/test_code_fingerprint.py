@@ -275,6 +275,7 @@ def test_negated_scores_rename_a_pruner_built_on_orderdp(read_here):
 
 OUTSIDE = {
     "orderdp.coresets.command": "the command `coreset`, for users' own arrays",
+    "orderdp.datasets.own": "a run has the checksum of what it made; how that is read is in the run's fingerprint",
     "orderdp.datasets.search": "see NOT_DECIDING",
     "orderdp.pruning.indexed": "for users' own loops; the engine yields indices itself",
     "orderdp.pruning.streaming": "for users' own streams; it is not registered",
