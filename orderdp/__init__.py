@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         Subset,
     )
 
-__version__ = "0.2.0"
+__version__ = "0.2.1"
 __all__ = [
     "UCB",
     "EpsilonGreedy",

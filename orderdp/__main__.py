@@ -37,6 +37,15 @@ def plan(args: argparse.Namespace) -> int:
     return 0
 
 
+def init(args: argparse.Namespace) -> int:
+    """Write a project: a folder with parameters, Snakefile and profiles, in which the workflow runs."""
+    from orderdp.launch.new_project import new_project
+
+    written = new_project(args.folder)
+    _tell(f"{args.folder}: {', '.join(written)}. Next: cd {args.folder} && snakemake --cores all")
+    return 0
+
+
 def dataset(args: argparse.Namespace) -> int:
     """Add a data set of your own: look through its files, say what is found, and describe it in the parameter file."""
     from orderdp.datasets import DATASETS
@@ -234,7 +243,7 @@ def schema(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "plan": plan, "dataset": dataset, "prepare": prepare, "run": run, "report": report, "track": track,
+    "init": init, "plan": plan, "dataset": dataset, "prepare": prepare, "run": run, "report": report, "track": track,
     "verify": verify, "gc": gc, "gpu-check": gpu_check,
     "schema": schema, "theory": theory, "coreset": coreset,
 }  # fmt: skip
@@ -253,6 +262,8 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     for name, function in COMMANDS.items():
         text = (function.__doc__ or "").strip()
         sub[name] = commands.add_parser(name, help=text, description=text)
+        if name == "init":  # makes the parameter file
+            continue
         if name not in GRAMMARS:
             sub[name].add_argument("--params", type=Path, default=Path("params.yaml"), help="the parameter file")
             sub[name].add_argument(
@@ -266,6 +277,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     sub["plan"].add_argument(
         "--calibrate", action="store_true", help="first measure a few steps of every kind of run on this device"
     )
+    sub["init"].add_argument("folder", type=Path, metavar="FOLDER", help="made if it is not there")
     sub["dataset"].add_argument("action", choices=["add"], help="add: describe it in the parameter file")
     sub["dataset"].add_argument("name", type=named, metavar="NAME", help="letters, digits and _")
     sub["dataset"].add_argument(

@@ -17,8 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from orderdp.launch.new_project import PROJECT
+from tests.datasets.test_own import folders
+
 ROOT = Path(__file__).parents[1]
-COPIED = ["orderdp", "pyproject.toml", "README.md", "LICENSE"]
+COPIED = ["orderdp", "pyproject.toml", "setup.py", "README.md", "LICENSE", *PROJECT]
 # Packages of the present environment that the library must do without.
 ABSENT = [
     "torchvision",
@@ -94,6 +97,10 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "orderdp").rglob("*.*") if "__pycache__" not in path.parts}
+    for name in PROJECT:
+        for path in (ROOT / name).rglob("*") if (ROOT / name).is_dir() else [ROOT / name]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                ours.add(f"orderdp/project/{path.relative_to(ROOT)}")
     assert {name for name in names if ".dist-info/" not in name} == ours
     (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
     text = zipfile.ZipFile(wheel).read(metadata).decode()
@@ -108,14 +115,43 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     )
 
 
-def test_the_three_lines_run_from_the_installed_wheel(wheel, tmp_path):
-    environment = tmp_path / "environment"
-    call(sys.executable, "-m", "venv", "--without-pip", environment, folder=tmp_path)
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The interpreter of an environment with the wheel, and the folder of its packages."""
+    folder = tmp_path_factory.mktemp("installed")
+    environment = folder / "environment"
+    call(sys.executable, "-m", "venv", "--without-pip", environment, folder=folder)
     python = environment / "bin/python"
-    site = Path(call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", folder=tmp_path).strip())
+    site = Path(call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", folder=folder).strip())
     # The present environment may itself be one, which `--system-site-packages` would look behind.
     (site / "present.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    call(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, folder=tmp_path)
+    call(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, folder=folder)
+    return python, site
+
+
+def test_a_project_is_written_and_planned_outside_of_a_checkout(installed, tmp_path):
+    """Snakemake reads it, own data are added, and one run of it trains, all by the installed package."""
+    python, site = installed
+    said = call(python, "-m", "orderdp", "init", tmp_path / "mine", folder=tmp_path)
+    mine = tmp_path / "mine"
+    assert sorted(path.name for path in mine.iterdir()) == sorted([*PROJECT, ".gitignore"]), said
+    folders(tmp_path / "pets")
+    call(python, "-m", "orderdp", "dataset", "add", "pets", tmp_path / "pets", folder=mine)
+    where = call(python, "-c", "import orderdp; print(orderdp.__file__)", folder=mine)
+    assert Path(where.strip()).is_relative_to(site)
+    planned = call(python, "-m", "snakemake", "-n", "--quiet", "all", folder=mine)
+    assert "Traceback" not in planned
+    names = [line.split()[0] for line in call(python, "-m", "orderdp", "plan", "--jobs", folder=mine).splitlines()]
+    (run, *_) = [name for name in names if name.startswith("digits-resnet8w8-orderdp-x50-p70")]
+    call(python, "-m", "orderdp", "prepare", "--dataset", "digits", folder=mine)
+    call(python, "-m", "orderdp", "run", run, "--device", "cpu", folder=mine)
+    assert (mine / "runs" / run / "summary.json").exists()
+    with pytest.raises(AssertionError, match=r"has params\.yaml, Snakefile, workflow, profiles, \.gitignore already"):
+        call(python, "-m", "orderdp", "init", mine, folder=tmp_path)
+
+
+def test_the_three_lines_run_from_the_installed_wheel(installed, tmp_path):
+    python, site = installed
     (loop,) = re.findall(
         r"```python\n(from orderdp import OrderDP, Indexed\n.*?)```",
         (ROOT / "README.md").read_text(encoding="utf-8"),

@@ -222,7 +222,8 @@ def _settle(figure: Figure) -> None:
     engine.execute(figure)
     figure.set_layout_engine("none")
     for ax in figure.axes:
-        ax.set_position([round(side, 6) for side in ax.get_position().bounds])
+        left, bottom, width, height = (round(side, 6) for side in ax.get_position().bounds)
+        ax.set_position((left, bottom, width, height))
 
 
 def _small(png: io.BytesIO) -> bytes:
