@@ -10,7 +10,7 @@ WORKDIR /orderdp
 COPY requirements.lock ./
 RUN pip install --no-cache-dir --disable-pip-version-check -r requirements.lock
 
-COPY pyproject.toml README.md LICENSE Makefile Snakefile params.yaml dvc.yaml ./
+COPY pyproject.toml setup.py README.md LICENSE Makefile Snakefile params.yaml dvc.yaml ./
 COPY orderdp orderdp
 COPY workflow workflow
 COPY profiles profiles
