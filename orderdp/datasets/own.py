@@ -222,7 +222,10 @@ def _classes(folder: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _in_classes(folder: Path, present: tuple[str, ...], classes: tuple[str, ...] | None = None) -> Any:
+def _in_classes(
+    folder: Path, present: tuple[str, ...], classes: tuple[str, ...] | None = None
+) -> tuple[Sequence[Raw], list[str]]:
+    """The samples in the folders of classes, labelled by their place among `classes`, and what was left aside."""
     samples, others = _Files(), Counter[str]()
     numbers = {name: label for label, name in enumerate(classes or present)}
     for name in present:
