@@ -21,7 +21,7 @@ from orderdp.jobs.train import Train
 from orderdp.models import MODELS
 from orderdp.planning import plan
 from orderdp.planning.bundles import Bundle
-from orderdp.spec import SpecError
+from orderdp.spec import DatasetSpec, SpecError
 from tests.photos import PHOTOS, write_folders
 from tests.training.conftest import spec
 from tests.training.test_photos import photo_spec
@@ -36,7 +36,7 @@ def run_of(stem: str) -> Train:
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
 def test_facts_read_from_text_are_those_of_the_object(name):
-    found = costs.facts(name)
+    found = costs.facts(DatasetSpec(name=name))
     for key in ("n_train", "n_test", "shape", "classes"):
         if hasattr(DATASETS[name], key) and key in found:
             assert found[key] == getattr(DATASETS[name], key), key

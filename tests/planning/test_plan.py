@@ -15,7 +15,7 @@ from orderdp.jobs import costs
 from orderdp.planning.bundles import Bundle
 from orderdp.planning.plan import describe
 from orderdp.reporting.artifacts import report
-from orderdp.spec import SpecError
+from orderdp.spec import DatasetSpec, SpecError
 from tests.spec.conftest import copy, forget, read_here  # noqa: F401
 from tests.spec.test_code_fingerprint import small_grid
 
@@ -159,7 +159,8 @@ def test_photographs_in_any_number_are_planned(read_here, monkeypatch):  # noqa:
     Path("data/imagenet/manifest.json").write_text(json.dumps({"samples": {"train": 1000, "test": 200}}))
     costs._counted.cache_clear()
     forget()
-    assert costs.facts("imagenet")["n_train"] == 1000 and costs.facts("imagenet")["n_test"] == 200
+    known = costs.facts(DatasetSpec(name="imagenet"))
+    assert (known["n_train"], known["n_test"]) == (1000, 200)
     assert all(costs.seconds(run.spec, None) < before / 100 for run, before in zip(runs, unknown, strict=True))
     costs._counted.cache_clear()
 

@@ -90,7 +90,7 @@ def both(epochs=2):
 
 
 def test_fine_tuning_starts_from_the_pretrained_encoder(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "load", lambda name, folder: photos)
+    monkeypatch.setattr(trainer, "prepared", lambda dataset, folder: photos)
     folders = {"data": tmp_path, "runs": tmp_path / "runs", "work": tmp_path / "work", "threads": 1, "device": "cpu"}
     before, after = both()
     with pytest.raises(
