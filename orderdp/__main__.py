@@ -62,7 +62,7 @@ def dataset(args: argparse.Namespace) -> int:
     for note in looked.notes:
         _tell(note)
     before = args.params.read_bytes()
-    describe(args.params, args.name, looked.description.plain() | {"skip_broken": args.skip_broken})
+    describe(args.params, args.name, looked.description.plain())
     try:
         grids.load(args.params, args.scale)
     except SpecError:

@@ -70,6 +70,7 @@ class Description:
         path: where its files are.
         size: side, in pixels, to which images are brought; None: they have one size already.
         holdout: share of each class that is held out as test part; None: the files have one.
+        skip_broken: whether files that cannot be read are left out.
         shape: (channels, height, width).
         classes: their names, in the order of the labels.
         n_train: training samples.
@@ -82,6 +83,7 @@ class Description:
     path: str
     size: int | None
     holdout: float | None
+    skip_broken: bool
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
     n_train: int
@@ -153,6 +155,7 @@ def look(path: Path, size: int | None = None, holdout: float | None = None, skip
         path=str(Path(path).resolve()),
         size=size,
         holdout=held_out,
+        skip_broken=skip_broken,
         shape=arrays["train_images"].shape[1:],  # type: ignore[arg-type]
         classes=source.classes,
         n_train=len(train_labels),

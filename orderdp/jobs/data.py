@@ -38,11 +38,12 @@ def prepared_images(dataset: DatasetSpec, folder: Path) -> ImageData:
     Raises:
         ValueError: also where it is a folder of photographs.
     """
-    from orderdp.datasets import ImageData, load_images
+    from orderdp.datasets import load_images
+    from orderdp.datasets.own import read_own
 
-    data = prepared(dataset, folder) if dataset.own is not None else load_images(dataset.name, folder / dataset.name)
-    assert isinstance(data, ImageData)
-    return data
+    if dataset.own is not None:
+        return read_own(dataset.name, folder / dataset.name, dataset.own.digest)
+    return load_images(dataset.name, folder / dataset.name)
 
 
 def entry_points(of_kind: tuple[str, ...], dataset: DatasetSpec) -> tuple[str, ...]:

@@ -235,11 +235,12 @@ class Store:
         )
         name = job.spec.dataset.name
         own = job.spec.dataset.own
-        checksum = job.sources.get(
-            f"orderdp.datasets.{name}", next(v for k, v in job.sources.items() if ".datasets." in k)
-        )
         if own is not None:
             checksum = own.digest.removeprefix("sha256:")
+        else:
+            checksum = job.sources.get(
+                f"orderdp.datasets.{name}", next(v for k, v in job.sources.items() if ".datasets." in k)
+            )
         dataset = Dataset(name=name, digest=checksum[:12], source_type="local", source=f'{{"path": "data/{name}"}}')
         self.client.log_inputs(
             run.info.run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]

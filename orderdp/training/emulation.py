@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -161,8 +162,6 @@ class _Event:
         self.at = 0.0
 
     def record(self, *stream: object) -> None:
-        import time
-
         self.at = time.perf_counter()
 
     def synchronize(self) -> None:
