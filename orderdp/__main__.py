@@ -49,7 +49,7 @@ def init(args: argparse.Namespace) -> int:
 def dataset(args: argparse.Namespace) -> int:
     """Add a data set of your own: look through its files, say what is found, and describe it in the parameter file."""
     from orderdp.datasets import DATASETS
-    from orderdp.datasets.own import look, write_own
+    from orderdp.datasets.own import look
     from orderdp.files import write
     from orderdp.grid.describing import describe
     from orderdp.spec import SpecError
@@ -58,7 +58,7 @@ def dataset(args: argparse.Namespace) -> int:
         raise ValueError(f"There is a data set '{args.name}' already. Choose another name.")
     if args.name in grids.load(args.params, args.scale).own and not args.replace:
         raise ValueError(f"There is a data set '{args.name}' already. Choose another name, or --replace it.")
-    looked = look(args.path, args.size, args.holdout, args.skip_broken)
+    looked = look(args.path, args.size, args.holdout, args.skip_broken, args.label)
     for note in looked.notes:
         _tell(note)
     before = args.params.read_bytes()
@@ -68,7 +68,7 @@ def dataset(args: argparse.Namespace) -> int:
     except SpecError:
         write(args.params, before)
         raise
-    write_own(looked, args.name, DATA / args.name)
+    looked.write(args.name, DATA / args.name)
     _tell(f"{args.name}: described under 'datasets' in {args.params}, and prepared in {DATA / args.name}")
     return 0
 
@@ -82,7 +82,8 @@ def prepare(args: argparse.Namespace) -> int:
     if (own := grid.own.get(args.dataset)) is not None:
         from orderdp.datasets.own import prepare_own
 
-        prepare_own(args.dataset, out, Path(own.path), own.size, own.holdout, own.skip_broken, own.digest)
+        how = {name: getattr(own, name) for name in ("size", "holdout", "skip_broken", "label", "part")}
+        prepare_own(args.dataset, out, Path(own.path), own.digest, **how)
         return 0
     folders = grid.data_dirs
     places = folders.get(args.dataset) or folders.get(getattr(get(args.dataset), "copy_of", None) or "", ())
@@ -281,8 +282,9 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     sub["dataset"].add_argument("action", choices=["add"], help="add: describe it in the parameter file")
     sub["dataset"].add_argument("name", type=named, metavar="NAME", help="letters, digits and _")
     sub["dataset"].add_argument(
-        "path", type=Path, metavar="PATH", help="folder of classes, Parquet files, .npz archive"
+        "path", type=Path, metavar="PATH", help="folder of classes, Parquet or CSV files, .npz archive"
     )
+    sub["dataset"].add_argument("--label", type=named, help="column of a table's labels; 'label' unless given")
     sub["dataset"].add_argument(
         "--size", type=number(4, 1024), help="side, in pixels, to bring images to; needed where they differ in size"
     )

@@ -76,14 +76,14 @@ class OwnDataSpec(Strict):
     """What a run needs to know of a data set that `params.yaml` describes."""
 
     shape: tuple[Count, Count, Count]
-    """(channels, height, width)."""
+    """(channels, height, width), or (features, 1, 1) of a table."""
     classes: Annotated[StrictInt, Field(ge=2)]
     n_train: Count
     """Training samples."""
     n_test: Count
     """Test samples."""
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-    """Of all pixels and labels."""
+    """Of all samples and labels."""
 
 
 class DatasetSpec(Sparse):

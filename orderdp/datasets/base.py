@@ -6,9 +6,11 @@ looked for is not here but in `orderdp.datasets.search`, which may change withou
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -95,3 +97,21 @@ def verified(content: bytes, expected: str, where: str) -> bytes:
             "the file is damaged or another one. Delete or replace it."
         )
     return content
+
+
+@contextlib.contextmanager
+def appearing(out: Path) -> Iterator[Path]:
+    """A folder to write in that takes the place of `out` when the block ends: an interruption leaves the old one, or
+    none.
+
+    Args:
+        out: absolute.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+        finished = Path(scratch, "finished")
+        finished.mkdir()
+        yield finished
+        if out.exists():
+            out.rename(Path(scratch, "old"))
+        finished.rename(out)

@@ -6,14 +6,13 @@ import hashlib
 import json
 import os
 import tarfile
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from orderdp.datasets.base import DatasetError
+from orderdp.datasets.base import DatasetError, appearing
 from orderdp.datasets.folders import SUFFIXES, FolderData, Folders, Found, Names, Split
 
 FORMAT = 1
@@ -47,9 +46,7 @@ def write_index(dataset: Folders, out: Path, places: Sequence[Path]) -> None:
 
         copies = out.parent / f".{out.name}-copies"
         found = shrink({split: as_split(root, samples) for split, samples in found.items()}, dataset.short_side, copies)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-        finished = Path(scratch, "finished")
-        finished.mkdir()
+    with appearing(out) as finished:
         files: dict[str, str] = {}
         for split, samples in found.items():
             split_of = as_split(root, samples)
@@ -70,9 +67,6 @@ def write_index(dataset: Folders, out: Path, places: Sequence[Path]) -> None:
             (finished / LINK).symlink_to(root.resolve(), target_is_directory=True)
         else:
             copies.rename(finished / LINK)
-        if out.exists():
-            out.rename(Path(scratch, "old"))
-        finished.rename(out)
 
 
 def find_samples(dataset: Folders, root: Path) -> dict[str, Found]:

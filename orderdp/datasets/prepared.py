@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orderdp.datasets.base import Arrays, DatasetError, ImageDataset
+from orderdp.datasets.base import Arrays, DatasetError, ImageDataset, appearing
 from orderdp.datasets.search import find
 
 FORMAT = 1
@@ -28,13 +28,13 @@ class ImageData:
 
     Attributes:
         name: key in `DATASETS`.
-        train_images: uint8 (n_train, C, H, W).
+        train_images: uint8 (n_train, C, H, W); float32 (n_train, features, 1, 1) of a table.
         train_labels: int64 (n_train,).
-        test_images: uint8 (n_test, C, H, W).
+        test_images: likewise.
         test_labels: int64 (n_test,).
         classes: number of classes.
-        mean: per-channel mean to normalise by, in units of pixel / 255.
-        std: per-channel standard deviation to normalise by, in units of pixel / 255.
+        mean: per-channel mean to normalise by, in units of pixel / 255, or of a table's own.
+        std: per-channel standard deviation to normalise by, in the same units.
     """
 
     name: str
@@ -69,11 +69,8 @@ def write_prepared(dataset: ImageDataset, out: Path, places: Sequence[Path] = ()
     out = Path(out).resolve()
     _refuse_foreign(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
-        finished, downloads = Path(scratch, "finished"), Path(scratch, "downloads")
-        finished.mkdir()
-        downloads.mkdir()
-        arrays, source = find(dataset, places, downloads)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as downloads, appearing(out) as finished:
+        arrays, source = find(dataset, places, Path(downloads))
         _check_facts(dataset, arrays)
         files = {}
         for name, array in arrays._asdict().items():
@@ -82,9 +79,6 @@ def write_prepared(dataset: ImageDataset, out: Path, places: Sequence[Path] = ()
             files[file.name] = {"shape": list(array.shape), "sha256": _sha256(file)}
         manifest = _facts(dataset) | {"source": source, "files": files}
         (finished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        if out.exists():
-            out.rename(Path(scratch, "old"))
-        finished.rename(out)
 
 
 def read_prepared(dataset: ImageDataset, folder: Path) -> ImageData:

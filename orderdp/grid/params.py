@@ -43,15 +43,19 @@ class OwnDataset(Strict):
     """A data set of one's own. `python -m orderdp dataset add` looks through the files and writes this."""
 
     path: str
-    """Where the files are: a folder of classes, Parquet files or an .npz archive. Not part of a run's name."""
+    """Where the files are: a folder of classes, Parquet or CSV files, or an .npz archive. Not part of a run's name."""
     size: Count | None
     """Side, in pixels, to which images are brought; none where they have one size."""
     holdout: Annotated[float, Field(gt=0, le=0.5)] | None
     """Share of each class that is held out as test part; none where the files have one."""
     skip_broken: bool
-    """Whether files that cannot be read are left out."""
+    """Whether files that cannot be read, and rows without a label, are left out."""
+    label: str | None = None
+    """Column of a table's labels; "label" when none."""
+    part: Count | None = None
+    """About how many training samples are kept, each class in proportion; all when none."""
     shape: tuple[Count, Count, Count]
-    """(channels, height, width)."""
+    """(channels, height, width), or (features, 1, 1) of a table."""
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     """Names, in the order of the labels."""
     n_train: Count
@@ -59,11 +63,11 @@ class OwnDataset(Strict):
     n_test: Count
     """Test samples."""
     mean: tuple[float, ...]
-    """Per channel, of pixels scaled to [0, 1]."""
+    """Per channel, of pixels scaled to [0, 1], or per feature."""
     std: tuple[float, ...]
     """Likewise."""
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-    """Of all pixels and labels."""
+    """Of all samples and labels."""
 
     def spec(self) -> OwnDataSpec:
         """What a run needs to know of it."""

@@ -49,6 +49,8 @@ SIZES = {
     "swin_tiny": Size(4490, 44.7, 27.5, 224, 96),
     "vit": Size(17_560, 59.0, 85.8, 224, 768),
     "mae_vit": Size(9781, 41.2, 112, 224, 768),
+    # Of a table of three features.
+    "mlp": Size(0.018, 0.00078, 0.0188, 1, 128),
 }
 FULL_DEPTH = {
     "imagenet_resnet18": 2,

@@ -10,7 +10,7 @@ from orderdp.spec import DatasetSpec
 if TYPE_CHECKING:
     from orderdp.datasets import FolderData, ImageData
 
-READ_OWN = "orderdp.datasets.own.read_own"
+READ_OWN = "orderdp.datasets.own.stored.read_own"
 """Where a run on one's own data enters the code that reads them."""
 
 

@@ -13,8 +13,9 @@ from orderdp.files import finite, write_json
 SUMMARY = "summary.json"
 """The file that a job writes last. Its presence says that the job's other files are complete."""
 STATUSES = ("finished", "diverged")
-WEIGHTS = ".pt"
-"""Files with this ending may be removed from a finished run, to save room."""
+REMOVABLE = (".pt", "samples.npz")
+"""Files with these endings, weights and the histories of single samples, may be removed from a finished run, to save
+room. No table or figure is made from them."""
 
 
 class DamagedRun(ValueError):
@@ -84,11 +85,11 @@ def read_file(runs: Path, name: str, file: str) -> bytes:
     """A file of a finished job.
 
     Raises:
-        FileNotFoundError: the job is not finished, or its weights were removed.
+        FileNotFoundError: the job is not finished, or the file was removed to save room.
         DamagedRun: the file is not the one that the job wrote.
     """
     summary, path = read_summary(runs, name), runs / name / file
-    if summary is None or (not path.exists() and file.endswith(WEIGHTS)):
+    if summary is None or (not path.exists() and file.endswith(REMOVABLE)):
         raise FileNotFoundError(f"{path} is missing. Make it: python -m orderdp run {name}")
     return _checked(path, summary)
 
@@ -120,7 +121,7 @@ def damaged(runs: Path, names: Iterable[str], *, contents: bool = False) -> dict
             summary = read_summary(runs, name)
             for file, written in ({} if summary is None else summary["files"]).items():
                 path = runs / name / file
-                if not path.exists() and file.endswith(WEIGHTS):
+                if not path.exists() and file.endswith(REMOVABLE):
                     continue
                 if not path.is_file() or path.stat().st_size != written["bytes"]:
                     raise DamagedRun(path.parent, f"{file} is missing or of another size")

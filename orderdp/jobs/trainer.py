@@ -277,7 +277,11 @@ class _Run:
             return summary
         write_json(self.out / "spec.json", self.job.record())
         write_rows(self.out / "history.csv", COLUMNS, training.history)
-        write_arrays(self.out / "selection.npz", _selection(training))
+        reached = [epoch for epoch in record_epochs(training.spec) if epoch in training.kept]
+        recorded = {"usage": training.usage.numpy(), "recorded_epochs": np.array(reached, dtype=np.int32)}
+        write_arrays(self.out / "selection.npz", recorded)
+        kept = {f"kept_{epoch}": indices.numpy() for epoch, indices in sorted(training.kept.items())}
+        write_arrays(self.out / "samples.npz", training.samples.arrays() | kept)
         # A masked autoencoder is trained for nothing but its weights.
         if self.job.keep_models != "none" or self.job.spec.recipe.task == "reconstruct":
             self.save_model(training, self.out / "model.pt")
@@ -332,12 +336,6 @@ def _read(checkpoint: Path) -> dict[str, Any] | None:
         return state if {"training", "started"} <= state.keys() else None
     except (OSError, zipfile.BadZipFile, ValueError, RuntimeError, pickle.UnpicklingError, AttributeError):
         return None
-
-
-def _selection(training: Training) -> dict[str, Any]:
-    kept = {f"kept_{epoch}": indices.numpy() for epoch, indices in sorted(training.kept.items())}
-    reached = [epoch for epoch in record_epochs(training.spec) if epoch in training.kept]
-    return {"usage": training.usage.numpy(), "recorded_epochs": np.array(reached, dtype=np.int32), **kept}
 
 
 def environment(training: Training) -> dict[str, Any]:

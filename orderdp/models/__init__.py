@@ -14,6 +14,8 @@ from torch import nn
 
 from orderdp.models.imagenet_resnet import imagenet_resnet18, imagenet_resnet50
 from orderdp.models.mae import mae_vit
+from orderdp.models.mlp import mlp
+from orderdp.models.named import timm_network, torchvision_network
 from orderdp.models.pretrained import start_from
 from orderdp.models.resnet import resnet18, resnet50
 from orderdp.models.resnet8 import resnet8
@@ -31,6 +33,9 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "swin_tiny": swin_tiny,
     "vit": vit,
     "mae_vit": mae_vit,
+    "mlp": mlp,
+    "torchvision_network": torchvision_network,
+    "timm_network": timm_network,
 }
 
 
@@ -55,7 +60,10 @@ def build(name: str, classes: int, channels: int, **options: object) -> nn.Modul
         if option not in known:
             raise ValueError(f"Unknown option {option!r} of model '{name}'. Known: {', '.join(known)}.")
     for key, value in {"classes": classes, "channels": channels, **options}.items():
-        if type(known.get(key)) is float:
+        if type(known.get(key)) is str:
+            if not isinstance(value, str):
+                raise ValueError(f"The '{key}' of model '{name}' must be a text. Got {value!r}.")
+        elif type(known.get(key)) is float:
             if not isinstance(value, int | float) or not 0 <= value < 1:
                 raise ValueError(f"The '{key}' of model '{name}' must be in [0, 1). Got {value!r}.")
         elif type(value) is not int or value < 1:

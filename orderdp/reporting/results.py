@@ -83,8 +83,7 @@ class Runs:
         return pd.concat(self._histories, ignore_index=True) if self._histories else pd.DataFrame()
 
     def selection(self, run: str) -> dict[str, np.ndarray] | None:
-        """Arrays of selection.npz (`usage` int32 (n,), `recorded_epochs`, `kept_<epoch>`); None while it is not
-        finished."""
+        """Arrays of selection.npz (`usage` int32 (n,), `recorded_epochs`); None while it is not finished."""
         if self.summary(run) is None:
             return None
         return self.read(run, "selection.npz", _arrays)

@@ -40,15 +40,16 @@ class Images:
     """A data set's images on the device, cut out, mirrored and normalised batch by batch.
 
     Args:
-        images: uint8 (n, C, H, W) on the device.
-        mean: per channel, of pixels scaled to [0, 1].
+        images: uint8 (n, C, H, W) on the device, or float32.
+        mean: per channel, of pixels scaled to [0, 1], or of the numbers as they are.
         std: per channel, likewise.
     """
 
     def __init__(self, images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         self.images = images.contiguous()
         device = images.device
-        self.scale = (1 / (255 * torch.tensor(std, dtype=torch.float32))).view(1, -1, 1, 1).to(device)
+        whole = 1.0 if images.is_floating_point() else 255.0
+        self.scale = (1 / (whole * torch.tensor(std, dtype=torch.float32))).view(1, -1, 1, 1).to(device)
         self.offset = (-torch.tensor(mean) / torch.tensor(std)).view(1, -1, 1, 1).to(device)
         _, channels, height, width = images.shape
         self.rows = torch.arange(height, device=device)

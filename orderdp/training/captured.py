@@ -18,7 +18,7 @@ from orderdp.spec import SgdSpec
 from orderdp.training.distributed import RankBatch, Steps
 from orderdp.training.loaders import InMemoryLoader
 from orderdp.training.mixes import Targets
-from orderdp.training.optim import clip
+from orderdp.training.optim import clipped
 
 if TYPE_CHECKING:
     from orderdp.training.engine import Training
@@ -89,7 +89,7 @@ class CapturedStep:
         self.indices = torch.zeros(self.size, dtype=torch.int64, device=device)
         self.weights = torch.ones(self.size, device=device)
         self.rates = torch.zeros(2, device=device)
-        self.losses = self.figures = torch.empty(0)
+        self.losses = self.answers = self.figures = torch.empty(0)
         self.scores: Tensor | None = None
         training.optimizer.make_buffers()
         self._set(part, training.pruner.weights(part.indices), rates)
@@ -112,6 +112,7 @@ class CapturedStep:
         self._replay()
         # Copies: the next step overwrites what this one leaves.
         pruner.observe(part.indices, self.losses if self.scores is None else self.scores)
+        record.samples.append((part.indices, self.losses.clone(), self.answers.clone()))
         norm, loss, right = self.figures.clone().unbind()
         record.norms.append(norm)
         record.losses.append(loss)
@@ -129,16 +130,14 @@ class CapturedStep:
         """The step, from numbers of samples to new weights."""
         training = self.training
         images, labels = training.loader.batch(self.indices)
-        losses, right, self.scores = training.forward(self.indices, images, Targets(labels, None, 1.0))
+        losses, self.answers, self.scores = training.forward(self.indices, images, Targets(labels, None, 1.0))
         training.precision.backward((self.weights * losses).mean())
         gradients = training.optimizer.gradients()
-        norm = torch.stack(torch._foreach_norm(gradients)).norm()
-        if (limit := training.spec.recipe.optimizer.clip_norm) is not None:
-            clip(gradients, norm, limit)
+        norm = clipped(gradients, training.spec.recipe.optimizer.clip_norm)
         training.optimizer.step_on_device(*self.rates.unbind())
         training.optimizer.zero_grad()
         self.losses = losses.detach()
-        self.figures = torch.stack([norm, self.losses.mean(), right.sum().float()])
+        self.figures = torch.stack([norm, self.losses.mean(), (self.answers == labels).sum().float()])
 
     def _checked(self, capture: Capture, before: list[Tensor], random: Tensor) -> Callable[[], None]:
         """Records the step and compares its first repetition with a plain one."""

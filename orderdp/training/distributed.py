@@ -21,6 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from orderdp.pruning import observations
 from orderdp.pruning.observations import rank_and_world_size
 
 TIMEOUT = timedelta(minutes=30)
@@ -40,6 +41,17 @@ class Steps:
     norms: list[Tensor] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     rates: list[tuple[float, float]] = field(default_factory=list)
+    samples: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+    """Numbers, losses and answers of the samples of each step of this rank."""
+
+    def of_samples(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Numbers, losses and answers of all samples of the epoch, of all ranks, on the CPU."""
+        indices, losses = observations.joined([(indices, losses) for indices, losses, _ in self.samples])
+        answers = observations.joined([(indices, answers) for indices, _, answers in self.samples])[1].long()
+        if rank_and_world_size()[1] > 1:
+            _, answers = observations.gather(indices, answers)
+            indices, losses = observations.gather(indices, losses)
+        return indices, losses, answers
 
 
 class RankBatch(NamedTuple):

@@ -35,8 +35,9 @@ from orderdp.training.loaders import InMemoryLoader, build_loader
 from orderdp.training.memory_format import arrange
 from orderdp.training.mixes import Mixer, Targets
 from orderdp.training.objectives import build_objective
-from orderdp.training.optim import build_optimizer, clip, one_cycle
+from orderdp.training.optim import build_optimizer, clipped, one_cycle
 from orderdp.training.precision import Precision
+from orderdp.training.samples import SampleHistory
 from orderdp.training.snapshot import Snapshot
 
 
@@ -136,6 +137,7 @@ class Training:
         self.steps_left = self._step_limit()
         self.history: list[dict[str, float | int | None]] = []
         self.usage = torch.zeros(self.n, dtype=torch.int32)
+        self.samples = SampleHistory(self.loader.labels.cpu())
         self.previous: Tensor | None = None
         self.kept: dict[int, Tensor] = {}
         if "gradients" in spec.diagnostics and not (isinstance(self.loader, InMemoryLoader) and self._classifies):
@@ -213,6 +215,7 @@ class Training:
         self.ranks.merge(record)
         row = self._row(record, indices, self._progress(planned_steps, planned_steps))
         training_s = training_clock.seconds()  # reading the row has waited for the device
+        self.samples.learn(*record.of_samples())
         row |= self._record_kept(indices)
         if self.steps_left is not None:
             self.steps_left -= planned_steps
@@ -254,33 +257,34 @@ class Training:
         """One optimiser step; nothing in it waits for the device (but the loss scale of float16)."""
         part = batch.part
         images, targets = self.mixer(batch.images, batch.labels, batch.indices, step)
-        all_losses, all_right = list[Tensor](), list[Tensor]()
+        all_losses, all_answers = list[Tensor](), list[Tensor]()
         pieces = _pieces(len(part.indices), self.micro_batch)
         for piece in pieces:
             last = piece.stop == len(part.indices)
             with contextlib.nullcontext() if last else self.ranks.without_exchange(self.network):
-                losses, right, scores = self.forward(batch.indices[piece], images[piece], targets.of(piece))
+                losses, answers, scores = self.forward(batch.indices[piece], images[piece], targets.of(piece))
                 # A part without weight is a stand-in, see `RankBatch`: it is neither observed nor counted.
                 update = self.pruner.update
                 loss = update(part.indices[piece], losses, scores) * part.scale if part.scale else losses.mean() * 0
                 self.precision.backward(loss if len(pieces) == 1 else loss * (len(losses) / len(part.indices)))
             all_losses.append(losses.detach())
-            all_right.append(right)
+            all_answers.append(answers)
         gradients = self.precision.gradients(self.optimizer)
-        norm = torch.stack(torch._foreach_norm(gradients)).norm()
-        if (limit := self.spec.recipe.optimizer.clip_norm) is not None:
-            clip(gradients, norm, limit)
+        norm = clipped(gradients, self.spec.recipe.optimizer.clip_norm)
         self.precision.step(self.optimizer, *rates)
         record.norms.append(norm)
-        record.losses.append(torch.cat(all_losses).mean())
+        losses, answers = torch.cat(all_losses), torch.cat(all_answers)
+        record.losses.append(losses.mean())
         record.weights.append(self.pruner.weights(part.indices).mean())
-        right = torch.cat(all_right).sum()
+        right = (answers == targets.labels).sum()
         record.correct.append(right if part.scale else right * 0)
+        if part.scale:
+            record.samples.append((part.indices, losses, answers))
         record.sizes.append(len(part.indices) if part.scale else 0)
         record.rates.append(rates)
 
     def forward(self, indices: Tensor, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Losses, right answers and scores of a batch, as the objective gives them; `indices` are its samples, on the
+        """Losses, answers and scores of a batch, as the objective gives them; `indices` are its samples, on the
         device."""
         with self.precision.autocast():
             return self.objective.losses(self.network, images, targets)
@@ -393,6 +397,7 @@ class Training:
             "usage": self.usage,
             "previous": self.previous,
             "kept": self.kept,
+            "samples": self.samples.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -406,6 +411,7 @@ class Training:
         self.history, self.usage, self.previous, self.kept = (
             state[key] for key in ("history", "usage", "previous", "kept")
         )
+        self.samples.load_state_dict(state["samples"])
 
 
 def _pieces(count: int, micro_batch: int | None) -> list[slice]:

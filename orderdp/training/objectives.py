@@ -30,15 +30,15 @@ class Classification:
             targets: what they show.
 
         Returns:
-            losses float32 (B,) with gradients, bool (B,) which images were given their (first) label, and by what the
-            samples rank (None: by the losses).
+            losses float32 (B,) with gradients, int64 (B,) the classes with the largest scores, and by what the samples
+            rank (None: by the losses).
         """
         logits = network(images).float()
         losses = self._against(logits, targets.labels)
         if targets.partners is not None:
             losses = targets.share * losses + (1 - targets.share) * self._against(logits, targets.partners)
         scores = None if self.score is None else self.score(logits.detach(), targets.labels, losses.detach())
-        return losses, logits.detach().argmax(1) == targets.labels, scores
+        return losses, logits.detach().argmax(1), scores
 
     def test(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Summed loss (without label smoothing) and number of right answers on test images."""
@@ -53,8 +53,8 @@ class Reconstruction:
     """The loss that a masked autoencoder gives for each of its images; it has no accuracy."""
 
     def losses(self, network: nn.Module, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, None]:
-        """Forward pass of a network that gives losses (B,); as in `Classification.losses`, with no right answers."""
-        return network(images).float(), torch.zeros(len(images), dtype=torch.bool, device=images.device), None
+        """Forward pass of a network that gives losses (B,); as in `Classification.losses`, with class -1 for all."""
+        return network(images).float(), torch.full((len(images),), -1, device=images.device), None
 
     def test(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Summed loss on test images, and 0."""

@@ -117,15 +117,20 @@ def build_optimizer(model: nn.Module, spec: OptimizerSpec) -> Scheduled:
     return Scheduled(_lamb(groups, spec))
 
 
-def clip(gradients: list[Tensor], norm: Tensor, limit: float) -> None:
+def clipped(gradients: list[Tensor], limit: float | None) -> Tensor:
     """Scales gradients down, in place, to a norm of at most `limit`; nothing waits for the device.
 
     Args:
         gradients: of all parameters.
-        norm: scalar, over all of them.
-        limit: above 0.
+        limit: above 0; None to leave them as they are.
+
+    Returns:
+        Their norm before, over all of them: a scalar.
     """
-    torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
+    norm = torch.stack(torch._foreach_norm(gradients)).norm()
+    if limit is not None:
+        torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
+    return norm
 
 
 def _decays(model: nn.Module, name: str, parameter: nn.Parameter, spec: OptimizerSpec) -> bool:

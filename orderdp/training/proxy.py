@@ -45,10 +45,10 @@ class Recorded(Training):
         self.correct = torch.zeros(spec.recipe.epochs, self.n, dtype=torch.bool, device=device)
 
     def forward(self, indices: Tensor, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor, Tensor | None]:
-        losses, right, scores = super().forward(indices, images, targets)
+        losses, answers, scores = super().forward(indices, images, targets)
         self.losses[self.epoch, indices] = losses.detach()
-        self.correct[self.epoch, indices] = right
-        return losses, right, scores
+        self.correct[self.epoch, indices] = answers == targets.labels
+        return losses, answers, scores
 
     @torch.inference_mode()
     def outputs(self, images: Images) -> tuple[Tensor, Tensor]:

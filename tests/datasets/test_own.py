@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from orderdp.datasets import DatasetError
-from orderdp.datasets.own import look, prepare_own, read_own, write_own
+from orderdp.datasets.own import look, prepare_own, read_names, read_own
 
 SIDE = 12
 
@@ -153,7 +153,7 @@ def test_a_class_that_the_test_part_lacks_is_said_and_one_that_training_lacks_is
     for file in (root / "test/owl").iterdir():
         file.unlink()
     (root / "test/owl").rmdir()
-    assert "classes without a test image, on which nothing is measured: 'owl'" in said(look(root))
+    assert "classes without a test sample, on which nothing is measured: 'owl'" in said(look(root))
     save(root / "test/yak/1.png", picture(1, 1))
     with pytest.raises(DatasetError, match=r"test/yak is a class that .*train does not have"):
         look(root)
@@ -231,7 +231,7 @@ def test_what_is_no_data_set_is_refused_in_a_line(tmp_path):
         "empty": "has no folder per class",
         "a.npz": "is no archive of NumPy arrays",
         "a.parquet": "is no Parquet file",
-        "a.zip": "is no folder, no .parquet file and no .npz archive",
+        "a.zip": "is no folder, no .parquet or .csv file and no .npz archive",
         "b.npz": "has no array 'train_images'",
         "c.npz": "All training images of .* are the same",
     }.items():
@@ -242,8 +242,10 @@ def test_what_is_no_data_set_is_refused_in_a_line(tmp_path):
 
 def test_the_prepared_form_is_checked(root, tmp_path):
     looked = look(root)
-    write_own(looked, "pets", tmp_path / "data/pets")
+    looked.write("pets", tmp_path / "data/pets")
     data = read_own("pets", tmp_path / "data/pets", looked.description.digest)
+    names, classes = read_names(tmp_path / "data/pets")
+    assert names[7] == str(root / "train/dog/1.png") and classes == ["cat", "dog", "owl"]
     assert torch.equal(data.train_images, torch.from_numpy(looked.arrays["train_images"]))
     assert (data.classes, data.mean) == (3, looked.description.mean)
     with pytest.raises(DatasetError, match=r"is not prepared: .* is missing\. Run `python -m orderdp prepare"):
@@ -255,8 +257,8 @@ def test_the_prepared_form_is_checked(root, tmp_path):
         read_own("pets", tmp_path / "data/pets", looked.description.digest)
     save(root / "train/cat/new.png", picture(0, 95))
     with pytest.raises(DatasetError, match="has changed since 'pets' was described"):
-        prepare_own("pets", tmp_path / "data/pets", root, None, None, False, looked.description.digest)
+        prepare_own("pets", tmp_path / "data/pets", root, looked.description.digest)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
     with pytest.raises(DatasetError, match="holds what is no prepared data set"):
-        write_own(looked, "pets", tmp_path / "mine")
+        looked.write("pets", tmp_path / "mine")

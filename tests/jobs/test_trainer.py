@@ -63,7 +63,8 @@ def test_outputs(data, tmp_path):
     )  # fmt: skip
     out = tmp_path / "runs" / "run"
     assert sorted(p.name for p in out.iterdir()) == [
-        "history.csv", "model-2.pt", "model-4.pt", "model.pt", "selection.npz", "spec.json", "summary.json",
+        "history.csv", "model-2.pt", "model-4.pt", "model.pt", "samples.npz", "selection.npz", "spec.json",
+        "summary.json",
     ]  # fmt: skip
     assert not (tmp_path / "work" / "run").exists()
     assert rows == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -74,7 +75,9 @@ def test_outputs(data, tmp_path):
     selection = np.load(out / "selection.npz")
     assert selection["usage"].sum() == summary["samples"]
     assert selection["recorded_epochs"].tolist() == [2, 4]
-    assert len(selection["kept_2"]) == round(0.3 * summary["n"])
+    samples = np.load(out / "samples.npz")
+    assert len(samples["kept_2"]) == round(0.3 * summary["n"])
+    assert np.array_equal(samples["visits"], selection["usage"])
     assert set(torch.load(out / "model.pt", weights_only=True)) == set(
         torch.load(out / "model-4.pt", weights_only=True)
     )
@@ -94,8 +97,9 @@ def test_kill_9_then_the_same_command_gives_the_same_bits(data, tmp_path):
     assert history(killed / "runs" / "run") == history(whole / "runs" / "run")
     a, b = (torch.load(base / "runs" / "run" / "model.pt", weights_only=True) for base in (whole, killed))
     assert all(torch.equal(a[name], b[name]) for name in a)
-    usage = [np.load(base / "runs" / "run" / "selection.npz")["usage"] for base in (whole, killed)]
-    assert np.array_equal(*usage)
+    for file in ("selection.npz", "samples.npz"):
+        x, y = (np.load(base / "runs" / "run" / file) for base in (whole, killed))
+        assert x.files == y.files and all(np.array_equal(x[name], y[name], equal_nan=True) for name in x.files)
 
 
 def test_sigterm_saves_and_a_second_trainer_waits(data, tmp_path):

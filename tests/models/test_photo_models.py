@@ -22,6 +22,8 @@ SMALL = {
     "timm_resnet50": {"depth": 1, "width": 8, "drop_path": 0.0},
     "swin_tiny": {"image": 32, "patch": 2, "window": 4, "width": 12, "depth": 1, "drop_path": 0.0},
     "vit": {**TRANSFORMER, "drop_path": 0.0},
+    "torchvision_network": {"architecture": "shufflenet_v2_x0_5"},
+    "timm_network": {"architecture": "resnet10t"},
 }
 
 

@@ -89,7 +89,7 @@ def test_costs_of_imagenet_are_plausible():
         costs.memory_mb(run.spec) < 16_000 for run in grid.runs.values() if run.spec.dataset.name == "imagenet"
     )  # a GPU's share of a node
     assert costs.UNKNOWN not in {costs.size(run.spec) for run in grid.runs.values()}
-    assert set(costs.SIZES) == set(MODELS)
+    assert set(costs.SIZES) == set(MODELS) - {"torchvision_network", "timm_network"}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import yaml
 from orderdp import grid as grids
 from orderdp.code_fingerprint import checksums, code_checksums, registry, syntax
 from orderdp.jobs import Job, coresets, diagnose, proxy, study, train
+from orderdp.jobs.data import READ_OWN
 from tests.spec.conftest import ROOT, add_pruner, edit, forget
 
 LIST = (
@@ -275,7 +276,10 @@ def test_negated_scores_rename_a_pruner_built_on_orderdp(read_here):
 
 OUTSIDE = {
     "orderdp.coresets.command": "the command `coreset`, for users' own arrays",
-    "orderdp.datasets.own": "a run has the checksum of what it made; how that is read is in the run's fingerprint",
+    **dict.fromkeys(
+        (f"orderdp.datasets.own.{name}" for name in ("finding", "images", "looking", "tables")),
+        "a run has the checksum of what they made; how that is read is in the run's fingerprint",
+    ),
     "orderdp.datasets.search": "see NOT_DECIDING",
     "orderdp.pruning.indexed": "for users' own loops; the engine yields indices itself",
     "orderdp.pruning.streaming": "for users' own streams; it is not registered",
@@ -293,12 +297,13 @@ def test_every_module_is_in_a_fingerprint_or_has_a_reason_not_to_be():
     registries = (("datasets", "DATASETS"), ("models", "MODELS"), ("pruning", "PRUNERS"), ("coresets", "CORESETS"))
     entries = tuple((*where, name) for where in registries for name in registry(*where))
     starts = [start for kind in (train, proxy, coresets, diagnose, study) for start in kind.ENTRY_POINTS]
-    found = set(code_checksums(tuple(starts), entries))
+    found = set(code_checksums((*starts, READ_OWN), entries))
     folders = ("coresets", "datasets", "diagnostics", "models", "pruning", "theory", "training")
     files = [
-        path for folder in folders for path in (ROOT / "orderdp" / folder).glob("*.py") if path.name != "__init__.py"
+        path for folder in folders for path in (ROOT / "orderdp" / folder).rglob("*.py") if path.name != "__init__.py"
     ]
-    assert {f"orderdp.{path.parent.name}.{path.stem}" for path in files} - found == set(OUTSIDE)
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files}
+    assert names - found == set(OUTSIDE)
     assert not found & checksums.NOT_DECIDING
     assert all(syntax.source(name) is not None for name in checksums.NOT_DECIDING)
 

@@ -142,7 +142,8 @@ def test_every_option_is_held_to_its_signature_and_range(entry, option):
     assert object not in types
     numbers = {int, float} & set(types)
     assert (option in RANGES) == bool(numbers), "a number has a range, and nothing else"
-    for value in ("no such word", [1], {"a": 1}, *([float("nan")] if numbers else [])):
+    word = () if str in types else ("no such word",)
+    for value in (*word, [1], {"a": 1}, *([float("nan")] if numbers else [])):
         assert option in wrong(entry, {option: value})
 
 

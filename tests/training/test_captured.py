@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,6 +41,8 @@ def same(a, b):
     for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True):
         assert torch.equal(x, y)
     assert torch.equal(a.usage, b.usage)
+    for x, y in zip(a.samples.arrays().values(), b.samples.arrays().values(), strict=True):
+        assert np.array_equal(x, y, equal_nan=True)
 
 
 def clipped(chosen: RunSpec, limit: float) -> RunSpec:

@@ -118,7 +118,7 @@ def test_a_mixed_loss_is_the_cross_entropy_against_the_mixed_target():
     torch.manual_seed(0)
     network, images = nn.Linear(4, 5), torch.randn(6, 4)
     labels, partners, share = torch.arange(6) % 5, torch.arange(6).flip(0) % 5, 0.7
-    losses, right, _ = Classification(0.1).losses(network, images, Targets(labels, partners, share))
+    losses, answers, _ = Classification(0.1).losses(network, images, Targets(labels, partners, share))
     soft = share * F.one_hot(labels, 5) + (1 - share) * F.one_hot(partners, 5)
     torch.testing.assert_close(losses, F.cross_entropy(network(images), soft, reduction="none", label_smoothing=0.1))
-    assert torch.equal(right, network(images).argmax(1) == labels)
+    assert torch.equal(answers, network(images).argmax(1))

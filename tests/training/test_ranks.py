@@ -131,6 +131,10 @@ def assert_same(one: Path, other: Path, method: str) -> None:
     a, b = (np.load(base / "runs" / method / "selection.npz") for base in (one, other))
     for name in a.files:
         assert np.array_equal(a[name], b[name]), name
+    a, b = (np.load(base / "runs" / method / "samples.npz") for base in (one, other))
+    for name in ("visits", "wrong", "forgotten", "last_answer"):
+        assert np.mean(a[name] != b[name]) < 0.01, name
+    assert np.allclose(a["mean_loss"], b["mean_loss"], rtol=1e-3, equal_nan=True)
     weights = [torch.load(base / "runs" / method / "model.pt", weights_only=True) for base in (one, other)]
     for name in weights[0]:
         torch.testing.assert_close(weights[0][name], weights[1][name], rtol=1e-3, atol=1e-5)

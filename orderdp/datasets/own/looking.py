@@ -1,0 +1,284 @@
+"""Looks through a data set of one's own, converts it and describes it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orderdp.datasets.base import DatasetError
+from orderdp.datasets.own.finding import Source, find
+from orderdp.datasets.own.images import NAMED, Decoder
+from orderdp.datasets.own.stored import digest, write_own
+from orderdp.datasets.own.tables import LABEL, Table, numbers, statistics
+from orderdp.pruning.rng import numpy_generator
+
+HOLDOUT = 0.2
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `params.yaml` says of a data set of one's own.
+
+    Attributes:
+        path: where its files are.
+        size: side, in pixels, to which images are brought; None: they have one size already.
+        holdout: share of each class that is held out as test part; None: the files have one.
+        skip_broken: whether files that cannot be read, and rows without a label, are left out.
+        label: column of a table's labels; None for "label".
+        part: how many training samples were to be kept; None: all.
+        shape: (channels, height, width), or (features, 1, 1) of a table.
+        classes: their names, in the order of the labels.
+        n_train: training samples.
+        n_test: test samples.
+        mean: per channel, of pixels scaled to [0, 1], or per feature, over the training samples.
+        std: likewise.
+        digest: sha256 of all samples and labels.
+    """
+
+    path: str
+    size: int | None
+    holdout: float | None
+    skip_broken: bool
+    label: str | None
+    part: int | None
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    n_train: int
+    n_test: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    digest: str
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+
+@dataclass
+class Looked:
+    """A data set that was looked through: its arrays, its description, and what there is to say about it."""
+
+    description: Description
+    arrays: dict[str, NDArray[Any]]
+    names: list[str]
+    """Of the training samples."""
+    notes: list[str]
+
+    def write(self, name: str, out: Path) -> None:
+        """Writes the prepared form, see :func:`write_own`."""
+        told = self.description
+        facts = {"name": name, "classes": list(told.classes), "mean": told.mean, "std": told.std}
+        write_own(out, self.arrays, self.names, facts | {"digest": told.digest, "source": told.path})
+
+
+def look(
+    path: Path,
+    size: int | None = None,
+    holdout: float | None = None,
+    skip_broken: bool = False,
+    label: str | None = None,
+    part: int | None = None,
+) -> Looked:
+    """Looks through a data set and converts it.
+
+    Args:
+        path: a folder of classes, a folder of Parquet or CSV files, one such file, or an .npz archive.
+        size: side of the square to which images are brought: the shorter side is resized to it, and the middle cut
+            out. Needed where images differ in size.
+        holdout: share of each class to hold out as test part, in (0, 0.5], where the files have none; 0.2 when None.
+        skip_broken: leave out files that cannot be read, and rows without a label, instead of refusing them.
+        label: column of a table's labels; "label" when None.
+        part: training samples to keep, about so many, each class in proportion; all when None.
+
+    Raises:
+        DatasetError: nothing usable is there; one line says what and where.
+    """
+    source = find(path)
+    if source.test is not None and holdout is not None:
+        raise DatasetError(f"{path} has a test part, so nothing is to be held out. Leave out --holdout.")
+    held_out = (HOLDOUT if holdout is None else holdout) if source.test is None else None
+    if isinstance(source, Table):
+        if size is not None:
+            raise DatasetError(f"{path} is a table, whose rows have no size. Leave out --size.")
+        read = _rows(source, held_out, skip_broken, label or LABEL)
+    else:
+        if label is not None:
+            raise DatasetError(f"{path} holds images, whose labels are in no column. Leave out --label.")
+        read = _images(source, path, size, held_out, skip_broken)
+    arrays, things = read.arrays, "rows" if isinstance(source, Table) else "images"
+    notes = [f"{source.kind}: {len(read.classes)} classes", *source.notes, *read.notes]
+    if held_out is not None:
+        notes.append(f"no test part: {100 * held_out:g} % of each class are held out as one")
+    notes += [*_of_classes(arrays, read.classes, things), *_duplicates(arrays, things)]
+    names = read.names
+    if part is not None and part < len(names):
+        kept = _proportional(arrays["train_labels"], part, len(read.classes))
+        arrays |= {name: arrays[name][kept] for name in ("train_images", "train_labels")}
+        names = [names[index] for index in kept]
+        notes.append(f"{len(names):,} training {things} are kept, each class in proportion")
+    if isinstance(source, Table):
+        mean, std = statistics(arrays["train_images"][:, :, 0, 0])
+    else:
+        mean, std = _of_pixels(arrays["train_images"], path)
+    description = Description(
+        path=str(Path(path).expanduser().resolve()),
+        size=size,
+        holdout=held_out,
+        skip_broken=skip_broken,
+        label=label,
+        part=part,
+        shape=arrays["train_images"].shape[1:],  # type: ignore[arg-type]
+        classes=read.classes,
+        n_train=len(names),
+        n_test=len(arrays["test_labels"]),
+        mean=mean,
+        std=std,
+        digest=digest(arrays),
+    )
+    return Looked(description, arrays, names, notes)
+
+
+class _Read(NamedTuple):
+    """A data set's arrays by name, its classes, the names of its training samples, and what there is to say."""
+
+    arrays: dict[str, NDArray[Any]]
+    classes: tuple[str, ...]
+    names: list[str]
+    notes: list[str]
+
+
+def _images(source: Source, path: Path, size: int | None, held_out: float | None, skip_broken: bool) -> _Read:
+    _needs_two(path, source.classes)
+    decoder = Decoder(size, skip_broken)
+    images, labels, names = decoder.all_of(source.train)
+    if held_out is None:
+        assert source.test is not None
+        test_images, test_labels, _ = decoder.all_of(source.test)
+    else:
+        decoder.refuse(path)
+        chosen = _held_out(labels, held_out, source.classes)
+        test_images, test_labels = [images[i] for i in np.flatnonzero(chosen)], labels[chosen]
+        images, labels = [images[i] for i in np.flatnonzero(~chosen)], labels[~chosen]
+        names = [names[i] for i in np.flatnonzero(~chosen)]
+    decoder.refuse(path)
+    arrays: dict[str, NDArray[Any]] = {
+        "train_images": decoder.stacked(images, path),
+        "train_labels": labels,
+        "test_images": decoder.stacked(test_images, path),
+        "test_labels": test_labels,
+    }
+    return _Read(arrays, source.classes, names, decoder.notes())
+
+
+def _rows(table: Table, held_out: float | None, skip_broken: bool, column: str) -> _Read:
+    classes, labels, test_labels = table.labels(column, skip_broken)
+    _needs_two(table.path, classes)
+    train, test = table.train, table.test
+    if held_out is not None:
+        chosen = _held_out(labels, held_out, classes)
+        train, test = train[~chosen], train[chosen]
+        labels, test_labels = labels[~chosen], labels[chosen]
+    values, test_values, notes = numbers(table.path, train, test)
+    names = [f"row {index}" for index in train.index]
+    arrays: dict[str, NDArray[Any]] = {
+        "train_images": values[:, :, None, None],
+        "train_labels": labels,
+        "test_images": test_values[:, :, None, None],
+        "test_labels": test_labels,
+    }
+    return _Read(arrays, classes, names, [f"{values.shape[1]} features", *notes])
+
+
+def _needs_two(path: Path, classes: tuple[str, ...]) -> None:
+    if len(classes) < 2:
+        raise DatasetError(
+            f"{path} has only the class {classes[0]!r}. A classifier needs two: a folder, or a label, for each class."
+        )
+
+
+def _of_pixels(images: NDArray[np.uint8], path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel, of pixels scaled to [0, 1]."""
+    scaled = images.transpose(1, 0, 2, 3).reshape(images.shape[1], -1)
+    mean = tuple(round(float(plane.mean()) / 255, 4) for plane in scaled)
+    std = tuple(round(float(plane.std()) / 255, 4) for plane in scaled)
+    if min(std) == 0:
+        raise DatasetError(f"All training images of {path} are the same in a channel: there is nothing to learn.")
+    return mean, std
+
+
+def _proportional(labels: NDArray[np.int64], part: int, classes: int) -> NDArray[np.int64]:
+    """Numbers of about `part` samples, in order: of each class the same share, at least one, drawn with a fixed
+    seed."""
+    kept = []
+    for label in range(classes):
+        members = np.flatnonzero(labels == label)
+        count = max(1, round(part * len(members) / len(labels)))
+        kept.append(numpy_generator(0, "part", label).permutation(members)[:count])
+    return np.sort(np.concatenate(kept))
+
+
+def prepare_own(name: str, out: Path, path: Path, expected: str, **how: Any) -> None:
+    """Prepares a data set that was described before.
+
+    Args:
+        name: of the data set.
+        out: folder to make.
+        path: where its files are.
+        expected: its digest when it was described.
+        how: as for :func:`look`.
+
+    Raises:
+        DatasetError: the files are not those that were described.
+    """
+    looked = look(path, **how)
+    if looked.description.digest != expected:
+        raise DatasetError(
+            f"{path} has changed since '{name}' was described in params.yaml: expected {expected}, got"
+            f" {looked.description.digest}. Put the files back, or describe them again: `python -m orderdp dataset add"
+            f" {name} {path} --replace`."
+        )
+    looked.write(name, out)
+
+
+def _held_out(labels: NDArray[np.int64], share: float, classes: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Which samples are held out: the share of each class, at least one of it, drawn with a fixed seed."""
+    chosen = np.zeros(len(labels), bool)
+    for label, name in enumerate(classes):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 2:
+            raise DatasetError(
+                f"The class {name!r} has {len(members)} samples: too few to hold one out for the test part."
+            )
+        count = min(len(members) - 1, max(1, round(share * len(members))))
+        chosen[numpy_generator(0, "holdout", label).permutation(members)[:count]] = True
+    return chosen
+
+
+def _of_classes(arrays: dict[str, NDArray[Any]], classes: tuple[str, ...], things: str) -> Iterator[str]:
+    counts = {part: np.bincount(arrays[f"{part}_labels"], minlength=len(classes)) for part in ("train", "test")}
+    for part, count in counts.items():
+        yield f"{part}: {count.sum():,} {things}, {count.min():,} to {count.max():,} of a class"
+    if (without := np.flatnonzero(counts["train"] == 0)).size:
+        raise DatasetError(f"The class {classes[without[0]]!r} has no training sample: nothing could learn it.")
+    if (without := np.flatnonzero(counts["test"] == 0)).size:
+        names = ", ".join(repr(classes[index]) for index in without[:NAMED])
+        yield f"classes without a test sample, on which nothing is measured: {names}"
+
+
+def _duplicates(arrays: dict[str, NDArray[Any]], things: str) -> Iterator[str]:
+    least = "pixel" if things == "images" else "digit"
+    codes = {
+        part: [hashlib.sha256(image.tobytes()).digest() for image in arrays[f"{part}_images"]]
+        for part in ("train", "test")
+    }
+    known = set(codes["train"])
+    if both := sum(code in known for code in codes["test"]):
+        yield f"{both:,} test {things} are in the training part, too, to the {least}: accuracy on them means nothing"
+    if repeated := len(codes["train"]) - len(known):
+        yield f"{repeated:,} training {things} are repetitions of others, to the {least}"
