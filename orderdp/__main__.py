@@ -6,13 +6,13 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import importlib
-import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from orderdp import grid as grids
 from orderdp.files import is_deliberate
+from orderdp.launch.arguments import between, device_of, named, number, scale_of
 from orderdp.launch.explain_failure import remedy
 
 DATA, RUNS, WORK, REPORTS, LOGS = map(Path, ("data", "runs", ".work", "reports", "logs/jobs"))
@@ -169,6 +169,13 @@ def coreset(args: argparse.Namespace) -> int:
     return 0
 
 
+def attempt(args: argparse.Namespace) -> int:
+    """Try pruning on data of your own: train with and without it, and say whether it is worth it there."""
+    from orderdp.trial.command import run
+
+    return run(args)
+
+
 def report(args: argparse.Namespace) -> int:
     """Make tables, figures and the page from the runs."""
     from orderdp.reporting.artifacts import report as make_report
@@ -244,13 +251,13 @@ def schema(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "init": init, "plan": plan, "dataset": dataset, "prepare": prepare, "run": run, "report": report, "track": track,
-    "verify": verify, "gc": gc, "gpu-check": gpu_check,
-    "schema": schema, "theory": theory, "coreset": coreset,
+    "try": attempt, "init": init, "plan": plan, "dataset": dataset, "prepare": prepare, "run": run, "report": report,
+    "track": track, "verify": verify, "gc": gc, "gpu-check": gpu_check, "schema": schema, "theory": theory,
+    "coreset": coreset,
 }  # fmt: skip
 OLD = {"train": "--cell", "proxy": "--proxy", "coresets": "--coresets", "diagnose": "--diagnosis", "study": "--study"}
 """Commands of version 0.1, which ran one kind of job each -> the option that named the job. They work until 0.3."""
-GRAMMARS = {"theory": "orderdp.theory.command", "coreset": "orderdp.coresets.command"}
+GRAMMARS = {"theory": "orderdp.theory.command", "coreset": "orderdp.coresets.command", "try": "orderdp.trial.command"}
 """Commands that stand alone, without params.yaml -> the module whose `add_arguments` knows their options; imported only
 for them."""
 
@@ -289,7 +296,9 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         "--size", type=number(4, 1024), help="side, in pixels, to bring images to; needed where they differ in size"
     )
     sub["dataset"].add_argument(
-        "--holdout", type=share, help="share of each class to hold out for the test part, where there is none; 0.2"
+        "--holdout",
+        type=between(0, 0.5, with_high=True),
+        help="share of each class to hold out for the test part, where there is none; 0.2",
     )
     sub["dataset"].add_argument(
         "--skip-broken", action="store_true", help="leave out files that are no readable images"
@@ -342,54 +351,6 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         "--damaged", action="store_true", help="finished runs whose files are not as they were written, instead"
     )
     return top
-
-
-def named(text: str) -> str:
-    """A name that is not empty, as it would be by a variable of the shell that is not set."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError(f"must be a name. Got {text!r}")
-    return text
-
-
-def number(least: int, most: int) -> Callable[[str], int]:
-    """A whole number in a range, as argparse reads it."""
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"must be a whole number in [{least}, {most}]. Got {text[:40]!r}")
-        return value
-
-    return read
-
-
-def share(text: str) -> float:
-    """A share of at most a half."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 0.5:
-        raise argparse.ArgumentTypeError(f"must be a number in (0, 0.5]. Got {text[:40]!r}")
-    return value
-
-
-def device_of(text: str) -> str:
-    """The name of a device, such as cpu or cuda:1."""
-    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", text):
-        raise argparse.ArgumentTypeError(f"must be cuda, cuda:N, mps or cpu. Got {text!r}")
-    return text
-
-
-def scale_of(text: str) -> str:
-    """`scale=NAME` -> NAME."""
-    key, _, name = text.partition("=")
-    if key != "scale" or not name:
-        raise argparse.ArgumentTypeError(f"takes only scale=NAME. Got {text!r}. Edit params.yaml")
-    return name
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -70,4 +70,22 @@ def timm_network(classes: int, channels: int, *, architecture: str = "resnet18")
 
 def _unknown(name: str, library: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    return f"{library} has no network {name!r}." + (f" It has: {', '.join(near)} and others." if near else "")
+    others = f" There are: {', '.join(near)} and others." if near else ""
+    return f"There is no network {name!r} in {library}.{others}"
+
+
+def known(architecture: str) -> str:
+    """The library that has a network of this name: "torchvision" where both do, or "timm".
+
+    Raises:
+        ValueError: neither has it.
+    """
+    import timm
+    from torchvision import models
+
+    names = models.list_models(module=models)
+    if architecture in names:
+        return "torchvision"
+    if timm.is_model(architecture):
+        return "timm"
+    raise ValueError(_unknown(architecture, "torchvision or timm", [*names, *timm.list_models()]))

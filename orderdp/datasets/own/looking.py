@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,6 +70,19 @@ class Looked:
     """Of the training samples."""
     notes: list[str]
 
+    def part(self, count: int) -> Looked:
+        """The same with about so many training samples, each class in proportion; itself if it has no more."""
+        if count >= len(self.names):
+            return replace(self, description=replace(self.description, part=count))
+        kept = _proportional(self.arrays["train_labels"], count, len(self.description.classes))
+        arrays = self.arrays | {name: self.arrays[name][kept] for name in ("train_images", "train_labels")}
+        mean, std = _statistics(arrays["train_images"], Path(self.description.path))
+        facts: dict[str, Any] = {"part": count, "n_train": len(kept), "mean": mean, "std": std}
+        facts["digest"] = digest(arrays)
+        names = [self.names[index] for index in kept]
+        notes = [*self.notes, f"{len(names):,} training samples are kept, each class in proportion"]
+        return Looked(replace(self.description, **facts), arrays, names, notes)
+
     def write(self, name: str, out: Path) -> None:
         """Writes the prepared form, see :func:`write_own`."""
         told = self.description
@@ -116,32 +129,24 @@ def look(
     if held_out is not None:
         notes.append(f"no test part: {100 * held_out:g} % of each class are held out as one")
     notes += [*_of_classes(arrays, read.classes, things), *_duplicates(arrays, things)]
-    names = read.names
-    if part is not None and part < len(names):
-        kept = _proportional(arrays["train_labels"], part, len(read.classes))
-        arrays |= {name: arrays[name][kept] for name in ("train_images", "train_labels")}
-        names = [names[index] for index in kept]
-        notes.append(f"{len(names):,} training {things} are kept, each class in proportion")
-    if isinstance(source, Table):
-        mean, std = statistics(arrays["train_images"][:, :, 0, 0])
-    else:
-        mean, std = _of_pixels(arrays["train_images"], path)
+    mean, std = _statistics(arrays["train_images"], path)
     description = Description(
         path=str(Path(path).expanduser().resolve()),
         size=size,
         holdout=held_out,
         skip_broken=skip_broken,
         label=label,
-        part=part,
+        part=None,
         shape=arrays["train_images"].shape[1:],  # type: ignore[arg-type]
         classes=read.classes,
-        n_train=len(names),
+        n_train=len(read.names),
         n_test=len(arrays["test_labels"]),
         mean=mean,
         std=std,
         digest=digest(arrays),
     )
-    return Looked(description, arrays, names, notes)
+    looked = Looked(description, arrays, read.names, notes)
+    return looked if part is None else looked.part(part)
 
 
 class _Read(NamedTuple):
@@ -202,8 +207,10 @@ def _needs_two(path: Path, classes: tuple[str, ...]) -> None:
         )
 
 
-def _of_pixels(images: NDArray[np.uint8], path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel, of pixels scaled to [0, 1]."""
+def _statistics(images: NDArray[Any], path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel, of pixels scaled to [0, 1], or of each feature."""
+    if images.dtype != np.uint8:
+        return statistics(images[:, :, 0, 0])
     scaled = images.transpose(1, 0, 2, 3).reshape(images.shape[1], -1)
     mean = tuple(round(float(plane.mean()) / 255, 4) for plane in scaled)
     std = tuple(round(float(plane.std()) / 255, 4) for plane in scaled)

@@ -1,0 +1,235 @@
+"""`python -m orderdp try PATH`: from a folder, a table or an archive to a recommendation."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from orderdp.launch.arguments import between, number, time_limit
+from orderdp.spec import RunSpec
+from orderdp.trial.planning import (
+    LARGE,
+    Choice,
+    Network,
+    Rates,
+    choose,
+    explained,
+    named_network,
+    own_network,
+    together,
+    with_part,
+)
+
+BUDGET = "30m"
+MOST_AT_ONCE = 16
+LOOKED = ("size", "holdout", "skip_broken", "label")
+ASKED = (*LOOKED, "model", "epochs", "seeds", "ratios", "budget", "device")
+"""Options on which it depends what is trained."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    add = parser.add_argument
+    add("path", type=Path, metavar="PATH", help="folder of classes, Parquet or CSV files, .npz archive")
+    add("--into", type=Path, metavar="FOLDER", help="folder of the trial; try-<name> unless given")
+    add(
+        "--budget",
+        type=time_limit,
+        default=time_limit(BUDGET),
+        help=f"time for the training, such as 2h; none for no limit; {BUDGET} unless given",
+    )
+    add("--model", help="a network of torchvision or timm by its name there")
+    add("--epochs", type=number(1, 100_000), help="of the full data; by the budget unless given")
+    add("--seeds", type=number(1, 100), help="runs of everything; 3 or 5, by the budget, unless given")
+    add("--ratios", type=between(0, 1), nargs="+", metavar="R", help="prune ratios in (0, 1), such as 0.3 0.5")
+    add(
+        "--tolerance",
+        type=between(0, 100),
+        default=0.5,
+        help="points of accuracy whose loss counts as none; 0.5 unless given",
+    )
+    add("--size", type=number(4, 1024), help="side, in pixels, to bring images to")
+    add(
+        "--holdout",
+        type=between(0, 0.5, with_high=True),
+        help="share of each class to hold out where there is no test part; 0.2 unless given",
+    )
+    add("--skip-broken", action="store_true", help="leave out files and rows that cannot be read")
+    add("--label", help="column of a table's labels; 'label' unless given")
+    add("--device", choices=["cpu", "cuda", "mps"], help="the best one present unless given")
+    add("--cores", type=number(1, 1024), help="processors; all unless given")
+    add("--plan", action="store_true", help="only say what would be trained, and how long it takes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Looks at the data, plans, trains and writes the page."""
+    from orderdp import grid as grids
+    from orderdp.jobs import costs
+    from orderdp.trial import project, running
+    from orderdp.trial.page import write_page
+
+    name = project.name_of(args.path)
+    folder = args.into or Path(f"try-{name}")
+    request = {key: getattr(args, key) for key in ASKED} | {"path": str(args.path.expanduser().resolve())}
+    cores = args.cores or processors()
+    record = project.recorded(folder)
+    if record is None or record["request"] != request:
+        record = _planned(args, name, folder, request, cores, known=record)
+    else:
+        _say(f"{folder} has this trial already, and goes on with it.")
+    _say("\n".join(record["chosen"]))
+    grid = grids.load(folder / "params.yaml")
+    measured = costs.Calibration("", "", 0.0, record["rates"])
+    seconds = {run: costs.seconds(job.spec, measured) for run, job in grid.runs.items()}
+    _say(f"This takes about {running.duration(record['choice']['seconds'])}. Everything is in {folder}.")
+    if args.plan:
+        return 0
+    running.run(folder, seconds, cores, _options(args.device, grid, seconds, cores), sys.stderr)
+    page, findings = write_page(folder, grid, record, args.tolerance)
+    print()
+    for sentence in findings.advice:
+        print(sentence)
+    print(f"\nThe page: {page}")
+    return 0
+
+
+def _planned(
+    args: argparse.Namespace,
+    name: str,
+    folder: Path,
+    request: Mapping[str, Any],
+    cores: int,
+    known: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Looks through the data, measures the network, chooses, and writes the folder."""
+    import torch
+
+    from orderdp.datasets.own import look
+    from orderdp.trial import project
+
+    looked = _looked(args, look)
+    table = looked.description.shape[1:] == (1, 1)
+    _say("\n".join(looked.notes))
+    gpu = (args.device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cuda"
+    told = looked.description
+    network = named_network(args.model, told.shape, told.n_train) if args.model else own_network(
+        told.shape, told.n_train, gpu)  # fmt: skip
+    rates = _rates(name, looked, network, args, gpu, cores)
+    seconds = args.budget
+    limits = {"epochs": args.epochs, "seeds": args.seeds, "ratios": args.ratios}
+    if known is not None and _differs_only_in_seeds(request, known["request"]):
+        # As before, so that the runs that are there are of use.
+        before = known["choice"]
+        limits |= {"epochs": before["epochs"], "ratios": before["ratios"]}
+        seconds, part = None, before["n"] if before["n"] < known["all"] else None
+        choice = choose(before["n"], told.n_test, len(told.classes), rates, seconds, **limits)
+    else:
+        choice = choose(told.n_train, told.n_test, len(told.classes), rates, seconds, **limits)
+        part = choice.n if choice.n < told.n_train else None
+    whole = told.n_train
+    if part is not None:
+        looked = looked.part(part)
+        choice = with_part(choice, looked.description.n_train)
+    params = project.parameters(name, looked.description.plain(), network, choice)
+    runs = project.expanded(params).runs
+    record = {
+        "name": name,
+        "request": dict(request),
+        "command": shlex.join(["orderdp", "try", *sys.argv[2:]]),
+        "all": whole,
+        "choice": choice.plain(),
+        "network": network.words,
+        "found": looked.notes,
+        "chosen": explained(choice, whole, network, args.budget),
+        "rates": _by_kind(runs, rates),
+        "table": table,
+    }
+    if not args.plan:
+        looked.write(name, folder / "data" / name)
+    project.write_project(folder, params, record)
+    return record
+
+
+def _looked(args: argparse.Namespace, look: Any) -> Any:
+    """The data; images that are large or differ in size are made smaller, unless a size is given."""
+    from orderdp.datasets import DatasetError
+
+    how = {key: getattr(args, key) for key in LOOKED}
+    if args.size is not None:
+        return look(args.path, **how)
+    try:
+        looked = look(args.path, **how)
+    except DatasetError as error:
+        if not any(words in str(error) for words in ("differ in size", "are kept in memory")):
+            raise
+    else:
+        if max(looked.description.shape[1:]) <= LARGE:
+            return looked
+    looked = look(args.path, **how | {"size": LARGE})
+    looked.notes.append(
+        f"images are brought to {LARGE} x {LARGE} pixels, so that a trial takes minutes: --size names another side"
+    )
+    return looked
+
+
+def _differs_only_in_seeds(request: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    changed = {key for key in request if request[key] != before.get(key)}
+    return changed == {"seeds"}
+
+
+def _rates(name: str, looked: Any, network: Network, args: argparse.Namespace, gpu: bool, cores: int) -> Rates:
+    """Measures the network with as many processes side by side as there will be runs."""
+    from orderdp.trial import project
+
+    first = Choice(args.epochs or 1, (0.5,), 1, looked.description.n_train, 1, 0.0)
+    params = project.parameters(name, looked.description.plain(), network, first)
+    spec = next(run.spec for run in project.expanded(params).runs.values() if run.spec.method.name == "full")
+    if gpu:
+        import torch
+
+        found = [_measured(spec, args.device)]
+        at_once = max(1, torch.cuda.device_count())
+    else:
+        at_once = min(cores, MOST_AT_ONCE)
+        with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
+            found = list(pool.map(_measured, [spec] * at_once, [args.device or "cpu"] * at_once))
+        at_once = cores
+    return Rates(max(rate["sample_s"] for rate in found), max(rate["test_sample_s"] for rate in found), at_once)
+
+
+def _measured(spec: RunSpec, device: str | None) -> dict[str, float]:
+    from orderdp.planning.calibrate import measure
+    from orderdp.training.device import set_up
+
+    return measure(spec, set_up(device, spec.recipe.precision, 1))
+
+
+def _by_kind(runs: Mapping[str, Any], rates: Rates) -> dict[str, dict[str, float]]:
+    from orderdp.jobs import costs
+
+    rate = {"sample_s": rates.sample_s, "test_sample_s": rates.test_sample_s}
+    return {costs.key(run.spec): rate for run in runs.values()}
+
+
+def _options(device: str | None, grid: Any, seconds: Mapping[str, float], cores: int) -> list[str]:
+    """Of Snakemake: how many runs share a process, and the device."""
+    asked = sum(run.resources().seconds for run in grid.runs.values())
+    bundles = -(-len(seconds) // together(max(seconds.values()), len(seconds), cores))
+    found = ["--set-resources", f"bundle:minutes={asked / 60 / bundles:.6f}"]
+    return found + ([f"bundle:device={device}"] if device else [])
+
+
+def processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,243 @@
+"""What a trial trains: network, recipe, prune ratios and seeds, and as much of the data as a budget allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from orderdp.grid.params import even_split
+
+RATIOS = (0.3, 0.5, 0.7)
+FEWER_RATIOS = (0.3, 0.5)
+"""Where there is no time for three."""
+SEEDS, MORE_SEEDS = 3, 5
+"""At least, and where there is time."""
+EPOCHS, FEWEST_EPOCHS = 30, 10
+LEAST_SAMPLES, LEAST_OF_A_CLASS = 1000, 20
+"""A part of the data is not smaller than this."""
+SHARE_OF_TESTING = 0.15
+"""Of the time of training, at most; at the end of a run it is tested anyway."""
+SAVING = ("orderdp", "infobatch", "random", "full_same_steps")
+"""Methods that are compared with the full data at each ratio."""
+START_S = 6.0
+"""Until a process trains: imports, reading the data."""
+SIDE_BY_SIDE = 1.1
+"""Runs beside each other seldom end at the same time."""
+LARGE = 64
+"""Side of an image, in pixels, from which a trial makes it smaller."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, its recipe's differences from the paper's, and what there is to say of them."""
+
+    model: str
+    options: Mapping[str, Any]
+    overrides: Mapping[str, Any]
+    words: str
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds for a sample, with as many runs side by side as there will be: of training and of testing; and how many
+    that is."""
+
+    sample_s: float
+    test_sample_s: float
+    at_once: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How much is trained."""
+
+    epochs: int
+    ratios: tuple[float, ...]
+    seeds: int
+    n: int
+    """Training samples, of all that there are or of a part."""
+    evaluate_every: int
+    seconds: float
+    """Estimated, of all of it."""
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self) | {"ratios": list(self.ratios)}
+
+
+def batch_size(n: int, table: bool) -> int:
+    """Samples of a batch: enough steps for a short training, and not more."""
+    if table:
+        return 2 ** min(9, max(5, round(math.log2(max(n, 1) / 100))))
+    return 128 if n >= 20_000 else 64 if n >= 2000 else 32
+
+
+def own_network(shape: Sequence[int], n: int, gpu: bool) -> Network:
+    """The network and the recipe for samples of a shape.
+
+    A table gets a multilayer perceptron with AdamW. Images get the paper's recipe (SGD, OneCycle): with ResNet-18 on a
+    GPU, and on a CPU with a ResNet of eight layers. Coloured images are mirrored; grey ones, such as letters, are not.
+
+    Args:
+        shape: (channels, height, width), or (features, 1, 1) of a table.
+        n: training samples.
+        gpu: whether a GPU trains.
+    """
+    table = tuple(shape[1:]) == (1, 1)
+    size = batch_size(n, table)
+    if table:
+        return Network("mlp", {"width": 128, "depth": 2}, _adamw(size, 0.005, False, 0), "a perceptron of two layers")
+    augment = {"crop_padding": max(1, min(4, shape[1] // 8)), "flip": shape[0] == 3}
+    overrides = {"batch_size": size, "schedule": {"max_lr": 0.2 * size / 128}, "augment": augment}
+    if gpu:
+        return Network("resnet18", {"width": 64}, overrides, "ResNet-18")
+    return Network("resnet8", {"width": 16}, overrides, "a ResNet of eight layers")
+
+
+def named_network(name: str, shape: Sequence[int], n: int) -> Network:
+    """A network of torchvision or timm by its name there, with AdamW.
+
+    Args:
+        name: such as `resnet18`, or `timm/convnext_atto` where both have it.
+        shape: of a sample.
+        n: training samples.
+
+    Raises:
+        ValueError: neither has it, it does not take such images, or the data are a table.
+    """
+    from orderdp.models import build
+    from orderdp.models.named import known
+
+    if tuple(shape[1:]) == (1, 1):
+        raise ValueError("A table is tried with a perceptron. Leave out --model.")
+    library, _, architecture = name.rpartition("/")
+    if library not in ("", "torchvision", "timm"):
+        raise ValueError(f"--model: {library!r} is neither torchvision nor timm. Got {name!r}.")
+    library = library or known(architecture)
+    model = f"{library}_network"
+    options = {"architecture": architecture}
+    try:
+        _passes(build(model, 2, shape[0], **options), shape)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(
+            f"{library}'s {architecture} does not take images of {shape[2]} x {shape[1]} pixels: {why}. Choose another"
+            " network, or another --size."
+        ) from error
+    overrides = _adamw(batch_size(n, False), 0.002, shape[0] == 3, max(1, min(4, shape[1] // 8)))
+    return Network(model, options, overrides, f"{architecture} of {library}")
+
+
+def _passes(network: Any, shape: Sequence[int]) -> None:
+    """Trains a step on two images, which fails where an image is too small."""
+    import torch
+
+    network.train()(torch.rand(4, *shape)).sum().backward()
+
+
+def _adamw(size: int, rate: float, flip: bool, padding: int) -> dict[str, Any]:
+    return {
+        "batch_size": size,
+        "optimizer": {"based_on": "adamw", "weight_decay": 0.05, "decay": "matrices", "clip_norm": 1.0},
+        "schedule": {"max_lr": rate, "base_momentum": 0.9, "max_momentum": 0.9},
+        "augment": {"crop_padding": padding, "flip": flip},
+    }
+
+
+def choose(
+    n: int,
+    n_test: int,
+    classes: int,
+    rates: Rates,
+    budget_s: float | None,
+    *,
+    epochs: int | None = None,
+    seeds: int | None = None,
+    ratios: Sequence[float] | None = None,
+) -> Choice:
+    """As much as fits a budget: first epochs give way, then a prune ratio, then data; seeds are added where there is
+    time.
+
+    Args:
+        n: training samples.
+        n_test: test samples.
+        classes: of them.
+        rates: measured.
+        budget_s: seconds; None for no limit.
+        epochs: of the full data, if the user states them; likewise `seeds` and `ratios`.
+
+    Raises:
+        ValueError: not even the smallest trial fits.
+    """
+
+    def planned(epochs: int, ratios: Sequence[float], seeds: int, n: int) -> Choice:
+        tests = max(1, int(SHARE_OF_TESTING * epochs * n * rates.sample_s / (n_test * rates.test_sample_s)))
+        every = max(1, math.ceil(epochs / tests))
+        kept = [1.0, *(1 - ratio for ratio in ratios for _ in SAVING)]
+        training = sum(share * epochs * n for share in kept) * rates.sample_s
+        testing = len(kept) * math.ceil(epochs / every) * n_test * rates.test_sample_s
+        runs = len(kept) * seeds
+        longest = epochs * n * rates.sample_s + testing / len(kept)
+        starts = START_S * runs / together(longest, runs, rates.at_once)
+        seconds = (seeds * (training + testing) + starts) / min(rates.at_once, runs)
+        return Choice(epochs, tuple(ratios), seeds, n, every, SIDE_BY_SIDE * seconds)
+
+    budget = math.inf if budget_s is None else budget_s
+    stated = tuple(ratios) if ratios else None
+    smallest = min(n, max(LEAST_SAMPLES, LEAST_OF_A_CLASS * classes))
+    fewest_epochs = epochs or FEWEST_EPOCHS
+    for few in dict.fromkeys((stated or RATIOS, stated or FEWER_RATIOS)):
+        for count in [epochs] if epochs else range(EPOCHS, FEWEST_EPOCHS - 1, -1):
+            found = planned(count, few, seeds or SEEDS, n)
+            if found.seconds <= budget:
+                more = planned(count, few, seeds or MORE_SEEDS, n)
+                return more if more.seconds <= budget else found
+    few = stated or FEWER_RATIOS
+    least = planned(fewest_epochs, few, seeds or SEEDS, smallest)
+    if least.seconds > budget:
+        raise ValueError(
+            f"--budget: the smallest trial ({smallest:,} training samples, {fewest_epochs} epochs, {seeds or SEEDS}"
+            f" seeds) takes about {math.ceil(least.seconds / 60)} minutes here. Got {budget / 60:g}."
+        )
+    low, high = smallest, n
+    while high - low > max(1, low // 100):
+        middle = (low + high) // 2
+        low, high = (middle, high) if planned(fewest_epochs, few, seeds or SEEDS, middle).seconds <= budget else (
+            low, middle)  # fmt: skip
+    return planned(fewest_epochs, few, seeds or SEEDS, low)
+
+
+def together(longest_s: float, runs: int, at_once: int) -> int:
+    """How many runs share a process, so that its start does not take longer than they do.
+
+    Args:
+        longest_s: estimated seconds of the longest run.
+        runs: of the trial.
+        at_once: processes side by side.
+    """
+    return max(1, min(runs // max(1, at_once), round(3 * START_S / max(longest_s, 1e-3))))
+
+
+def explained(choice: Choice, n: int, network: Network, budget_s: float | None) -> list[str]:
+    """What was picked, in words."""
+    percents = ", ".join(f"{100 * ratio:g} %" for ratio in choice.ratios)
+    lines = [
+        f"network: {network.words}; {choice.epochs} epochs, {choice.seeds} seeds, prune ratios {percents}",
+        f"methods: full data, and at each ratio OrderDP, InfoBatch, random pruning and full data for as many steps:"
+        f" {choice.seeds * (1 + len(SAVING) * len(choice.ratios))} runs",
+    ]
+    splits = ", ".join(f"{even_split(ratio):g} at {100 * ratio:g} %" for ratio in choice.ratios)
+    lines.append(f"OrderDP draws this share of the data as candidates: {splits}")
+    if choice.n < n:
+        lines.append(
+            f"{choice.n:,} of the {n:,} training samples, each class in proportion: all of them take longer than the"
+            f" budget of {(budget_s or 0) / 60:g} minutes"
+        )
+    return lines
+
+
+def with_part(choice: Choice, n: int) -> Choice:
+    """The choice on as many samples as the part really has."""
+    return replace(choice, n=n)
