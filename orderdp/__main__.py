@@ -202,6 +202,15 @@ def _collect_garbage_rarely() -> None:
     gc.set_threshold(200_000, 10, 10)
 
 
+def export(args: argparse.Namespace) -> int:
+    """Write what a run learned about single samples: a coreset, a table of their histories, or a page."""
+    from orderdp.reporting.export import export as write_export
+
+    run = args.run if args.run.is_dir() else RUNS / args.run
+    _tell(write_export(run, args.file, args.prune_ratio))
+    return 0
+
+
 def track(args: argparse.Namespace) -> int:
     """Bring MLflow up to date with the files of the runs."""
     from orderdp import tracking
@@ -252,8 +261,8 @@ def schema(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "try": attempt, "init": init, "plan": plan, "dataset": dataset, "prepare": prepare, "run": run, "report": report,
-    "track": track, "verify": verify, "gc": gc, "gpu-check": gpu_check, "schema": schema, "theory": theory,
-    "coreset": coreset,
+    "export": export, "track": track, "verify": verify, "gc": gc, "gpu-check": gpu_check, "schema": schema,
+    "theory": theory, "coreset": coreset,
 }  # fmt: skip
 OLD = {"train": "--cell", "proxy": "--proxy", "coresets": "--coresets", "diagnose": "--diagnosis", "study": "--study"}
 """Commands of version 0.1, which ran one kind of job each -> the option that named the job. They work until 0.3."""
@@ -270,7 +279,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     for name, function in COMMANDS.items():
         text = (function.__doc__ or "").strip()
         sub[name] = commands.add_parser(name, help=text, description=text)
-        if name == "init":  # makes the parameter file
+        if name in ("init", "export"):  # of these, one makes the parameter file, and the other needs none
             continue
         if name not in GRAMMARS:
             sub[name].add_argument("--params", type=Path, default=Path("params.yaml"), help="the parameter file")
@@ -334,6 +343,18 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         "--no-graph", action="store_true", help="compute each step kernel by kernel, not as a CUDA graph"
     )
     sub["run"].add_argument("--compile", action="store_true", help="let torch compile the network")
+    sub["export"].add_argument("run", type=Path, metavar="RUN", help="name, or folder, of a finished training run")
+    sub["export"].add_argument(
+        "--as",
+        type=Path,
+        dest="file",
+        required=True,
+        metavar="FILE",
+        help=".npy: a coreset; .parquet or .csv: a table of histories; .html: a page of the hardest and the easiest",
+    )
+    sub["export"].add_argument(
+        "--prune-ratio", type=between(0, 1), help="share that a coreset leaves out; that of the run unless given"
+    )
     sub["report"].add_argument("--only", help="one experiment; all of them and the page unless given")
     sub["report"].add_argument(
         "--partial", action="store_true", help="after jobs have failed: what they left out, from what there is"

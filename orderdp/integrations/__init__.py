@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from orderdp.integrations.accelerate import prepare_pruner
     from orderdp.integrations.lightning import PrunerCallback
     from orderdp.integrations.transformers import PrunedTrainer, PrunerMixin
+    from orderdp.integrations.trl import PrunedSFTTrainer
 
-__all__ = ["PrunedTrainer", "PrunerCallback", "PrunerMixin", "prepare_pruner"]
+__all__ = ["PrunedSFTTrainer", "PrunedTrainer", "PrunerCallback", "PrunerMixin", "prepare_pruner"]
 
 MODULES = {
+    "PrunedSFTTrainer": "trl",
     "PrunedTrainer": "transformers",
     "PrunerCallback": "lightning",
     "PrunerMixin": "transformers",

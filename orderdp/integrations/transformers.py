@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class PrunerMixin:
     epoch's length: with a method whose epochs vary (InfoBatch) give `max_steps`.
 
     Args:
-        pruner: over as many samples as `train_dataset` has.
+        pruner: over as many samples as `train_dataset` has, or a function of their number that gives it.
         args, kwargs: the Trainer's own.
 
     Raises:
@@ -45,8 +46,13 @@ class PrunerMixin:
 
     loss_is_scaled_for_ga = False  # a mean over the batch: the Trainer divides by the accumulation steps
 
-    def __init__(self, *args: Any, pruner: Pruner, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, pruner: Pruner | Callable[[int], Pruner], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if not isinstance(pruner, Pruner):
+            data = self.train_dataset  # type: ignore[attr-defined]
+            if not hasattr(data, "__len__"):
+                raise ValueError("The train_dataset has no length, so that there is no number to build the pruner for.")
+            pruner = pruner(len(data))
         self.pruner = pruner
         self._fresh = pruner.state_dict()
         self._agrees = type(self).sample_losses is not PrunerMixin.sample_losses

@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
     name = project.name_of(args.path)
     folder = args.into or Path(f"try-{name}")
+    project.refuse_foreign(folder)
     request = {key: getattr(args, key) for key in ASKED} | {"path": str(args.path.expanduser().resolve())}
     cores = args.cores or processors()
     record = project.recorded(folder)

@@ -102,15 +102,22 @@ def recorded(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def write_project(folder: Path, params: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Writes the folder, or new parameters into it. Runs that it holds stay; those that fit are not trained again.
+def refuse_foreign(folder: Path) -> None:
+    """Refuses a folder that holds something else than a trial, whole or begun.
 
     Raises:
-        ValueError: the folder holds something else.
+        ValueError: it does.
     """
+    if folder.exists() and (
+        not folder.is_dir()
+        or not ({path.name for path in folder.iterdir()} <= {"data"} or (folder / "Snakefile").exists())
+    ):
+        raise ValueError(f"{folder} holds something else. Name another folder: --into FOLDER.")
+
+
+def write_project(folder: Path, params: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Writes the folder, or new parameters into it. Runs that it holds stay; those that fit are not trained again."""
     if not (folder / "Snakefile").exists():
-        if folder.exists() and (not folder.is_dir() or any(path.name != "data" for path in folder.iterdir())):
-            raise ValueError(f"{folder} holds something else. Name another folder: --into FOLDER.")
         new_project(folder)
     write(folder / "params.yaml", as_yaml(params))
     write_json(folder / RECORD, record)

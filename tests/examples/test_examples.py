@@ -24,6 +24,7 @@ EXPECTED = {
     "with_lightning.py": (90, DIGITS),
     "with_transformers.py": (85, DIGITS),
     "with_accelerate.py": (90, DIGITS),
+    "with_trl.py": (90, 0.3),
 }
 
 

@@ -563,3 +563,121 @@ def refused_dispatch(folder: Path) -> None:
 
     with pytest.raises(ValueError, match="dispatch_batches=False"):
         prepare_pruner(SimpleNamespace(num_processes=2, dispatch_batches=True), pruner())
+
+
+# TRL
+
+
+def words() -> list[dict[str, str]]:
+    """Prompts and completions of one to four letters."""
+    return [{"prompt": "ab"[i % 2] * (1 + i % 4), "completion": "cd"[i % 2] * (1 + i // 4 % 4)} for i in range(N)]
+
+
+def tuner(folder: Path, rows: Any = None, model: Any = None, given: Any = None, **options: Any) -> Any:
+    pytest.importorskip("trl", reason="trl is not installed")
+    from datasets import Dataset as Table
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+    from trl import SFTConfig
+
+    from orderdp.integrations import PrunedSFTTrainer
+
+    letters = Tokenizer(models.WordLevel({token: i for i, token in enumerate("_.abcdefghi")}, unk_token="."))
+    letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    kwargs = {"processing_class": PreTrainedTokenizerFast(tokenizer_object=letters, pad_token="_", eos_token=".")}
+    kwargs |= {"pruner": pruner()} | (given or {})
+    defaults = {
+        "output_dir": str(folder), "num_train_epochs": 3, "per_device_train_batch_size": 4, "save_strategy": "no",
+        "lr_scheduler_type": "constant", "report_to": [], "disable_tqdm": True, "use_cpu": True, "bf16": False,
+        "dataloader_pin_memory": False, "learning_rate": 0.05, "optim": "adamw_torch", "max_length": 16,
+        "gradient_checkpointing": False,
+    }  # fmt: skip
+    return PrunedSFTTrainer(
+        model=model or tiny("GPT2LMHeadModel", eos_token_id=1, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0),
+        args=SFTConfig(**defaults | options),
+        train_dataset=Table.from_list(rows or words()),
+        **kwargs,
+    )
+
+
+def first_losses(made: Any) -> tuple[Any, dict[str, Any]]:
+    """The losses of the first batch, and its inputs."""
+    made.create_optimizer_and_scheduler(num_training_steps=1)
+    inputs = next(iter(made.get_train_dataloader()))
+    index = inputs.pop("orderdp_index")
+    assert len(index) == len(inputs["input_ids"])
+    return made.sample_losses(made.model(**inputs), inputs["labels"], inputs), inputs
+
+
+@setting("TRL", "padding", "completion_only_loss", "assistant_only_loss")
+def in_force_masks(folder: Path) -> None:
+    """A sequence's loss is the mean over its trained tokens, whatever the padding."""
+    made = tuner(folder)
+    losses, inputs = first_losses(made)
+    for loss, ids, labels, mask in zip(
+        losses, inputs["input_ids"], inputs["labels"], inputs["attention_mask"], strict=True
+    ):
+        count = int(mask.sum())
+        logits = made.model(input_ids=ids[None, :count]).logits[0, :-1]
+        expected = F.cross_entropy(logits.float(), labels[1:count], ignore_index=-100)
+        torch.testing.assert_close(loss, expected)
+        assert (labels[:count] == -100).any() and (labels[:count] != -100).any()
+
+
+@setting("TRL", "gradient_accumulation_steps", "num_items_in_batch")
+def in_force_accumulated_sequences(folder: Path) -> None:
+    """Every sequence counts the same, also over accumulated batches: two of two train as one of four does."""
+    one = tuner(folder, per_device_train_batch_size=2, gradient_accumulation_steps=2, optim="sgd")
+    other = tuner(folder, per_device_train_batch_size=4, optim="sgd")
+    for made in (one, other):
+        made.train()
+    assert one.state.global_step == other.state.global_step == 9
+    for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+@setting("TRL", "packing with packing_strategy='wrapped'")
+def in_force_packing(folder: Path) -> None:
+    """A sample is a packed sequence, with one loss. Their number is known after packing, so that the pruner is given as
+    a function of it: `pruner=lambda n: OrderDP(n)`."""
+    rows = [{"text": row["prompt"] + row["completion"]} for row in words()]
+    given = {"pruner": lambda n: OrderDP(n, explore=0.5, exploit=0.5)}
+    made = tuner(folder, rows, given=given, packing=True, packing_strategy="wrapped", max_length=8)
+    assert made.pruner.n == len(made.train_dataset) < N
+    made.train()
+    assert int(made.pruner.usage.sum()) == 3 * round(0.5 * round(0.5 * made.pruner.n))
+
+
+@setting("TRL", "padding_free", "packing with packing_strategy='bfd'")
+def refused_padding_free(folder: Path) -> None:
+    """They join the sequences of a batch into one, whose losses cannot be told apart by sample."""
+    rows = [{"text": row["prompt"] + row["completion"]} for row in words()]
+    given = {"pruner": lambda n: OrderDP(n)}
+    for options in ({"padding_free": True, "max_length": None}, {"packing": True}):
+        with pytest.raises(ValueError, match="join the sequences of a batch into one"):
+            tuner(folder, rows, given=given, **options)
+
+
+@setting("TRL", "loss_type")
+def refused_loss_type(folder: Path) -> None:
+    """Another loss than the negative log-likelihood of each sample."""
+    with pytest.raises(ValueError, match="loss_type='dft' is another loss"):
+        tuner(folder, loss_type="dft")
+
+
+@setting("TRL", "group_by_length")
+def refused_order(folder: Path) -> None:
+    """The order is the pruner's."""
+    with pytest.raises(ValueError, match="orders the samples, and so does the pruner"):
+        tuner(folder, train_sampling_strategy="group_by_length")
+
+
+@setting("TRL", "peft_config")
+def in_force_adapters(folder: Path) -> None:
+    """The adapters are trained on what is selected."""
+    peft = pytest.importorskip("peft", reason="peft is not installed")
+    config = peft.LoraConfig(target_modules=["c_attn"], r=2, fan_in_fan_out=True, task_type="CAUSAL_LM")
+    made = tuner(folder, given={"peft_config": config})
+    made.train()
+    assert made.state.global_step == 9
+    assert {name.split(".")[-3] for name, p in made.model.named_parameters() if p.requires_grad} == {"lora_A", "lora_B"}
