@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--model", help="a network of torchvision or timm by its name there")
     add("--epochs", type=number(1, 100_000), help="of the full data; by the budget unless given")
-    add("--seeds", type=number(1, 100), help="runs of everything; 3 or 5, by the budget, unless given")
+    add("--seeds", type=number(1, 100), help="runs of everything; 3 to 10, by the budget, unless given")
     add("--ratios", type=between(0, 1), nargs="+", metavar="R", help="prune ratios in (0, 1), such as 0.3 0.5")
     add(
         "--tolerance",

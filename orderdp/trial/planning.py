@@ -12,9 +12,11 @@ from orderdp.grid.params import even_split
 RATIOS = (0.3, 0.5, 0.7)
 FEWER_RATIOS = (0.3, 0.5)
 """Where there is no time for three."""
-SEEDS, MORE_SEEDS = 3, 5
-"""At least, and where there is time."""
-EPOCHS, FEWEST_EPOCHS = 30, 10
+SEEDS, MORE_SEEDS, MOST_SEEDS = 3, 5, 10
+"""At least, where there is some time, and where there is much: intervals of five seeds are half as wide as those of
+three."""
+EPOCHS, FEWER_EPOCHS, FEWEST_EPOCHS = 30, 15, 10
+"""Where there is time, at least for more seeds, and at least."""
 LEAST_SAMPLES, LEAST_OF_A_CLASS = 1000, 20
 """A part of the data is not smaller than this."""
 SHARE_OF_TESTING = 0.15
@@ -157,8 +159,7 @@ def choose(
     seeds: int | None = None,
     ratios: Sequence[float] | None = None,
 ) -> Choice:
-    """As much as fits a budget: first epochs give way, then a prune ratio, then data; seeds are added where there is
-    time.
+    """As much as fits a budget: first seeds give way, then epochs, then a prune ratio, and data last.
 
     Args:
         n: training samples.
@@ -188,13 +189,17 @@ def choose(
     stated = tuple(ratios) if ratios else None
     smallest = min(n, max(LEAST_SAMPLES, LEAST_OF_A_CLASS * classes))
     fewest_epochs = epochs or FEWEST_EPOCHS
-    for few in dict.fromkeys((stated or RATIOS, stated or FEWER_RATIOS)):
-        for count in [epochs] if epochs else range(EPOCHS, FEWEST_EPOCHS - 1, -1):
-            found = planned(count, few, seeds or SEEDS, n)
-            if found.seconds <= budget:
-                more = planned(count, few, seeds or MORE_SEEDS, n)
-                return more if more.seconds <= budget else found
-    few = stated or FEWER_RATIOS
+    most, fewer = stated or RATIOS, stated or FEWER_RATIOS
+    wanted = [
+        *((EPOCHS, most, count) for count in range(MOST_SEEDS, MORE_SEEDS, -1)),
+        *((count, most, MORE_SEEDS) for count in range(EPOCHS, FEWER_EPOCHS - 1, -1)),
+        *((count, few, SEEDS) for few in (most, fewer) for count in range(EPOCHS, FEWEST_EPOCHS - 1, -1)),
+    ]
+    for count, few, repeats in wanted:
+        found = planned(epochs or count, few, seeds or repeats, n)
+        if found.seconds <= budget:
+            return found
+    few = fewer
     least = planned(fewest_epochs, few, seeds or SEEDS, smallest)
     if least.seconds > budget:
         raise ValueError(
