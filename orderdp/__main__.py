@@ -58,7 +58,7 @@ def dataset(args: argparse.Namespace) -> int:
         raise ValueError(f"There is a data set '{args.name}' already. Choose another name.")
     if args.name in grids.load(args.params, args.scale).own and not args.replace:
         raise ValueError(f"There is a data set '{args.name}' already. Choose another name, or --replace it.")
-    looked = look(args.path, args.size, args.holdout, args.skip_broken, args.label)
+    looked = look(args.path, args.size, args.holdout, args.skip_broken, args.label, photos=args.photos)
     for note in looked.notes:
         _tell(note)
     before = args.params.read_bytes()
@@ -82,7 +82,7 @@ def prepare(args: argparse.Namespace) -> int:
     if (own := grid.own.get(args.dataset)) is not None:
         from orderdp.datasets.own import prepare_own
 
-        how = {name: getattr(own, name) for name in ("size", "holdout", "skip_broken", "label", "part")}
+        how = {name: getattr(own, name) for name in ("size", "holdout", "skip_broken", "label", "part", "photos")}
         prepare_own(args.dataset, out, Path(own.path), own.digest, **how)
         return 0
     folders = grid.data_dirs
@@ -299,6 +299,11 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     sub["dataset"].add_argument("name", type=named, metavar="NAME", help="letters, digits and _")
     sub["dataset"].add_argument(
         "path", type=Path, metavar="PATH", help="folder of classes, Parquet or CSV files, .npz archive"
+    )
+    sub["dataset"].add_argument(
+        "--photos",
+        action="store_true",
+        help="leave the images in their files, of any size, and decode them in training",
     )
     sub["dataset"].add_argument("--label", type=named, help="column of a table's labels; 'label' unless given")
     sub["dataset"].add_argument(

@@ -84,6 +84,8 @@ class OwnDataSpec(Strict):
     """Test samples."""
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
     """Of all samples and labels."""
+    photos: bool
+    """Whether they are photographs that stay in their files."""
 
 
 class DatasetSpec(Sparse):

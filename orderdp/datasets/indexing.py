@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,7 @@ def write_index(dataset: Folders, out: Path, places: Sequence[Path]) -> None:
         copies = out.parent / f".{out.name}-copies"
         found = shrink({split: as_split(root, samples) for split, samples in found.items()}, dataset.short_side, copies)
     with appearing(out) as finished:
-        files: dict[str, str] = {}
-        for split, samples in found.items():
-            split_of = as_split(root, samples)
-            arrays: dict[str, np.ndarray] = {"names": split_of.names.text, "ends": split_of.names.ends}
-            arrays |= {name: getattr(split_of, name) for name in ARRAYS}
-            for name, array in arrays.items():
-                file = finished / f"{split}_{name}.npy"
-                np.save(file, array)
-                files[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
+        files = save_splits(finished, root, found)
         manifest = _facts(dataset) | {
             "checksum": _checksum(found),
             "samples": {split: len(samples.labels) for split, samples in found.items()},
@@ -99,6 +91,41 @@ def as_split(root: Path, samples: Found) -> Split:
     )
 
 
+def save_splits(out: Path, root: Path, found: Mapping[str, Found]) -> dict[str, str]:
+    """Writes the places of the samples of each split; file -> its sha256."""
+    files: dict[str, str] = {}
+    for split, samples in found.items():
+        split_of = as_split(root, samples)
+        arrays: dict[str, np.ndarray] = {"names": split_of.names.text, "ends": split_of.names.ends}
+        arrays |= {name: getattr(split_of, name) for name in ARRAYS}
+        for name, array in arrays.items():
+            file = out / f"{split}_{name}.npy"
+            np.save(file, array)
+            files[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return files
+
+
+def load_splits(
+    folder: Path, root: Path, checksums: Mapping[str, str], in_shards: Mapping[str, bool], remedy: str
+) -> dict[str, Split]:
+    """What :func:`save_splits` wrote, checked.
+
+    Raises:
+        DatasetError: a file is damaged or missing.
+    """
+    splits = {}
+    for split in SPLITS:
+        arrays: dict[str, Any] = {}
+        for name in ("names", "ends", *ARRAYS):
+            file = folder / f"{split}_{name}.npy"
+            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != checksums.get(file.name):
+                raise DatasetError(f"{file} is damaged or missing. {remedy}")
+            arrays[name] = np.load(file, allow_pickle=False)
+        names = Names(arrays.pop("names"), arrays.pop("ends"))
+        splits[split] = Split(root=root, names=names, in_shards=in_shards[split], **arrays)
+    return splits
+
+
 def read_index(dataset: Folders, folder: Path) -> FolderData:
     """Load the index of a data set, checking every byte of it (and none of the photographs).
 
@@ -131,16 +158,7 @@ def read_index(dataset: Folders, folder: Path) -> FolderData:
             f"{root} leads to {os.readlink(root) if root.is_symlink() else 'nothing'}, which is not there. Run"
             f" {command}."
         )
-    splits = {}
-    for split in SPLITS:
-        arrays: dict[str, Any] = {}
-        for name in ("names", "ends", *ARRAYS):
-            file = folder / f"{split}_{name}.npy"
-            if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != checksums.get(file.name):
-                raise DatasetError(f"{file} is damaged or missing. Delete {folder} and run {command}.")
-            arrays[name] = np.load(file, allow_pickle=False)
-        names = Names(arrays.pop("names"), arrays.pop("ends"))
-        splits[split] = Split(root=root, names=names, in_shards=in_shards[split], **arrays)
+    splits = load_splits(folder, root, checksums, in_shards, f"Delete {folder} and run {command}.")
     return FolderData(
         dataset.name, splits["train"], splits["test"], dataset.used_classes, dataset.mean, dataset.std, checksum
     )

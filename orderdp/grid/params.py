@@ -54,8 +54,10 @@ class OwnDataset(Strict):
     """Column of a table's labels; "label" when none."""
     part: Count | None = None
     """About how many training samples are kept, each class in proportion; all when none."""
+    photos: bool = False
+    """Whether the images stay in their files, of any size, and are decoded while a run trains."""
     shape: tuple[Count, Count, Count]
-    """(channels, height, width), or (features, 1, 1) of a table."""
+    """(channels, height, width), or (features, 1, 1) of a table; of photographs a usual one."""
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     """Names, in the order of the labels."""
     n_train: Count
@@ -72,7 +74,12 @@ class OwnDataset(Strict):
     def spec(self) -> OwnDataSpec:
         """What a run needs to know of it."""
         return OwnDataSpec(
-            shape=self.shape, classes=len(self.classes), n_train=self.n_train, n_test=self.n_test, digest=self.digest
+            shape=self.shape,
+            classes=len(self.classes),
+            n_train=self.n_train,
+            n_test=self.n_test,
+            digest=self.digest,
+            photos=self.photos,
         )
 
 

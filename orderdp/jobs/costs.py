@@ -237,8 +237,9 @@ def memory_mb(spec: RunSpec | ProxySpec) -> float:
 
 
 def streamed(spec: RunSpec | ProxySpec) -> bool:
-    """Whether a run's data are too large for memory."""
-    return data_mb(spec.dataset) > IN_MEMORY_MB
+    """Whether a run's data are too large for memory, or stay in their files."""
+    own = spec.dataset.own
+    return own.photos if own is not None else data_mb(spec.dataset) > IN_MEMORY_MB
 
 
 def run_mb(spec: RunSpec, keep_models: str) -> float:

@@ -38,11 +38,13 @@ def prepared_images(dataset: DatasetSpec, folder: Path) -> ImageData:
     Raises:
         ValueError: also where it is a folder of photographs.
     """
-    from orderdp.datasets import load_images
-    from orderdp.datasets.own import read_own
+    from orderdp.datasets import FolderData, load_images
 
     if dataset.own is not None:
-        return read_own(dataset.name, folder / dataset.name, dataset.own.digest)
+        data = prepared(dataset, folder)
+        if isinstance(data, FolderData):
+            raise ValueError(f"The images of {dataset.name!r} stay in their files; this needs them in memory")
+        return data
     return load_images(dataset.name, folder / dataset.name)
 
 

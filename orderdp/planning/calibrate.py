@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from orderdp.datasets import DatasetError, FolderData, ImageData, load
+from orderdp.datasets import DatasetError, FolderData, ImageData
 from orderdp.files import write_json
 from orderdp.jobs import costs
+from orderdp.jobs.data import prepared
 from orderdp.jobs.train import Train
 from orderdp.models import MODELS
 from orderdp.spec import PhotoAugmentSpec, RunSpec
@@ -118,7 +119,7 @@ def decoding_s(spec: RunSpec, folder: Path, count: int = 64) -> tuple[float, flo
     """
     from orderdp.training.image_folders import build_transform, decode
 
-    data = load(spec.dataset.name, folder / spec.dataset.name)
+    data = prepared(spec.dataset, folder)
     assert isinstance(data, FolderData) and isinstance(spec.recipe.augment, PhotoAugmentSpec)
     seconds = []
     for split, train in ((data.train, True), (data.test, False)):

@@ -98,7 +98,7 @@ def _in_classes(
     folder: Path, present: tuple[str, ...], classes: tuple[str, ...] | None = None
 ) -> tuple[Sequence[Raw], list[str]]:
     """The samples in the folders of classes, labelled by their place among `classes`, and what was left aside."""
-    samples, others = _Files(), Counter[str]()
+    samples, others = Files(), Counter[str]()
     numbers = {name: label for label, name in enumerate(classes or present)}
     for name in present:
         before = len(samples)
@@ -124,7 +124,7 @@ def _files(folder: Path) -> Iterator[str]:
                 yield str(Path(place, name))
 
 
-class _Files(Sequence[Raw]):
+class Files(Sequence[Raw]):
     """Samples in files, read when they are needed."""
 
     def __init__(self) -> None:
@@ -137,6 +137,10 @@ class _Files(Sequence[Raw]):
 
     def __len__(self) -> int:
         return len(self._paths)
+
+    def place(self, index: int) -> tuple[str, int]:
+        """Path and label of a sample."""
+        return self._paths[index], self._labels[index]
 
     def __getitem__(self, index: int) -> Raw:  # type: ignore[override]
         path = self._paths[index]

@@ -46,8 +46,8 @@ class Decoder:
         """Raises if there were broken files that are not to be skipped."""
         if self.broken and not self.skip_broken:
             raise DatasetError(
-                f"{path}: {len(self.broken)} files are no readable images: {self._named()}. Replace or remove them, or"
-                " leave them out with --skip-broken."
+                f"{path}: {len(self.broken)} files are no readable images: {named(self.broken)}. Replace or remove"
+                " them, or leave them out with --skip-broken."
             )
 
     def stacked(self, images: list[NDArray[np.uint8]], path: Path) -> NDArray[np.uint8]:
@@ -56,7 +56,7 @@ class Decoder:
             (small, *_), (large, *_) = sorted(self.sides), sorted(self.sides, reverse=True)
             raise DatasetError(
                 f"{path}: the images differ in size, from {small[1]} x {small[0]} to {large[1]} x {large[0]} pixels."
-                " Bring them to one: --size 32, for example."
+                " Bring them to one (--size 32, for example), or leave them in their files (--photos)."
             )
         if not images:
             raise DatasetError(f"{path} has a part without any image.")
@@ -64,7 +64,7 @@ class Decoder:
         if (size := math.prod(shape)) > MOST_BYTES:
             raise DatasetError(
                 f"{path}: its images take {size / 2**30:.1f} GiB, and at most {MOST_BYTES / 2**30:g} are kept"
-                " in memory. Make them smaller: --size 64, for example."
+                " in memory. Make them smaller (--size 64, for example), or leave them in their files (--photos)."
             )
         whole = np.empty(shape, np.uint8)
         for index, image in enumerate(images):
@@ -74,12 +74,8 @@ class Decoder:
     def notes(self) -> list[str]:
         found = [f"{count} images {what}" for what, count in sorted(self.met.items())]
         if self.broken:
-            found.append(f"{len(self.broken)} files are no readable images, and are left out: {self._named()}")
+            found.append(f"{len(self.broken)} files are no readable images, and are left out: {named(self.broken)}")
         return found
-
-    def _named(self) -> str:
-        more = f" and {len(self.broken) - NAMED} more" if len(self.broken) > NAMED else ""
-        return ", ".join(self.broken[:NAMED]) + more
 
     def _pixels(self, raw: Raw) -> NDArray[np.uint8] | None:
         from PIL import Image, ImageOps
@@ -113,3 +109,9 @@ class Decoder:
         pixels = np.asarray(image)
         self.sides[pixels.shape[:2]] += 1  # type: ignore[index]
         return pixels[:, :, None] if grey else pixels
+
+
+def named(files: Sequence[str]) -> str:
+    """The first of some files, and how many more there are."""
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    return ", ".join(files[:NAMED]) + more

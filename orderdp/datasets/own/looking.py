@@ -12,13 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orderdp.datasets.base import DatasetError
-from orderdp.datasets.own.finding import Source, find
+from orderdp.datasets.own.finding import Files, Source, find
 from orderdp.datasets.own.images import NAMED, Decoder
-from orderdp.datasets.own.stored import digest, write_own
+from orderdp.datasets.own.photos import Photos
+from orderdp.datasets.own.photos import index as photographs
+from orderdp.datasets.own.stored import digest, write_own, write_photos
 from orderdp.datasets.own.tables import LABEL, Table, numbers, statistics
 from orderdp.pruning.rng import numpy_generator
 
 HOLDOUT = 0.2
+PHOTO = (3, 224, 224)
+"""Shape of a photograph as networks usually see it, by which costs are estimated."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Description:
         skip_broken: whether files that cannot be read, and rows without a label, are left out.
         label: column of a table's labels; None for "label".
         part: how many training samples were to be kept; None: all.
+        photos: whether the images stay in their files; their shape is then a usual one.
         shape: (channels, height, width), or (features, 1, 1) of a table.
         classes: their names, in the order of the labels.
         n_train: training samples.
@@ -47,6 +52,7 @@ class Description:
     skip_broken: bool
     label: str | None
     part: int | None
+    photos: bool
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
     n_train: int
@@ -69,6 +75,8 @@ class Looked:
     names: list[str]
     """Of the training samples."""
     notes: list[str]
+    index: Photos | None = None
+    """Of photographs that stay in their files; there are no arrays then."""
 
     def part(self, count: int) -> Looked:
         """The same with about so many training samples, each class in proportion; itself if it has no more."""
@@ -86,8 +94,13 @@ class Looked:
     def write(self, name: str, out: Path) -> None:
         """Writes the prepared form, see :func:`write_own`."""
         told = self.description
-        facts = {"name": name, "classes": list(told.classes), "mean": told.mean, "std": told.std}
-        write_own(out, self.arrays, self.names, facts | {"digest": told.digest, "source": told.path})
+        facts: dict[str, Any] = {"name": name, "classes": list(told.classes), "mean": told.mean, "std": told.std}
+        facts |= {"digest": told.digest, "source": told.path}
+        if self.index is None:
+            write_own(out, self.arrays, self.names, facts)
+        else:
+            parts = {"train": self.index.train, "test": self.index.test}
+            write_photos(out, Path(told.path), parts, self.names, facts)
 
 
 def look(
@@ -97,6 +110,7 @@ def look(
     skip_broken: bool = False,
     label: str | None = None,
     part: int | None = None,
+    photos: bool = False,
 ) -> Looked:
     """Looks through a data set and converts it.
 
@@ -108,6 +122,7 @@ def look(
         skip_broken: leave out files that cannot be read, and rows without a label, instead of refusing them.
         label: column of a table's labels; "label" when None.
         part: training samples to keep, about so many, each class in proportion; all when None.
+        photos: leave the images in their files, of any size; of folders of images.
 
     Raises:
         DatasetError: nothing usable is there; one line says what and where.
@@ -116,6 +131,8 @@ def look(
     if source.test is not None and holdout is not None:
         raise DatasetError(f"{path} has a test part, so nothing is to be held out. Leave out --holdout.")
     held_out = (HOLDOUT if holdout is None else holdout) if source.test is None else None
+    if photos:
+        return _photos(source, Path(path), size, held_out, skip_broken, label or part)
     if isinstance(source, Table):
         if size is not None:
             raise DatasetError(f"{path} is a table, whose rows have no size. Leave out --size.")
@@ -137,6 +154,7 @@ def look(
         skip_broken=skip_broken,
         label=label,
         part=None,
+        photos=False,
         shape=arrays["train_images"].shape[1:],  # type: ignore[arg-type]
         classes=read.classes,
         n_train=len(read.names),
@@ -147,6 +165,46 @@ def look(
     )
     looked = Looked(description, arrays, read.names, notes)
     return looked if part is None else looked.part(part)
+
+
+def _photos(
+    source: Source | Table, path: Path, size: int | None, held_out: float | None, skip_broken: bool, other: object
+) -> Looked:
+    """Photographs that stay in their files."""
+    if not isinstance(source, Source) or not isinstance(source.train, Files):
+        raise DatasetError(
+            f"{path} is no folder of images, so there are no files to leave them in. Leave out --photos."
+        )
+    if size is not None or other is not None:
+        raise DatasetError("--photos leaves the images in their files, as they are. Leave out --size.")
+    _needs_two(path, source.classes)
+    root, chosen = path.expanduser().resolve(), None
+    if held_out is not None:
+        labels = np.array([source.train.place(index)[1] for index in range(len(source.train))])
+        chosen = _held_out(labels, held_out, source.classes)
+    index = photographs(source, path.expanduser(), chosen, skip_broken)
+    labels_of = {"train_labels": np.array(index.train.labels), "test_labels": np.array(index.test.labels)}
+    notes = [f"{source.kind}: {len(source.classes)} classes", *source.notes, *index.notes]
+    if held_out is not None:
+        notes.append(f"no test part: {100 * held_out:g} % of each class are held out as one")
+    notes += _of_classes(labels_of, source.classes, "photographs")
+    description = Description(
+        path=str(root),
+        size=None,
+        holdout=held_out,
+        skip_broken=skip_broken,
+        label=None,
+        part=None,
+        photos=True,
+        shape=PHOTO,
+        classes=source.classes,
+        n_train=len(index.train.labels),
+        n_test=len(index.test.labels),
+        mean=index.mean,
+        std=index.std,
+        digest=index.digest,
+    )
+    return Looked(description, {}, index.train.names, notes, index)
 
 
 class _Read(NamedTuple):
