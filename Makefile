@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Snakemake's jobs call `python`: the one of this environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help reproduce test oldest faults engines gpu-check lint ui docs report schema bench commit
+.PHONY: help try reproduce test oldest faults engines gpu-check lint ui docs report schema bench commit
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -18,6 +18,9 @@ help:  ## What can be made
 
 reproduce: .venv/installed  ## Install, train everything at the quick scale, write reports/quick/index.html
 	snakemake --cores all --quiet rules
+
+try: .venv/installed  ## Is pruning worth it on data of yours? make try DATA=/data/flowers BUDGET=30m
+	python -m orderdp try $(DATA) --budget $(or $(BUDGET),30m)
 
 test: .venv/installed  ## Run the tests, a file at a time in each of three processes, one of which mostly waits for a scheduler
 	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/engines
