@@ -7,6 +7,7 @@ import argparse
 import faulthandler
 import importlib
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -83,10 +84,10 @@ def prepare(args: argparse.Namespace) -> int:
         from orderdp.datasets.own import prepare_own
 
         how = {name: getattr(own, name) for name in ("size", "holdout", "skip_broken", "label", "part", "photos")}
-        prepare_own(args.dataset, out, Path(own.path), own.digest, **how)
+        prepare_own(args.dataset, out, args.source or Path(own.path), own.digest, **how)
         return 0
-    folders = grid.data_dirs
-    places = folders.get(args.dataset) or folders.get(getattr(get(args.dataset), "copy_of", None) or "", ())
+    folders, of = grid.data_dirs, getattr(get(args.dataset), "copy_of", None) or ""
+    places = folders.get(args.dataset) or folders.get(of, ()) if args.source is None else (args.source,)
     prepare_dataset(args.dataset, out, places=[Path(p) for p in places])
     return 0
 
@@ -183,6 +184,14 @@ def report(args: argparse.Namespace) -> int:
 
     _collect_garbage_rarely()
     grid = grids.load(args.params, args.scale)
+    if args.from_archive:
+        from orderdp.launch.archive import NAME, restore
+
+        with tempfile.TemporaryDirectory(prefix="orderdp-runs-") as folder:
+            taken = restore(REPORTS / grid.scale / NAME, Path(folder), grid.jobs)
+            make_report(grid, runs=Path(folder), reports=REPORTS, only=args.only, page=args.page)
+        _tell(f"Made from {len(taken)} of {len(grid.jobs)} jobs in the archive, without training.")
+        return 0
     if args.partial:
         report_after_failures(grid, runs=RUNS, reports=REPORTS)
         _tell(
@@ -208,6 +217,22 @@ def export(args: argparse.Namespace) -> int:
 
     run = args.run if args.run.is_dir() else RUNS / args.run
     _tell(write_export(run, args.file, args.prune_ratio))
+    return 0
+
+
+def archive(args: argparse.Namespace) -> int:
+    """Put the small files of the scale's finished jobs into one archive, or take them out of it."""
+    from orderdp.launch.archive import NAME, restore
+    from orderdp.launch.archive import archive as write_archive
+
+    grid = grids.load(args.params, args.scale)
+    path = REPORTS / grid.scale / NAME
+    if args.restore:
+        taken = restore(path, RUNS, grid.jobs)
+        _tell(f"{len(taken)} jobs of {path} are in {RUNS} now. The others were there, or are not of this scale.")
+        return 0
+    names = write_archive(grid.jobs, RUNS, path)
+    _tell(f"{path}: {len(names)} of {len(grid.jobs)} jobs, {path.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
@@ -261,8 +286,8 @@ def schema(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "try": attempt, "init": init, "plan": plan, "dataset": dataset, "prepare": prepare, "run": run, "report": report,
-    "export": export, "track": track, "verify": verify, "gc": gc, "gpu-check": gpu_check, "schema": schema,
-    "theory": theory, "coreset": coreset,
+    "export": export, "archive": archive, "track": track, "verify": verify, "gc": gc, "gpu-check": gpu_check,
+    "schema": schema, "theory": theory, "coreset": coreset,
 }  # fmt: skip
 OLD = {"train": "--cell", "proxy": "--proxy", "coresets": "--coresets", "diagnose": "--diagnosis", "study": "--study"}
 """Commands of version 0.1, which ran one kind of job each -> the option that named the job. They work until 0.3."""
@@ -319,6 +344,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     )
     sub["dataset"].add_argument("--replace", action="store_true", help="describe files again that have changed")
     sub["prepare"].add_argument("--dataset", required=True)
+    sub["prepare"].add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="where its files are")
     sub["prepare"].add_argument("--out", type=Path, help="folder to make; data/<dataset> unless given")
     sub["plan"].add_argument("--jobs", action="store_true", help="list the names of all jobs, and which are finished")
     sub["run"].add_argument("jobs", nargs="*", metavar="JOB", help="a name that `plan --jobs` and `snakemake -n` show")
@@ -361,6 +387,12 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         "--prune-ratio", type=between(0, 1), help="share that a coreset leaves out; that of the run unless given"
     )
     sub["report"].add_argument("--only", help="one experiment; all of them and the page unless given")
+    sub["report"].add_argument(
+        "--from-archive", action="store_true", help="from the runs in reports/<scale>/runs.tar.xz, without training"
+    )
+    sub["archive"].add_argument(
+        "--restore", action="store_true", help="take the archive's jobs into runs/, where they count as finished"
+    )
     sub["report"].add_argument(
         "--partial", action="store_true", help="after jobs have failed: what they left out, from what there is"
     )
