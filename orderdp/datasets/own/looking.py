@@ -96,11 +96,12 @@ class Looked:
         told = self.description
         facts: dict[str, Any] = {"name": name, "classes": list(told.classes), "mean": told.mean, "std": told.std}
         facts |= {"digest": told.digest, "source": told.path}
+        names = [name.removeprefix(f"{told.path}/") for name in self.names]
         if self.index is None:
-            write_own(out, self.arrays, self.names, facts)
+            write_own(out, self.arrays, names, facts)
         else:
             parts = {"train": self.index.train, "test": self.index.test}
-            write_photos(out, Path(told.path), parts, self.names, facts)
+            write_photos(out, Path(told.path), parts, names, facts)
 
 
 def look(
