@@ -59,7 +59,7 @@ def dataset(args: argparse.Namespace) -> int:
         raise ValueError(f"There is a data set '{args.name}' already. Choose another name.")
     if args.name in grids.load(args.params, args.scale).own and not args.replace:
         raise ValueError(f"There is a data set '{args.name}' already. Choose another name, or --replace it.")
-    looked = look(args.path, args.size, args.holdout, args.skip_broken, args.label, photos=args.photos)
+    looked = look(args.path, args.size, args.holdout, args.skip_broken, args.label, args.part, args.photos)
     for note in looked.notes:
         _tell(note)
     before = args.params.read_bytes()
@@ -329,6 +329,9 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         "--photos",
         action="store_true",
         help="leave the images in their files, of any size, and decode them in training",
+    )
+    sub["dataset"].add_argument(
+        "--part", type=number(2, 10**9), help="about how many training samples to keep, each class in proportion; all"
     )
     sub["dataset"].add_argument("--label", type=named, help="column of a table's labels; 'label' unless given")
     sub["dataset"].add_argument(

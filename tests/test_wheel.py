@@ -41,7 +41,8 @@ import sys
 from importlib.machinery import PathFinder
 
 found = PathFinder.find_spec
-PathFinder.find_spec = lambda name, *rest: None if name.split(".")[0] in {absent!r} else found(name, *rest)
+absent = {absent!r}
+PathFinder.find_spec = staticmethod(lambda name, *rest: None if name.split(".")[0] in absent else found(name, *rest))
 import orderdp, torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset

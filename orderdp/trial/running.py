@@ -58,6 +58,8 @@ def run(folder: Path, seconds: Mapping[str, float], cores: int, options: list[st
         bar.show()
         time.sleep(EVERY_S)
     if all(is_finished(folder / "runs", name) for name in seconds):
+        if told:
+            bar.show(end=True)
         return
     # The installed package, or the checkout that this one was started from.
     path = os.pathsep.join(filter(None, (str(Path(orderdp.__file__).parents[1]), os.environ.get("PYTHONPATH"))))

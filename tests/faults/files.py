@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orderdp.__main__ import main
+from orderdp.jobs.finished import REMOVABLE
 from orderdp.tracking.tracker import _Cache
 from tests.faults.count import Count, Fault
 from tests.faults.undisturbed import Undisturbed
@@ -87,7 +88,7 @@ def inject(project: Path, path: Path, damage: Damage, count: Count) -> None:
         shutil.rmtree(saved)
         return
     damage(path, other)
-    weights = path.suffix == ".pt"
+    weights = path.name.endswith(REMOVABLE)
     is_result = path.is_relative_to(project / "runs")
     try:
         said = {" ".join(command): call(project, command, where, count) for command in COMMANDS}

@@ -79,7 +79,7 @@ def test_the_same_trial_trains_nothing_twice_and_more_seeds_join_the_old_ones(pe
 @pytest.mark.slow
 def test_after_kill_9_the_same_command_goes_on(tmp_path):
     folders(tmp_path / "pets", count=40)
-    words = ("pets", *SHORT, "--epochs", "400")
+    words = ("pets", *SHORT, "--epochs", "60")
     process = started(tmp_path, *words)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("try-pets/.work/*/status.json")):
