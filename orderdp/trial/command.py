@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from orderdp.trial.planning import (
     Rates,
     choose,
     explained,
+    more_seeds,
     named_network,
     own_network,
     together,
-    with_part,
 )
 
 BUDGET = "30m"
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from orderdp import grid as grids
     from orderdp.jobs import costs
     from orderdp.trial import project, running
-    from orderdp.trial.page import write_page
+    from orderdp.trial.page import repetitions, write_page
 
     name = project.name_of(args.path)
     folder = args.into or Path(f"try-{name}")
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     running.run(folder, seconds, cores, _options(args.device, grid, seconds, cores), sys.stderr)
     page, findings = write_page(folder, grid, record, args.tolerance)
     print()
-    for sentence in findings.advice:
+    for sentence in (*findings.advice, *repetitions(record)):
         print(sentence)
     print(f"\nThe page: {page}")
     return 0
@@ -110,47 +111,43 @@ def _planned(
     known: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Looks through the data, measures the network, chooses, and writes the folder."""
-    import torch
-
     from orderdp.datasets.own import look
+    from orderdp.training.device import choose_device
     from orderdp.trial import project
 
     looked = _looked(args, look)
-    table = looked.description.shape[1:] == (1, 1)
     _say("\n".join(looked.notes))
-    gpu = (args.device or ("cuda" if torch.cuda.is_available() else "cpu")) == "cuda"
+    gpu = choose_device(args.device).type != "cpu"
     told = looked.description
-    network = named_network(args.model, told.shape, told.n_train) if args.model else own_network(
-        told.shape, told.n_train, gpu)  # fmt: skip
+    network = (
+        named_network(args.model, told.shape, told.n_train)
+        if args.model
+        else own_network(told.shape, told.n_train, gpu)
+    )
     rates = _rates(name, looked, network, args, gpu, cores)
-    seconds = args.budget
-    limits = {"epochs": args.epochs, "seeds": args.seeds, "ratios": args.ratios}
-    if known is not None and _differs_only_in_seeds(request, known["request"]):
-        # As before, so that the runs that are there are of use.
-        before = known["choice"]
-        limits |= {"epochs": before["epochs"], "ratios": before["ratios"]}
-        seconds, part = None, before["n"] if before["n"] < known["all"] else None
-        choice = choose(before["n"], told.n_test, len(told.classes), rates, seconds, **limits)
+    if known is not None and _differ_only_in_seeds(request, known["request"]):
+        choice, part = more_seeds(known["choice"], args.seeds), known["part"]
     else:
-        choice = choose(told.n_train, told.n_test, len(told.classes), rates, seconds, **limits)
+        limits = {"epochs": args.epochs, "seeds": args.seeds, "ratios": args.ratios}
+        choice = choose(told.n_train, told.n_test, len(told.classes), rates, args.budget, **limits)
         part = choice.n if choice.n < told.n_train else None
-    whole = told.n_train
     if part is not None:
         looked = looked.part(part)
-        choice = with_part(choice, looked.description.n_train)
+        choice = replace(choice, n=looked.description.n_train)
     params = project.parameters(name, looked.description.plain(), network, choice)
     runs = project.expanded(params).runs
     record = {
         "name": name,
         "request": dict(request),
         "command": shlex.join(["orderdp", "try", *sys.argv[2:]]),
-        "all": whole,
+        "all": told.n_train,
+        "part": part,
         "choice": choice.plain(),
         "network": network.words,
+        "repeated": looked.repeated,
         "found": looked.notes,
-        "chosen": explained(choice, whole, network, args.budget),
+        "chosen": explained(choice, told.n_train, network, args.budget),
         "rates": _by_kind(runs, rates),
-        "table": table,
     }
     if not args.plan:
         looked.write(name, folder / "data" / name)
@@ -180,9 +177,10 @@ def _looked(args: argparse.Namespace, look: Any) -> Any:
     return looked
 
 
-def _differs_only_in_seeds(request: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    changed = {key for key in request if request[key] != before.get(key)}
-    return changed == {"seeds"}
+def _differ_only_in_seeds(request: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether a trial is the same as before with another number of seeds, so that the runs that are there are of
+    use."""
+    return {key for key in request if request[key] != before.get(key)} == {"seeds"} and request["seeds"] is not None
 
 
 def _rates(name: str, looked: Any, network: Network, args: argparse.Namespace, gpu: bool, cores: int) -> Rates:

@@ -74,6 +74,7 @@ def write_page(folder: Path, grid: Grid, record: Mapping[str, Any], tolerance: f
         "trial.html.j2",
         name=name,
         basis=_basis(record, described, findings),
+        repetitions=repetitions(record),
         limits=_limits(record, findings),
         findings=findings,
         methods=len(PRUNING) + 1,
@@ -98,6 +99,17 @@ def _basis(record: Mapping[str, Any], described: Any, findings: Findings) -> str
         f"{described.n_train:,} {kind} in {len(described.classes)} classes, and {described.n_test:,} to test on;"
         f" {record['network']}, {record['choice']['epochs']} epochs, {findings.seeds} seeds."
     )
+
+
+def repetitions(record: Mapping[str, Any]) -> list[str]:
+    """What is to be said of training samples that repeat others, where they are a hundredth or more."""
+    share = record["repeated"] / record["all"]
+    if share < 0.01:
+        return []
+    return [
+        f"{record['repeated']:,} of the {record['all']:,} training samples repeat others, to the pixel. Leave them out:"
+        f" an epoch is then {100 * share:.0f} % shorter without any pruning."
+    ]
 
 
 def _limits(record: Mapping[str, Any], findings: Findings) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from orderdp.grid.params import even_split
@@ -243,6 +243,8 @@ def explained(choice: Choice, n: int, network: Network, budget_s: float | None) 
     return lines
 
 
-def with_part(choice: Choice, n: int) -> Choice:
-    """The choice on as many samples as the part really has."""
-    return replace(choice, n=n)
+def more_seeds(before: Mapping[str, Any], seeds: int) -> Choice:
+    """The choice of an earlier trial, as plain values, with another number of seeds: the runs of those that it had stay
+    the same."""
+    seconds = before["seconds"] * seeds / before["seeds"]
+    return Choice(**{**before, "ratios": tuple(before["ratios"]), "seeds": seeds, "seconds": seconds})

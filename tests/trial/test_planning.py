@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from orderdp.trial.planning import (
     Rates,
     choose,
     explained,
+    more_seeds,
     named_network,
     own_network,
     together,
@@ -100,6 +102,12 @@ def test_a_network_by_its_name():
 def test_a_network_that_cannot_be_tried(name, shape, message):
     with pytest.raises(ValueError, match=message):
         named_network(name, shape, 3000)
+
+
+def test_more_seeds_change_nothing_else():
+    before = choose(**CIFAR, rates=CPU, budget_s=1200)
+    after = more_seeds(before.plain(), 6)
+    assert after == replace(before, seeds=6, seconds=2 * before.seconds)
 
 
 def test_what_is_picked_is_said():

@@ -106,6 +106,17 @@ def test_nothing_is_pruned_where_labels_are_random(tmp_path):
 
 
 @pytest.mark.slow
+def test_repetitions_are_to_be_left_out(tmp_path):
+    draw = np.random.default_rng(0)
+    images, labels = draw.integers(0, 256, (40, 8, 8), np.uint8), np.arange(40) % 4
+    arrays = {"train_images": np.repeat(images, 10, 0), "train_labels": np.repeat(labels, 10)}
+    np.savez(tmp_path / "tenfold.npz", **arrays, test_images=images, test_labels=labels)
+    said = called(tmp_path, "tenfold.npz", *SHORT)
+    assert "360 of the 400 training samples repeat others, to the pixel." in said
+    assert "an epoch is then 90 % shorter without any pruning" in said
+
+
+@pytest.mark.slow
 def test_a_table(tmp_path):
     draw = np.random.default_rng(0)
     label = draw.integers(0, 2, 400)

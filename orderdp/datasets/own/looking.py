@@ -77,6 +77,8 @@ class Looked:
     notes: list[str]
     index: Photos | None = None
     """Of photographs that stay in their files; there are no arrays then."""
+    repeated: int = 0
+    """Training samples that repeat others, to the pixel."""
 
     def part(self, count: int) -> Looked:
         """The same with about so many training samples, each class in proportion; itself if it has no more."""
@@ -89,7 +91,7 @@ class Looked:
         facts["digest"] = digest(arrays)
         names = [self.names[index] for index in kept]
         notes = [*self.notes, f"{len(names):,} training samples are kept, each class in proportion"]
-        return Looked(replace(self.description, **facts), arrays, names, notes)
+        return Looked(replace(self.description, **facts), arrays, names, notes, repeated=self.repeated)
 
     def write(self, name: str, out: Path) -> None:
         """Writes the prepared form, see :func:`write_own`."""
@@ -146,7 +148,8 @@ def look(
     notes = [f"{source.kind}: {len(read.classes)} classes", *source.notes, *read.notes]
     if held_out is not None:
         notes.append(f"no test part: {100 * held_out:g} % of each class are held out as one")
-    notes += [*_of_classes(arrays, read.classes, things), *_duplicates(arrays, things)]
+    of_equals, repeated = _duplicates(arrays, things)
+    notes += [*_of_classes(arrays, read.classes, things), *of_equals]
     mean, std = _statistics(arrays["train_images"], path)
     description = Description(
         path=str(Path(path).expanduser().resolve()),
@@ -164,7 +167,7 @@ def look(
         std=std,
         digest=digest(arrays),
     )
-    looked = Looked(description, arrays, read.names, notes)
+    looked = Looked(description, arrays, read.names, notes, repeated=repeated)
     return looked if part is None else looked.part(part)
 
 
@@ -337,14 +340,18 @@ def _of_classes(arrays: dict[str, NDArray[Any]], classes: tuple[str, ...], thing
         yield f"classes without a test sample, on which nothing is measured: {names}"
 
 
-def _duplicates(arrays: dict[str, NDArray[Any]], things: str) -> Iterator[str]:
-    least = "pixel" if things == "images" else "digit"
+def _duplicates(arrays: dict[str, NDArray[Any]], things: str) -> tuple[list[str], int]:
+    """What there is to say of equal samples, and how many of the training part repeat others."""
+    notes, least = [], "pixel" if things == "images" else "digit"
     codes = {
         part: [hashlib.sha256(image.tobytes()).digest() for image in arrays[f"{part}_images"]]
         for part in ("train", "test")
     }
     known = set(codes["train"])
     if both := sum(code in known for code in codes["test"]):
-        yield f"{both:,} test {things} are in the training part, too, to the {least}: accuracy on them means nothing"
+        notes.append(
+            f"{both:,} test {things} are in the training part, too, to the {least}: accuracy on them means nothing"
+        )
     if repeated := len(codes["train"]) - len(known):
-        yield f"{repeated:,} training {things} are repetitions of others, to the {least}"
+        notes.append(f"{repeated:,} training {things} are repetitions of others, to the {least}")
+    return notes, repeated
