@@ -25,6 +25,7 @@ EXPECTED = {
     "with_transformers.py": (85, DIGITS),
     "with_accelerate.py": (90, DIGITS),
     "with_trl.py": (90, 0.3),
+    "language_model.py": (90, 0.3),
 }
 
 
