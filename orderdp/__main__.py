@@ -213,7 +213,7 @@ def _collect_garbage_rarely() -> None:
 
 def export(args: argparse.Namespace) -> int:
     """Write what a run learned about single samples: a coreset, a table of their histories, or a page."""
-    from orderdp.reporting.export import export as write_export
+    from orderdp.trial.export import export as write_export
 
     run = args.run if args.run.is_dir() else RUNS / args.run
     _tell(write_export(run, args.file, args.prune_ratio))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,15 @@ from markupsafe import Markup, escape
 TEMPLATES = Path(__file__).with_name("templates")
 
 
-def render(template: str, **values: Any) -> Markup:
-    """A template filled with values, which are escaped unless they are `Markup`."""
-    return Markup(_environment.get_template(template).render(values))
+def render(template: str, folder: Path = TEMPLATES, **values: Any) -> Markup:
+    """A template filled with values, which are escaped unless they are `Markup`.
+
+    Args:
+        template: name of the file.
+        folder: that it is in; what it includes may also be one of the report's.
+        values: by name.
+    """
+    return Markup(_environment(folder).get_template(template).render(values))
 
 
 def code(text: str) -> Markup:
@@ -39,12 +46,15 @@ def _unbroken(value: Any) -> Any:
     return value.replace(" %", "\u00a0%") if isinstance(value, str) else value
 
 
-_environment = Environment(
-    loader=FileSystemLoader(TEMPLATES),
-    autoescape=True,
-    undefined=StrictUndefined,
-    finalize=_unbroken,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_environment.filters |= {"code": code, "subscripts": subscripts, "paragraphs": paragraphs}
+@cache
+def _environment(folder: Path) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader([folder, TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_unbroken,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"code": code, "subscripts": subscripts, "paragraphs": paragraphs}
+    return environment

@@ -16,9 +16,10 @@ from orderdp.files import write
 from orderdp.grid import Grid
 from orderdp.grid.params import even_split
 from orderdp.jobs.finished import DamagedRun, read_summary
-from orderdp.reporting import samples, style
+from orderdp.reporting import style
 from orderdp.reporting.claims.statistics.intervals import Estimate, interval_text
 from orderdp.reporting.html import render
+from orderdp.trial import TEMPLATES, samples
 from orderdp.trial.findings import FULL, LEVEL, PRUNING, SHORTER, WORDS, Arm, Findings, Outcome, conclude
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def write_page(folder: Path, grid: Grid, record: Mapping[str, Any], tolerance: f
     write(out / "results.csv", pd.DataFrame(map(vars, results)).to_csv(index=False))
     page = render(
         "trial.html.j2",
+        TEMPLATES,
         name=name,
         basis=_basis(record, described, findings),
         repetitions=repetitions(record),

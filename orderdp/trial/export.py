@@ -15,7 +15,8 @@ from orderdp.datasets.own import read_names
 from orderdp.files import write
 from orderdp.jobs.finished import read_summary
 from orderdp.reporting.html import render
-from orderdp.reporting.samples import history, most_visited, tiles
+from orderdp.trial import TEMPLATES
+from orderdp.trial.samples import history, most_visited, tiles
 
 KINDS = {".npy": "a coreset", ".parquet": "a table", ".csv": "a table", ".html": "a page"}
 SHOWN = 48
@@ -28,7 +29,7 @@ def export(run: Path, file: Path, prune_ratio: float | None = None) -> str:
     Args:
         run: its folder.
         file: by its ending, `.npy`: int64 numbers of the samples that the run kept most often, in order; `.parquet` or
-            `.csv`: a row per training sample, see :func:`orderdp.reporting.samples.history`, with `label`, `class` and
+            `.csv`: a row per training sample, see :func:`orderdp.trial.samples.history`, with `label`, `class` and
             `name` where the data set lies beside the runs; `.html`: a page of the hardest and the easiest.
         prune_ratio: of a coreset, share of the samples that it leaves out; that of the run when None.
 
@@ -105,7 +106,7 @@ def _page(run: Path, frame: pd.DataFrame, data: Mapping[str, Any], file: Path) -
         for title, chosen in (("Hardest", seen[::-1]), ("Easiest", seen))
     }
     never = int((frame["visits"] == 0).sum())
-    write(file, render("samples.html.j2", run=run.name, shown=shown, n=len(frame), never=never))
+    write(file, render("samples.html.j2", TEMPLATES, run=run.name, shown=shown, n=len(frame), never=never))
     return (
         f"{file}: the {len(shown['Hardest'])} hardest and the {len(shown['Easiest'])} easiest of {len(frame):,} samples"
     )

@@ -12,7 +12,7 @@ from orderdp.__main__ import main
 from orderdp.datasets import prepare
 from orderdp.jobs import Execution
 from orderdp.jobs.train import Train
-from orderdp.reporting.samples import joined, most_visited, suspects
+from orderdp.trial.samples import joined, most_visited, suspects
 from tests.training.conftest import spec
 
 
