@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from orderdp.files import write
 from orderdp.jobs import Job, is_finished
-from orderdp.jobs.finished import REMOVABLE, damaged
+from orderdp.jobs.finished import REMOVABLE, DamagedRun, damaged
 
 NAME = "runs.tar.xz"
 
@@ -37,16 +37,16 @@ def archive(jobs: Mapping[str, Job], runs: Path, path: Path) -> list[str]:
         The names in it.
 
     Raises:
-        ValueError: the older archive, or a finished job, is damaged.
+        ValueError: the older archive is damaged.
+        DamagedRun: a finished job is.
     """
     wanted = [name for name, job in jobs.items() if not job.intermediate]
     with tempfile.TemporaryDirectory(prefix="orderdp-archive-") as scratch:
         if path.exists():
             restore(path, Path(scratch), wanted)
         here = [name for name in wanted if is_finished(runs, name)]
-        if found := damaged(runs, here, contents=True):
-            name, why = next(iter(found.items()))
-            raise ValueError(f"{runs / name} is damaged: {why}. `python -m orderdp gc --damaged` lists such runs.")
+        for name, why in damaged(runs, here, contents=True).items():
+            raise DamagedRun(runs / name, why)
         folders = {name: runs / name if name in here else Path(scratch, name) for name in sorted(wanted)}
         names = [name for name, folder in folders.items() if (folder / "summary.json").exists()]
         content = io.BytesIO()

@@ -88,7 +88,9 @@ def run(args: argparse.Namespace) -> int:
         _say(f"{folder} has this trial already, and goes on with it.")
     _say("\n".join(record["chosen"]))
     grid = grids.load(folder / "params.yaml")
-    measured = costs.Calibration("", "", 0.0, record["rates"])
+    # All runs are of one kind: the same network on the same samples.
+    rates = {costs.key(job.spec): record["rates"] for job in grid.runs.values()}
+    measured = costs.Calibration("", "", 0.0, rates)
     seconds = {run: costs.seconds(job.spec, measured) for run, job in grid.runs.items()}
     _say(f"This takes about {running.duration(record['choice']['seconds'])}. Everything is in {folder}.")
     if args.plan:
@@ -135,7 +137,6 @@ def _planned(
         looked = looked.part(part)
         choice = replace(choice, n=looked.description.n_train)
     params = project.parameters(name, looked.description.plain(), network, choice)
-    runs = project.expanded(params).runs
     record = {
         "name": name,
         "request": dict(request),
@@ -147,7 +148,7 @@ def _planned(
         "repeated": looked.repeated,
         "found": looked.notes,
         "chosen": explained(choice, told.n_train, network, args.budget),
-        "rates": _by_kind(runs, rates),
+        "rates": {"sample_s": rates.sample_s, "test_sample_s": rates.test_sample_s},
     }
     if not args.plan:
         looked.write(name, folder / "data" / name)
@@ -208,13 +209,6 @@ def _measured(spec: RunSpec, device: str | None) -> dict[str, float]:
     from orderdp.training.device import set_up
 
     return measure(spec, set_up(device, spec.recipe.precision, 1))
-
-
-def _by_kind(runs: Mapping[str, Any], rates: Rates) -> dict[str, dict[str, float]]:
-    from orderdp.jobs import costs
-
-    rate = {"sample_s": rates.sample_s, "test_sample_s": rates.test_sample_s}
-    return {costs.key(run.spec): rate for run in runs.values()}
 
 
 def _options(device: str | None, grid: Any, seconds: Mapping[str, float], cores: int) -> list[str]:

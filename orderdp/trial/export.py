@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,9 +58,7 @@ def export(run: Path, file: Path, prune_ratio: float | None = None) -> str:
     if file.suffix == ".csv":
         write(file, frame.to_csv(index=False))
     else:
-        content = io.BytesIO()
-        frame.to_parquet(content, index=False)
-        write(file, content.getvalue())
+        write(file, lambda stream: frame.to_parquet(stream, index=False))
     return f"{file}: {len(frame):,} samples, {len(frame.columns)} columns"
 
 
@@ -70,9 +67,7 @@ def _coreset(frame: pd.DataFrame, file: Path, ratio: float) -> str:
         raise ValueError("This run kept every sample equally often, so that it prefers none. Export one that pruned.")
     count = max(1, round((1 - ratio) * len(frame)))
     kept = most_visited(frame, count)
-    content = io.BytesIO()
-    np.save(content, kept)
-    write(file, content.getvalue())
+    write(file, lambda stream: np.save(stream, kept))
     return f"{file}: the {count:,} of {len(frame):,} samples that the run kept most often"
 
 

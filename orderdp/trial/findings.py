@@ -11,10 +11,10 @@ from orderdp.grid.params import even_split
 from orderdp.reporting.claims.statistics.intervals import Estimate, geometric_mean, interval_text, mean, share
 from orderdp.reporting.claims.statistics.resolution import least_deviation
 from orderdp.reporting.measures import CONFIDENCE
+from orderdp.trial.planning import FULL, PRUNING, SAVING, SHORTER
 
 LEVEL = (1 - CONFIDENCE) / 2
 """Of one limit: how often a method's largest ratio without loss is stated too large, at most."""
-FULL, SHORTER = "full", "full_same_steps"
 WORDS = {
     FULL: "Full data",
     SHORTER: "Full data, as many steps",
@@ -22,9 +22,10 @@ WORDS = {
     "infobatch": "InfoBatch",
     "orderdp": "OrderDP",
 }
-PRUNING = ("orderdp", "infobatch", "random")
 FEWEST = 3
 """Seeds without which nothing is concluded."""
+MOST_ADVISED = 20
+"""Seeds beyond which nobody is advised to train more."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def conclude(outcomes: Sequence[Outcome], tolerance: float, majority: float, n_t
     floor = least_deviation([outcome.accuracy for outcome in outcomes])
     arms = [_arm(FULL, None, full, None, floor)]
     largest: dict[str, Arm | None] = {}
-    for method in (*PRUNING, SHORTER):
+    for method in SAVING:
         own = sorted(((ratio or 0.0), runs) for (name, ratio), runs in groups.items() if name == method)
         found = [_arm(method, ratio, runs, full, floor) for ratio, runs in own]
         supported = _supported(found, tolerance)
@@ -163,15 +164,11 @@ def _supported(arms: Sequence[Arm], tolerance: float) -> int:
     count = 0
     for arm in arms:
         assert arm.gap is not None
-        if arm.diverged or arm.gap.count < FEWEST or not _above(arm.gap, -tolerance):
+        # Half of a two-sided test at 5 %: the interval lies above.
+        if arm.diverged or arm.gap.count < FEWEST or not arm.gap.low > -tolerance:
             break
         count += 1
     return count
-
-
-def _above(estimate: Estimate, threshold: float) -> bool:
-    """Whether the true number is shown to lie above the threshold, one-sided."""
-    return estimate.value > threshold and estimate.p(threshold) / 2 <= LEVEL
 
 
 def _learned(full: Mapping[int, Outcome], majority: float, n_test: int) -> bool:
@@ -265,18 +262,15 @@ def _gap(arm: Arm) -> str:
     return "–" if gap is None else interval_text(gap.value, gap.low, gap.high, "points")
 
 
-MOST_SEEDS = 20
-
-
 def needed(gap: Estimate, tolerance: float) -> int | None:
     """Seeds with which half of the interval is narrower than the tolerance, if the runs vary as much as these; None for
-    more than MOST_SEEDS, or for no more than there are."""
+    more than MOST_ADVISED, or for no more than there are."""
     from scipy.special import stdtrit
 
     if gap.count < 2 or gap.low != gap.low:
         return None
     deviation = (gap.high - gap.low) / 2 / float(stdtrit(gap.count - 1, 1 - LEVEL)) * math.sqrt(gap.count)
-    for seeds in range(FEWEST, MOST_SEEDS + 1):
+    for seeds in range(FEWEST, MOST_ADVISED + 1):
         if float(stdtrit(seeds - 1, 1 - LEVEL)) * deviation / math.sqrt(seeds) < tolerance:
             return seeds if seeds > gap.count else None
     return None

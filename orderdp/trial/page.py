@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from orderdp import __version__
+from orderdp.datasets.own import read_names
 from orderdp.files import write
 from orderdp.grid import Grid
 from orderdp.grid.params import even_split
@@ -20,11 +21,14 @@ from orderdp.reporting import style
 from orderdp.reporting.claims.statistics.intervals import Estimate, interval_text
 from orderdp.reporting.html import render
 from orderdp.trial import TEMPLATES, samples
-from orderdp.trial.findings import FULL, LEVEL, PRUNING, SHORTER, WORDS, Arm, Findings, Outcome, conclude
+from orderdp.trial.findings import WORDS, Arm, Findings, Outcome, conclude
+from orderdp.trial.planning import FULL, SAVING, is_table
+from orderdp.trial.project import EXPERIMENT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Tiles = list[dict[str, str]]
 SHOWN = 16
 """Samples of a kind on the page."""
 
@@ -32,7 +36,7 @@ SHOWN = 16
 def outcomes(grid: Grid, runs: Path) -> list[Outcome]:
     """The finished runs of a trial."""
     found = []
-    for row in next(iter(grid.experiments.values())).rows:
+    for row in grid.experiments[EXPERIMENT].rows:
         summary = read_summary(runs, row.run)
         if summary is None:
             continue
@@ -66,9 +70,12 @@ def write_page(folder: Path, grid: Grid, record: Mapping[str, Any], tolerance: f
     results = outcomes(grid, runs)
     findings = conclude(results, tolerance, float(majority), len(test_labels))
     described = grid.own[name]
-    shown = _samples(grid, runs, arrays, folder / "data" / name, findings)
-    suspected = shown.pop("suspected")
-    if suspected is not None:
+    names, classes = read_names(folder / "data" / name)
+    tiles = partial(samples.tiles, data=arrays, names=names, classes=classes)
+    suspected, suspect_tiles, full = pd.DataFrame(), [], _joined(grid, runs, FULL, None)
+    if full is not None and findings.learned:
+        suspected = _suspects(full, arrays["train_labels"], names, classes)
+        suspect_tiles = tiles([*suspected["sample"][:SHOWN]], full)
         write(out / "suspects.csv", suspected.to_csv(index=False))
     write(out / "results.csv", pd.DataFrame(map(vars, results)).to_csv(index=False))
     page = render(
@@ -79,7 +86,7 @@ def write_page(folder: Path, grid: Grid, record: Mapping[str, Any], tolerance: f
         repetitions=repetitions(record),
         limits=_limits(record, findings),
         findings=findings,
-        methods=len(PRUNING) + 1,
+        methods=len(SAVING),
         figure=_png(_figure(findings)),
         rows=_rows(findings),
         n=described.n_train,
@@ -88,15 +95,20 @@ def write_page(folder: Path, grid: Grid, record: Mapping[str, Any], tolerance: f
         device=_device(grid, runs),
         command=record["command"],
         version=__version__,
-        **shown,
+        suspect_tiles=suspect_tiles,
+        suspect_count=len(suspected),
+        **_ends(grid, runs, findings, tiles),
     )
     write(out / "index.html", page)
     return out / "index.html", findings
 
 
 def _basis(record: Mapping[str, Any], described: Any, findings: Findings) -> str:
-    table = tuple(described.shape[1:]) == (1, 1)
-    kind = "rows of a table" if table else f"images of {described.shape[2]} x {described.shape[1]} pixels"
+    kind = (
+        "rows of a table"
+        if is_table(described.shape)
+        else f"images of {described.shape[2]} x {described.shape[1]} pixels"
+    )
     return (
         f"{described.n_train:,} {kind} in {len(described.classes)} classes, and {described.n_test:,} to test on;"
         f" {record['network']}, {record['choice']['epochs']} epochs, {findings.seeds} seeds."
@@ -136,9 +148,7 @@ def _rows(findings: Findings) -> list[list[dict[str, str]]]:
             {
                 "words": arm.words,
                 "accuracy": _text(a, "%"),
-                "gap": "–"
-                if gap is None
-                else interval_text(gap.value, gap.low, gap.high, "points").removesuffix(" points"),
+                "gap": "–" if gap is None else _text(gap, "points"),
                 "time": "1" if time is None else _text(time, "×"),
                 "realised": f"{100 * arm.realised:.1f} %",
                 "verdict": _verdict(arm, findings),
@@ -160,14 +170,14 @@ def _verdict(arm: Arm, findings: Findings) -> str:
         return ""
     if arm.lossless:
         return "without loss"
-    if arm.gap.value < -findings.tolerance and arm.gap.p(-findings.tolerance) / 2 <= LEVEL:
+    if arm.gap.high < -findings.tolerance:
         return f"loses more than {findings.tolerance:g} points"
     return "not decided"
 
 
 def _figure(findings: Findings) -> Figure:
     figure, ((ax,),) = style.panels(1, 1, 4.2)
-    for method in (*PRUNING, SHORTER):
+    for method in SAVING:
         arms = [arm for arm in findings.arms if arm.method == method and arm.time is not None and arm.accuracy.count]
         if not arms:
             continue
@@ -221,46 +231,37 @@ def _reach(estimates: Sequence[Any]) -> Any:
 def _png(figure: Figure) -> str:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=style.DPI)
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+    return samples.address(content)
 
 
-def _samples(grid: Grid, runs: Path, arrays: Mapping[str, Any], data: Path, findings: Findings) -> dict[str, Any]:
-    """Pictures of the samples that OrderDP kept most and least, and of those whose labels are suspected."""
-    from orderdp.datasets.own import read_names
+def _joined(grid: Grid, runs: Path, method: str, ratio: float | None) -> pd.DataFrame | None:
+    """The histories of a method's runs at a ratio as one; None where they were removed."""
+    rows = grid.experiments[EXPERIMENT].rows
+    mine = [row.run for row in rows if row.method == method and row.prune_ratio == ratio]
+    try:
+        return samples.joined([samples.history(runs, run) for run in mine])
+    except (FileNotFoundError, DamagedRun):
+        return None
 
-    names, classes = read_names(data)
-    rows = next(iter(grid.experiments.values())).rows
-    ratios = sorted({row.prune_ratio for row in rows if row.prune_ratio is not None})
-    chosen = findings.chosen.ratio if findings.chosen is not None else ratios[len(ratios) // 2]
 
-    def joined(method: str, ratio: float | None) -> pd.DataFrame | None:
-        try:
-            mine = [row.run for row in rows if row.method == method and row.prune_ratio == ratio]
-            return samples.joined([samples.history(runs, run) for run in mine])
-        except (FileNotFoundError, DamagedRun):
-            return None
-
-    kept, full = joined("orderdp", chosen), joined(FULL, None)
-    found: dict[str, Any] = {"most": [], "least": [], "shown_ratio": f"{100 * (chosen or 0):g} %"}
-    if kept is not None:
+def _ends(grid: Grid, runs: Path, findings: Findings, tiles: Callable[..., Tiles]) -> dict[str, Any]:
+    """Pictures of the samples that OrderDP kept most and least, at the ratio that is recommended or the middle one."""
+    ratios = sorted({arm.ratio for arm in findings.arms if arm.ratio is not None})
+    ratio = ratios[len(ratios) // 2] if findings.chosen is None else findings.chosen.ratio
+    found: dict[str, Any] = {"most": [], "least": [], "shown_ratio": f"{100 * (ratio or 0):g} %"}
+    if (kept := _joined(grid, runs, "orderdp", ratio)) is not None:
         order = np.lexsort((kept["mean_loss"].fillna(0.0), kept["visits"]))
-        found["most"] = samples.tiles([*order[::-1][:SHOWN]], kept, arrays, names, classes)
-        found["least"] = samples.tiles([*order[:SHOWN]], kept, arrays, names, classes)
-    found |= {"suspect_tiles": [], "suspect_count": 0, "suspected": None}
-    if full is not None and findings.learned:
-        suspected = samples.suspects(full, arrays["train_labels"])
-        found["suspect_count"] = len(suspected)
-        found["suspect_tiles"] = samples.tiles([*suspected["sample"][:SHOWN]], full, arrays, names, classes)
-        listed = suspected.drop(columns=["ended"])
-        listed["label"] = [_named(classes, arrays["train_labels"][index]) for index in listed["sample"]]
-        listed["network"] = [_named(classes, answer) for answer in listed.pop("last_answer")]
-        listed["name"] = [names[index] if index < len(names) else "" for index in listed["sample"]]
-        found["suspected"] = listed
+        found |= {"most": tiles([*order[::-1][:SHOWN]], kept), "least": tiles([*order[:SHOWN]], kept)}
     return found
 
 
-def _named(classes: Sequence[str], label: int) -> str:
-    return classes[label] if 0 <= label < len(classes) else str(label)
+def _suspects(full: pd.DataFrame, labels: Any, names: Sequence[str], classes: Sequence[str]) -> pd.DataFrame:
+    """Samples whose labels are suspected, with all that is known of them in words."""
+    found = samples.suspects(full, labels).drop(columns=["ended"])
+    found["label"] = [samples.class_name(classes, labels[index]) for index in found["sample"]]
+    found["network"] = [samples.class_name(classes, answer) for answer in found.pop("last_answer")]
+    found["name"] = [names[index] if index < len(names) else "" for index in found["sample"]]
+    return found
 
 
 def _device(grid: Grid, runs: Path) -> str:

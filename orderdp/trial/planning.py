@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from orderdp.grid.params import even_split
@@ -21,7 +22,9 @@ LEAST_SAMPLES, LEAST_OF_A_CLASS = 1000, 20
 """A part of the data is not smaller than this."""
 SHARE_OF_TESTING = 0.15
 """Of the time of training, at most; at the end of a run it is tested anyway."""
-SAVING = ("orderdp", "infobatch", "random", "full_same_steps")
+FULL, SHORTER = "full", "full_same_steps"
+PRUNING = ("orderdp", "infobatch", "random")
+SAVING = (*PRUNING, SHORTER)
 """Methods that are compared with the full data at each ratio."""
 START_S = 6.0
 """Until a process trains: imports, reading the data."""
@@ -87,12 +90,10 @@ def own_network(shape: Sequence[int], n: int, gpu: bool) -> Network:
         n: training samples.
         gpu: whether a GPU trains.
     """
-    table = tuple(shape[1:]) == (1, 1)
-    size = batch_size(n, table)
-    if table:
-        return Network("mlp", {"width": 128, "depth": 2}, _adamw(size, 0.005, False, 0), "a perceptron of two layers")
-    augment = {"crop_padding": max(1, min(4, shape[1] // 8)), "flip": shape[0] == 3}
-    overrides = {"batch_size": size, "schedule": {"max_lr": 0.2 * size / 128}, "augment": augment}
+    if is_table(shape):
+        return Network("mlp", {"width": 128, "depth": 2}, _adamw(shape, n, 0.005), "a perceptron of two layers")
+    size = batch_size(n, False)
+    overrides = {"batch_size": size, "schedule": {"max_lr": 0.2 * size / 128}, "augment": _augment(shape)}
     if gpu:
         return Network("resnet18", {"width": 64}, overrides, "ResNet-18")
     return Network("resnet8", {"width": 16}, overrides, "a ResNet of eight layers")
@@ -112,7 +113,7 @@ def named_network(name: str, shape: Sequence[int], n: int) -> Network:
     from orderdp.models import build
     from orderdp.models.named import known
 
-    if tuple(shape[1:]) == (1, 1):
+    if is_table(shape):
         raise ValueError("A table is tried with a perceptron. Leave out --model.")
     library, _, architecture = name.rpartition("/")
     if library not in ("", "torchvision", "timm"):
@@ -128,23 +129,33 @@ def named_network(name: str, shape: Sequence[int], n: int) -> Network:
             f"{library}'s {architecture} does not take images of {shape[2]} x {shape[1]} pixels: {why}. Choose another"
             " network, or another --size."
         ) from error
-    overrides = _adamw(batch_size(n, False), 0.002, shape[0] == 3, max(1, min(4, shape[1] // 8)))
-    return Network(model, options, overrides, f"{architecture} of {library}")
+    return Network(model, options, _adamw(shape, n, 0.002), f"{architecture} of {library}")
 
 
 def _passes(network: Any, shape: Sequence[int]) -> None:
-    """Trains a step on two images, which fails where an image is too small."""
+    """Trains a step on four images, which fails where an image is too small."""
     import torch
 
     network.train()(torch.rand(4, *shape)).sum().backward()
 
 
-def _adamw(size: int, rate: float, flip: bool, padding: int) -> dict[str, Any]:
+def is_table(shape: Sequence[int]) -> bool:
+    """Whether samples of a shape are rows of a table."""
+    return tuple(shape[1:]) == (1, 1)
+
+
+def _augment(shape: Sequence[int]) -> dict[str, Any]:
+    if is_table(shape):
+        return {"crop_padding": 0, "flip": False}
+    return {"crop_padding": max(1, min(4, shape[1] // 8)), "flip": shape[0] == 3}
+
+
+def _adamw(shape: Sequence[int], n: int, rate: float) -> dict[str, Any]:
     return {
-        "batch_size": size,
+        "batch_size": batch_size(n, is_table(shape)),
         "optimizer": {"based_on": "adamw", "weight_decay": 0.05, "decay": "matrices", "clip_norm": 1.0},
         "schedule": {"max_lr": rate, "base_momentum": 0.9, "max_momentum": 0.9},
-        "augment": {"crop_padding": padding, "flip": flip},
+        "augment": _augment(shape),
     }
 
 
@@ -199,19 +210,21 @@ def choose(
         found = planned(epochs or count, few, seeds or repeats, n)
         if found.seconds <= budget:
             return found
-    few = fewer
-    least = planned(fewest_epochs, few, seeds or SEEDS, smallest)
+    on = partial(planned, fewest_epochs, fewer, seeds or SEEDS)
+    least = on(smallest)
     if least.seconds > budget:
         raise ValueError(
             f"--budget: the smallest trial ({smallest:,} training samples, {fewest_epochs} epochs, {seeds or SEEDS}"
             f" seeds) takes about {math.ceil(least.seconds / 60)} minutes here. Got {budget / 60:g}."
         )
-    low, high = smallest, n
+    low, high = smallest, n  # fits, does not fit
     while high - low > max(1, low // 100):
         middle = (low + high) // 2
-        low, high = (middle, high) if planned(fewest_epochs, few, seeds or SEEDS, middle).seconds <= budget else (
-            low, middle)  # fmt: skip
-    return planned(fewest_epochs, few, seeds or SEEDS, low)
+        if on(middle).seconds <= budget:
+            low = middle
+        else:
+            high = middle
+    return on(low)
 
 
 def together(longest_s: float, runs: int, at_once: int) -> int:

@@ -16,12 +16,12 @@ from orderdp.files import write, write_json
 from orderdp.grid import Grid
 from orderdp.grid.reading import read
 from orderdp.launch.new_project import new_project, source
-from orderdp.trial.planning import SAVING, Choice, Network
+from orderdp.trial.planning import FULL, SAVING, Choice, Network
 
 SCALE = EXPERIMENT = "trial"
 RECORD = "trial.json"
 """What was asked for, found and chosen; written last, so that the folder is whole where it is there."""
-METHODS = ("full", "full_same_steps", "random", "infobatch", "orderdp")
+METHODS = (FULL, *SAVING)
 HEAD = "# A trial on data of one's own, written by `python -m orderdp try`.\n"
 
 
@@ -46,7 +46,7 @@ def parameters(name: str, described: Mapping[str, Any], network: Network, choice
     ratios = list(choice.ratios)
     overrides = {**network.overrides, "epochs": choice.epochs, "evaluate_every": choice.evaluate_every}
     workload = {"dataset": name, "model": network.model, "model_options": dict(network.options), "recipe": "paper"}
-    grid = [{"methods": ["full"]}, {"methods": list(SAVING), "prune_ratios": ratios}]
+    grid = [{"methods": [FULL]}, {"methods": list(SAVING), "prune_ratios": ratios}]
     return {
         "scale": SCALE,
         "datasets": {name: dict(described)},

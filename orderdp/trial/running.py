@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 import orderdp
 from orderdp.jobs import is_finished
+from orderdp.trial.project import SCALE
 
 LOG = Path("logs/trial.log")
 WIDTH = 30
@@ -46,7 +47,7 @@ def run(folder: Path, seconds: Mapping[str, float], cores: int, options: list[st
         KeyboardInterrupt: stopped by a signal.
     """
     bar = _Bar(folder, seconds, out)
-    lock = FileLock(folder / ".work/snakemake-trial.lock")
+    lock = FileLock(folder / f".work/snakemake-{SCALE}.lock")  # as the Snakefile names it
     (folder / ".work").mkdir(exist_ok=True)
     told = False
     while True:

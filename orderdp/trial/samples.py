@@ -102,7 +102,17 @@ def picture(image: NDArray[Any]) -> str:
     factor = max(1, -(-SIDE // min(shown.size)))
     content = io.BytesIO()
     shown.resize((shown.width * factor, shown.height * factor), Image.Resampling.NEAREST).save(content, "PNG")
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+    return address(content)
+
+
+def address(png: io.BytesIO) -> str:
+    """A PNG as an address that a page can hold."""
+    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+
+
+def class_name(classes: Sequence[str], label: int) -> str:
+    """Name of a class; its number where there are no names."""
+    return classes[label] if 0 <= label < len(classes) else str(label)
 
 
 def tiles(
@@ -121,10 +131,6 @@ def tiles(
         names: of its samples; numbers where there are none.
         classes: their names; numbers where there are none.
     """
-
-    def of_class(label: int) -> str:
-        return classes[label] if label < len(classes) else str(label)
-
     shown = []
     for index in chosen:
         row, image = frame.iloc[index], data["train_images"][index]
@@ -132,8 +138,8 @@ def tiles(
         shown.append(
             {
                 "picture": picture(image) if image.dtype == np.uint8 else "",
-                "label": of_class(int(data["train_labels"][index])),
-                "answer": of_class(answer) if answer >= 0 else "never asked",
+                "label": class_name(classes, int(data["train_labels"][index])),
+                "answer": class_name(classes, answer) if answer >= 0 else "never asked",
                 "name": names[index] if index < len(names) else f"number {index}",
                 "visits": f"{int(row['visits'])}",
                 "loss": f"{row['mean_loss']:.2f}" if row["mean_loss"] == row["mean_loss"] else "–",
