@@ -7,8 +7,8 @@ counts no more than a short one, and padding does not count.
 import tempfile
 
 import torch
-from transformers import DataCollatorForSeq2Seq, GPT2Config, GPT2LMHeadModel, TrainingArguments, set_seed
-from with_trl import accuracy, characters, sums
+from transformers import DataCollatorForSeq2Seq, TrainingArguments, set_seed
+from with_trl import characters, network, report, sums
 
 from orderdp import OrderDP
 from orderdp.integrations import PrunedTrainer
@@ -26,7 +26,7 @@ def tokenized(data, tokenizer):
 def main():
     set_seed(0)
     train, test, tokenizer = sums(1000, 0), sums(200, 1), characters()
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_positions=16, n_embd=64, n_layer=2, n_head=4))
+    model = network(tokenizer)
     pruner = OrderDP(len(train), explore=0.5, exploit=0.6, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -47,10 +47,7 @@ def main():
             pruner=pruner,
         )
         trainer.train()
-    print(
-        f"accuracy {accuracy(model, tokenizer, test):.1f} %, trained on"
-        f" {100 * (1 - pruner.realised_prune_ratio):.2f} % of the samples an epoch"
-    )
+    report(model, tokenizer, test, pruner)
 
 
 if __name__ == "__main__":

@@ -40,12 +40,23 @@ def accuracy(model, tokenizer, data):
     return 100 * float((answers == tokens[:, 4:6]).all(1).float().mean())
 
 
+def network(tokenizer):
+    """A language model of two layers, with random weights."""
+    shape = {"n_positions": 16, "n_embd": 64, "n_layer": 2, "n_head": 4}
+    return GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), eos_token_id=1, **shape))
+
+
+def report(model, tokenizer, test, pruner):
+    print(
+        f"accuracy {accuracy(model, tokenizer, test):.1f} %, trained on"
+        f" {100 * (1 - pruner.realised_prune_ratio):.2f} % of the samples an epoch"
+    )
+
+
 def main():
     set_seed(0)
     train, test, tokenizer = sums(1000, 0), sums(200, 1), characters()
-    model = GPT2LMHeadModel(
-        GPT2Config(vocab_size=len(tokenizer), n_positions=16, n_embd=64, n_layer=2, n_head=4, eos_token_id=1)
-    )
+    model = network(tokenizer)
     pruner = OrderDP(len(train), explore=0.5, exploit=0.6, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         arguments = SFTConfig(
@@ -64,10 +75,7 @@ def main():
             model=model, args=arguments, train_dataset=train, processing_class=tokenizer, pruner=pruner
         )
         trainer.train()
-    print(
-        f"accuracy {accuracy(model, tokenizer, test):.1f} %, trained on"
-        f" {100 * (1 - pruner.realised_prune_ratio):.2f} % of the samples an epoch"
-    )
+    report(model, tokenizer, test, pruner)
 
 
 if __name__ == "__main__":

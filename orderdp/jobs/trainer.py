@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
+from orderdp.datasets.processors import processors
 from orderdp.files import write, write_arrays, write_json, write_rows
 from orderdp.jobs.base import Execution, Interrupted
 from orderdp.jobs.data import prepared
@@ -132,8 +133,7 @@ def _sole_trainer(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 def loader_processes() -> int:
     """One per processor that this process may use, shared among the ranks of this machine, at most 16."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, max(1, here // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    return min(16, max(1, processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def read_coreset(runs: Path, folder: str, name: str) -> Subset:

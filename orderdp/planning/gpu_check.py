@@ -6,7 +6,6 @@ will a scale take?
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 
 from orderdp import grid as grids
+from orderdp.datasets.processors import processors
 from orderdp.grid import Grid
 from orderdp.jobs import costs
 from orderdp.jobs.train import Train
@@ -181,7 +181,7 @@ def two_ranks() -> Verdict:
 
 def decoding(scales: Mapping[str, Grid]) -> Iterator[Verdict]:
     """How many photographs the processors decode, of each data set of photographs that is prepared here."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = processors()
     seen: set[str] = set()
     for run in (run for grid in scales.values() for run in grid.runs.values() if costs.streamed(run.spec)):
         name = run.spec.dataset.name
@@ -190,8 +190,8 @@ def decoding(scales: Mapping[str, Grid]) -> Iterator[Verdict]:
         seen.add(name)
         try:
             training, _ = decoding_s(run.spec, costs.DATA)
-            text = f"{name}: {1 / training:.0f} photographs a second on a processor, {processors / training:.0f} on all"
-            yield Verdict(OK, f"{text} {processors}")
+            text = f"{name}: {1 / training:.0f} photographs a second on a processor, {count / training:.0f} on all"
+            yield Verdict(OK, f"{text} {count}")
         except RuntimeError:
             yield Verdict(NOTE, f"{name} is not prepared here, so that nothing is known of its decoding")
 

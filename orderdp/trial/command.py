@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from orderdp.datasets.processors import processors
 from orderdp.launch.arguments import between, number, time_limit
 from orderdp.spec import RunSpec
 from orderdp.trial.planning import (
@@ -217,11 +217,6 @@ def _options(device: str | None, grid: Any, seconds: Mapping[str, float], cores:
     bundles = -(-len(seconds) // together(max(seconds.values()), len(seconds), cores))
     found = ["--set-resources", f"bundle:minutes={asked / 60 / bundles:.6f}"]
     return found + ([f"bundle:device={device}"] if device else [])
-
-
-def processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _say(text: str) -> None:

@@ -276,9 +276,13 @@ def test_negated_scores_rename_a_pruner_built_on_orderdp(read_here):
 OUTSIDE = {
     "orderdp.coresets.command": "the command `coreset`, for users' own arrays",
     **dict.fromkeys(
-        (f"orderdp.datasets.own.{name}" for name in ("finding", "images", "looking", "photos", "stored", "tables")),
+        (
+            f"orderdp.datasets.own.{name}"
+            for name in ("finding", "images", "looking", "photos", "stored", "tables", "words")
+        ),
         "a run has the checksum of what they made; how that is read is in the run's fingerprint",
     ),
+    "orderdp.datasets.processors": "how many processes decode decides no result",
     "orderdp.datasets.search": "see NOT_DECIDING",
     "orderdp.pruning.indexed": "for users' own loops; the engine yields indices itself",
     "orderdp.pruning.streaming": "for users' own streams; it is not registered",

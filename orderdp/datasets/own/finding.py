@@ -138,9 +138,10 @@ class Files(Sequence[Raw]):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def place(self, index: int) -> tuple[str, int]:
-        """Path and label of a sample."""
-        return self._paths[index], self._labels[index]
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """Path and label of each sample."""
+        return list(zip(self._paths, self._labels, strict=True))
 
     def __getitem__(self, index: int) -> Raw:  # type: ignore[override]
         path = self._paths[index]

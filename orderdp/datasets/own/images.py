@@ -13,18 +13,17 @@ from numpy.typing import NDArray
 
 from orderdp.datasets.base import DatasetError
 from orderdp.datasets.own.finding import Raw
+from orderdp.datasets.own.words import left_out
 
 MOST_BYTES = 4 * 2**30
 """Of all images in memory."""
-NAMED = 5
-"""How many of a kind of file a message names."""
 
 
 class Decoder:
     """Brings images of all kinds to uint8 (H, W, C), and notes what it met."""
 
-    def __init__(self, size: int | None, skip_broken: bool) -> None:
-        self.size, self.skip_broken = size, skip_broken
+    def __init__(self, size: int | None) -> None:
+        self.size = size
         self.broken: list[str] = []
         self.met: Counter[str] = Counter()
         self.sides: Counter[tuple[int, int]] = Counter()
@@ -41,14 +40,6 @@ class Decoder:
                 labels.append(raw.label)
                 names.append(raw.where)
         return images, np.array(labels, np.int64), names
-
-    def refuse(self, path: Path) -> None:
-        """Raises if there were broken files that are not to be skipped."""
-        if self.broken and not self.skip_broken:
-            raise DatasetError(
-                f"{path}: {len(self.broken)} files are no readable images: {named(self.broken)}. Replace or remove"
-                " them, or leave them out with --skip-broken."
-            )
 
     def stacked(self, images: list[NDArray[np.uint8]], path: Path) -> NDArray[np.uint8]:
         """uint8 (n, C, H, W), of one size and one number of channels."""
@@ -72,10 +63,7 @@ class Decoder:
         return whole
 
     def notes(self) -> list[str]:
-        found = [f"{count} images {what}" for what, count in sorted(self.met.items())]
-        if self.broken:
-            found.append(f"{len(self.broken)} files are no readable images, and are left out: {named(self.broken)}")
-        return found
+        return [*(f"{count} images {what}" for what, count in sorted(self.met.items())), *left_out(self.broken)]
 
     def _pixels(self, raw: Raw) -> NDArray[np.uint8] | None:
         from PIL import Image, ImageOps
@@ -109,9 +97,3 @@ class Decoder:
         pixels = np.asarray(image)
         self.sides[pixels.shape[:2]] += 1  # type: ignore[index]
         return pixels[:, :, None] if grey else pixels
-
-
-def named(files: Sequence[str]) -> str:
-    """The first of some files, and how many more there are."""
-    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
-    return ", ".join(files[:NAMED]) + more

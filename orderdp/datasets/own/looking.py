@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from orderdp.datasets.base import DatasetError
 from orderdp.datasets.own.finding import Files, Source, find
-from orderdp.datasets.own.images import NAMED, Decoder
+from orderdp.datasets.own.images import Decoder
 from orderdp.datasets.own.photos import Photos
 from orderdp.datasets.own.photos import index as photographs
 from orderdp.datasets.own.stored import digest, write_own, write_photos
 from orderdp.datasets.own.tables import LABEL, Table, numbers, statistics
+from orderdp.datasets.own.words import NAMED, refuse_broken
 from orderdp.pruning.rng import numpy_generator
 
 HOLDOUT = 0.2
@@ -76,7 +77,7 @@ class Looked:
     """Of the training samples."""
     notes: list[str]
     index: Photos | None = None
-    """Of photographs that stay in their files; there are no arrays then."""
+    """Of photographs that stay in their files; of them there are labels alone among the arrays."""
     repeated: int = 0
     """Training samples that repeat others, to the pixel."""
 
@@ -135,22 +136,28 @@ def look(
         raise DatasetError(f"{path} has a test part, so nothing is to be held out. Leave out --holdout.")
     held_out = (HOLDOUT if holdout is None else holdout) if source.test is None else None
     if photos:
-        return _photos(source, Path(path), size, held_out, skip_broken, label or part)
-    if isinstance(source, Table):
+        if size is not None or label is not None or part is not None:
+            raise DatasetError("--photos leaves the images in their files, as they are. Leave out --size.")
+        read, things = _photos(source, Path(path), held_out, skip_broken), "photographs"
+    elif isinstance(source, Table):
         if size is not None:
             raise DatasetError(f"{path} is a table, whose rows have no size. Leave out --size.")
-        read = _rows(source, held_out, skip_broken, label or LABEL)
+        read, things = _rows(source, held_out, skip_broken, label or LABEL), "rows"
     else:
         if label is not None:
             raise DatasetError(f"{path} holds images, whose labels are in no column. Leave out --label.")
-        read = _images(source, path, size, held_out, skip_broken)
-    arrays, things = read.arrays, "rows" if isinstance(source, Table) else "images"
+        read, things = _images(source, path, size, held_out, skip_broken), "images"
+    arrays = read.arrays
     notes = [f"{source.kind}: {len(read.classes)} classes", *source.notes, *read.notes]
     if held_out is not None:
         notes.append(f"no test part: {100 * held_out:g} % of each class are held out as one")
-    of_equals, repeated = _duplicates(arrays, things)
+    of_equals, repeated = ([], 0) if photos else _duplicates(arrays, things)
     notes += [*_of_classes(arrays, read.classes, things), *of_equals]
-    mean, std = _statistics(arrays["train_images"], path)
+    if read.photos is None:
+        shape, checksum = arrays["train_images"].shape[1:], digest(arrays)
+        mean, std = _statistics(arrays["train_images"], path)
+    else:
+        shape, checksum, mean, std = PHOTO, read.photos.digest, read.photos.mean, read.photos.std
     description = Description(
         path=str(Path(path).expanduser().resolve()),
         size=size,
@@ -158,82 +165,60 @@ def look(
         skip_broken=skip_broken,
         label=label,
         part=None,
-        photos=False,
-        shape=arrays["train_images"].shape[1:],  # type: ignore[arg-type]
+        photos=photos,
+        shape=shape,  # type: ignore[arg-type]
         classes=read.classes,
         n_train=len(read.names),
         n_test=len(arrays["test_labels"]),
         mean=mean,
         std=std,
-        digest=digest(arrays),
+        digest=checksum,
     )
-    looked = Looked(description, arrays, read.names, notes, repeated=repeated)
+    looked = Looked(description, arrays, read.names, notes, read.photos, repeated)
     return looked if part is None else looked.part(part)
-
-
-def _photos(
-    source: Source | Table, path: Path, size: int | None, held_out: float | None, skip_broken: bool, other: object
-) -> Looked:
-    """Photographs that stay in their files."""
-    if not isinstance(source, Source) or not isinstance(source.train, Files):
-        raise DatasetError(
-            f"{path} is no folder of images, so there are no files to leave them in. Leave out --photos."
-        )
-    if size is not None or other is not None:
-        raise DatasetError("--photos leaves the images in their files, as they are. Leave out --size.")
-    _needs_two(path, source.classes)
-    root, chosen = path.expanduser().resolve(), None
-    if held_out is not None:
-        labels = np.array([source.train.place(index)[1] for index in range(len(source.train))])
-        chosen = _held_out(labels, held_out, source.classes)
-    index = photographs(source, path.expanduser(), chosen, skip_broken)
-    labels_of = {"train_labels": np.array(index.train.labels), "test_labels": np.array(index.test.labels)}
-    notes = [f"{source.kind}: {len(source.classes)} classes", *source.notes, *index.notes]
-    if held_out is not None:
-        notes.append(f"no test part: {100 * held_out:g} % of each class are held out as one")
-    notes += _of_classes(labels_of, source.classes, "photographs")
-    description = Description(
-        path=str(root),
-        size=None,
-        holdout=held_out,
-        skip_broken=skip_broken,
-        label=None,
-        part=None,
-        photos=True,
-        shape=PHOTO,
-        classes=source.classes,
-        n_train=len(index.train.labels),
-        n_test=len(index.test.labels),
-        mean=index.mean,
-        std=index.std,
-        digest=index.digest,
-    )
-    return Looked(description, {}, index.train.names, notes, index)
 
 
 class _Read(NamedTuple):
     """A data set's arrays by name, its classes, the names of its training samples, and what there is to say."""
 
     arrays: dict[str, NDArray[Any]]
+    """Of photographs that stay in their files the labels alone."""
     classes: tuple[str, ...]
     names: list[str]
     notes: list[str]
+    photos: Photos | None = None
+    """Those that stay in their files."""
+
+
+def _photos(source: Source | Table, path: Path, held_out: float | None, skip_broken: bool) -> _Read:
+    if not isinstance(source, Source) or not isinstance(source.train, Files):
+        raise DatasetError(
+            f"{path} is no folder of images, so there are no files to leave them in. Leave out --photos."
+        )
+    _needs_two(path, source.classes)
+    assert source.test is None or isinstance(source.test, Files)  # of the same kind
+    chosen = None
+    if held_out is not None:
+        chosen = _held_out(np.array([label for _, label in source.train.places]), held_out, source.classes)
+    index = photographs(source.train, source.test, path.expanduser(), chosen, skip_broken)
+    labels = {"train_labels": np.array(index.train.labels), "test_labels": np.array(index.test.labels)}
+    return _Read(labels, source.classes, index.train.names, index.notes, index)
 
 
 def _images(source: Source, path: Path, size: int | None, held_out: float | None, skip_broken: bool) -> _Read:
     _needs_two(path, source.classes)
-    decoder = Decoder(size, skip_broken)
+    decoder = Decoder(size)
     images, labels, names = decoder.all_of(source.train)
     if held_out is None:
         assert source.test is not None
         test_images, test_labels, _ = decoder.all_of(source.test)
     else:
-        decoder.refuse(path)
+        refuse_broken(path, decoder.broken, skip_broken)
         chosen = _held_out(labels, held_out, source.classes)
         test_images, test_labels = [images[i] for i in np.flatnonzero(chosen)], labels[chosen]
         images, labels = [images[i] for i in np.flatnonzero(~chosen)], labels[~chosen]
         names = [names[i] for i in np.flatnonzero(~chosen)]
-    decoder.refuse(path)
+    refuse_broken(path, decoder.broken, skip_broken)
     arrays: dict[str, NDArray[Any]] = {
         "train_images": decoder.stacked(images, path),
         "train_labels": labels,

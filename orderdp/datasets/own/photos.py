@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 
 from orderdp.datasets.base import DatasetError
 from orderdp.datasets.folders import Found
-from orderdp.datasets.own.finding import Source
-from orderdp.datasets.own.images import named
+from orderdp.datasets.own.finding import Files
+from orderdp.datasets.own.words import left_out, refuse_broken
+from orderdp.datasets.processors import processors
 
 FEW = 1000
 """Photographs that one process looks at sooner than several have started."""
@@ -55,11 +55,12 @@ class Photos(NamedTuple):
     notes: list[str]
 
 
-def index(source: Source, root: Path, chosen: NDArray[np.bool_] | None, skip_broken: bool) -> Photos:
+def index(train: Files, test: Files | None, root: Path, chosen: NDArray[np.bool_] | None, skip_broken: bool) -> Photos:
     """Reads every photograph once.
 
     Args:
-        source: folders of images.
+        train: the training samples.
+        test: the others; None where some of `train` are held out.
         root: that all of them are below.
         chosen: which training samples are held out as test part; None where there is one.
         skip_broken: leave out files that cannot be read.
@@ -67,12 +68,11 @@ def index(source: Source, root: Path, chosen: NDArray[np.bool_] | None, skip_bro
     Raises:
         DatasetError: files are no images, and are not to be left out.
     """
-    parts: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
-    for place in range(len(source.train)):
-        test = chosen is not None and bool(chosen[place])
-        parts["test" if test else "train"].append(source.train.place(place))  # type: ignore[attr-defined]
-    for place in range(len(source.test or ())):
-        parts["test"].append(source.test.place(place))  # type: ignore[union-attr]
+    held = np.zeros(len(train), bool) if chosen is None else chosen
+    parts = {
+        "train": [place for place, out in zip(train.places, held, strict=True) if not out],
+        "test": [place for place, out in zip(train.places, held, strict=True) if out] if test is None else test.places,
+    }
     met, broken, sides = Counter[str](), list[str](), list[tuple[int, int]]()
     checksum, found = hashlib.sha256(), dict[str, Found]()
     means, squares = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
@@ -95,11 +95,7 @@ def index(source: Source, root: Path, chosen: NDArray[np.bool_] | None, skip_bro
                 means.append(seen.mean)
                 squares.append(seen.square)
         found[part] = kept
-    if broken and not skip_broken:
-        raise DatasetError(
-            f"{root}: {len(broken)} files are no readable images: {named(broken)}. Replace or remove them, or leave"
-            " them out with --skip-broken."
-        )
+    refuse_broken(root, broken, skip_broken)
     if not means or not found["test"].labels:
         raise DatasetError(f"{root} has a part without any image.")
     mean = np.mean(means, axis=0)
@@ -107,19 +103,17 @@ def index(source: Source, root: Path, chosen: NDArray[np.bool_] | None, skip_bro
     low, high = min(sides), max(sides)
     notes = [f"photographs of {low[0]} x {low[1]} to {high[0]} x {high[1]} pixels, which stay in their files"]
     notes += [f"{count} images {WORDS[kind]}" for kind, count in sorted(met.items())]
-    if broken:
-        notes.append(f"{len(broken)} files are no readable images, and are left out: {named(broken)}")
+    notes += left_out(broken)
     rounded = [tuple(round(float(x), 4) for x in values) for values in (mean, std)]
     return Photos(found["train"], found["test"], rounded[0], rounded[1], f"sha256:{checksum.hexdigest()}", notes)
 
 
 def _looked(paths: list[str]) -> Iterator[Seen | None]:
     """What is in each file, by all processors; None for what is no image."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(paths) < FEW or processors == 1:
+    if len(paths) < FEW or processors() == 1:
         yield from map(look_at, paths)
         return
-    with ProcessPoolExecutor(processors, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processors(), mp_context=get_context("spawn")) as pool:
         yield from pool.map(look_at, paths, chunksize=100)
 
 

@@ -50,8 +50,7 @@ def write_own(out: Path, arrays: dict[str, NDArray[Any]], names: Sequence[str], 
     with appearing(out) as finished:
         for array in ARRAYS:
             np.save(finished / f"{array}.npy", arrays[array])
-        (finished / NAMES).write_text(json.dumps(list(names), ensure_ascii=False), encoding="utf-8")
-        (finished / MANIFEST).write_text(json.dumps({"format": FORMAT, **facts}, indent=2) + "\n", encoding="utf-8")
+        _describe(finished, names, facts)
 
 
 def write_photos(
@@ -72,11 +71,15 @@ def write_photos(
     _refuse_foreign(out)
     with appearing(out) as finished:
         files = save_splits(finished, root, found)
-        (finished / NAMES).write_text(json.dumps(list(names), ensure_ascii=False), encoding="utf-8")
         samples = {split: len(some.labels) for split, some in found.items()}
-        manifest = {"format": FORMAT, "photos": True, **facts, "samples": samples, "files": files}
-        (finished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        _describe(finished, names, {"photos": True, **facts, "samples": samples, "files": files})
         (finished / LINK).symlink_to(root.resolve(), target_is_directory=True)
+
+
+def _describe(folder: Path, names: Sequence[str], facts: Mapping[str, Any]) -> None:
+    """Writes the names of the training samples and the manifest."""
+    (folder / NAMES).write_text(json.dumps(list(names), ensure_ascii=False), encoding="utf-8")
+    (folder / MANIFEST).write_text(json.dumps({"format": FORMAT, **facts}, indent=2) + "\n", encoding="utf-8")
 
 
 def _refuse_foreign(out: Path) -> None:

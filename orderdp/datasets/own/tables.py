@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orderdp.datasets.base import DatasetError
+from orderdp.datasets.own.words import named
 
 LABEL = "label"
 MOST_TEXTS = 30
 """A column of at most so many different texts becomes as many columns of 0 and 1; one of more is left aside."""
-NAMED = 5
 
 
 @dataclass
@@ -123,8 +123,7 @@ def numbers(path: Path, train: Any, test: Any) -> tuple[NDArray[np.float32], NDA
             aside[other].append(name)
     for why, names in aside.items():
         if names:
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            notes.append(f"columns left aside, {why}: {', '.join(map(str, names[:NAMED]))}{more}")
+            notes.append(f"columns left aside, {why}: {named([*map(str, names)])}")
     if not columns:
         raise DatasetError(f"{path} has no column of numbers or short texts to learn from. {'; '.join(notes)}.")
     return _stacked(columns, 0), _stacked(columns, 1), notes
