@@ -29,7 +29,7 @@ COMMANDS = [
 
 def test_our_commands_are_understood():
     ours = [shlex.split(line, comments=True)[3:] for line in COMMANDS if line.startswith("python -m orderdp ")]
-    assert [words[0] for words in ours] == ["plan", "plan", "gpu-check", "run"]
+    assert [words[0] for words in ours] == ["plan", "plan", "gpu-check", "plan", "archive", "report", "run"]
     for words in ours:
         scale = command_line.parser(words[0]).parse_args(words).scale
         assert scale in (None, *grids.load(ROOT / "params.yaml").scales)

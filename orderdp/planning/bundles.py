@@ -110,6 +110,9 @@ def bundled(jobs: Mapping[str, Job], minutes: float) -> list[Bundle]:
     """Groups missing jobs into bundles, whose jobs are of one kind, take the same devices and wait for nothing of each
     other.
 
+    The first seed of everything comes first, then the second: whatever is finished when the work is stopped can be
+    compared.
+
     Args:
         jobs: name -> job, each before those that need it.
         minutes: estimated duration of a bundle. A job that takes longer is a bundle alone.
@@ -121,7 +124,13 @@ def bundled(jobs: Mapping[str, Job], minutes: float) -> list[Bundle]:
         resources = job.resources()
         devices = (resources.gpus, resources.cpus, resources.alone)
         alike.setdefault((depth[name], job.kind, *devices), []).append(job)
-    return [bundle for group in alike.values() for bundle in _cut(group, 60 * minutes)]
+    made = [bundle for group in alike.values() for bundle in _cut(sorted(group, key=_seed), 60 * minutes)]
+    return sorted(made, key=lambda bundle: _seed(bundle.jobs[0]))
+
+
+def _seed(job: Job) -> int:
+    """Of a run; 0 for jobs that have none of their own."""
+    return getattr(job.spec, "seed", 0)
 
 
 def _cut(group: list[Job], limit_s: float) -> list[Bundle]:

@@ -29,7 +29,7 @@ from orderdp.training.distributed import joined, local_device
 from orderdp.training.emulation import DEVICE, emulated
 from orderdp.training.engine import Training
 
-SCALES = ("cifar", "paper")
+SCALES = ("gpu", "cifar", "paper")
 OK, FAILS, NOTE = "ok", "FAILS", "note"
 SMALL: dict[str, dict[str, Any]] = {
     "resnet18": {"width": 8},

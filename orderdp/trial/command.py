@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orderdp.datasets.processors import processors
 from orderdp.launch.arguments import between, number, time_limit
@@ -27,6 +28,9 @@ from orderdp.trial.planning import (
     own_network,
     together,
 )
+
+if TYPE_CHECKING:
+    from orderdp.datasets.own import Looked
 
 BUDGET = "30m"
 MOST_AT_ONCE = 16
@@ -113,11 +117,10 @@ def _planned(
     known: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Looks through the data, measures the network, chooses, and writes the folder."""
-    from orderdp.datasets.own import look
     from orderdp.training.device import choose_device
     from orderdp.trial import project
 
-    looked = _looked(args, look)
+    looked = _looked(args)
     _say("\n".join(looked.notes))
     gpu = choose_device(args.device).type != "cpu"
     told = looked.description
@@ -156,19 +159,15 @@ def _planned(
     return record
 
 
-def _looked(args: argparse.Namespace, look: Any) -> Any:
+def _looked(args: argparse.Namespace) -> Looked:
     """The data; images that are large or differ in size are made smaller, unless a size is given."""
-    from orderdp.datasets import DatasetError
+    from orderdp.datasets.own import NeedsSize, look
 
     how = {key: getattr(args, key) for key in LOOKED}
     if args.size is not None:
         return look(args.path, **how)
-    try:
+    with contextlib.suppress(NeedsSize):
         looked = look(args.path, **how)
-    except DatasetError as error:
-        if not any(words in str(error) for words in ("differ in size", "are kept in memory")):
-            raise
-    else:
         if max(looked.description.shape[1:]) <= LARGE:
             return looked
     looked = look(args.path, **how | {"size": LARGE})
@@ -184,7 +183,7 @@ def _differ_only_in_seeds(request: Mapping[str, Any], before: Mapping[str, Any])
     return {key for key in request if request[key] != before.get(key)} == {"seeds"} and request["seeds"] is not None
 
 
-def _rates(name: str, looked: Any, network: Network, args: argparse.Namespace, gpu: bool, cores: int) -> Rates:
+def _rates(name: str, looked: Looked, network: Network, args: argparse.Namespace, gpu: bool, cores: int) -> Rates:
     """Measures the network with as many processes side by side as there will be runs."""
     from orderdp.trial import project
 

@@ -74,6 +74,16 @@ def test_the_parts_of_a_group_take_about_as_long_as_each_other():
     assert all(share - longest <= part.seconds <= share + 1e-6 for part in parts[:-1])
 
 
+def test_the_first_seed_of_every_run_comes_before_the_second(tmp_path):
+    made = bundles.bundled(bundles.missing(GRID, tmp_path, ["table2"]), 1)
+    assert {job.spec.seed for bundle in made for job in bundle.jobs} == {0, 1, 2, 3, 4}
+    first = [bundle.jobs[0].spec.seed for bundle in made]
+    assert first == sorted(first)
+    for bundle in made:
+        seeds = [job.spec.seed for job in bundle.jobs]
+        assert seeds == sorted(seeds)
+
+
 def test_a_saved_bundle_is_read_without_the_grid(tmp_path):
     for bundle in bundles.bundled(GRID.jobs, 20):
         bundle.save(tmp_path)

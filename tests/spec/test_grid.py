@@ -133,7 +133,7 @@ def put(params, where, value):
             3,
             r"methods\.orderdp_rising\.options\.epochs: unknown option of ScheduledOrderDP",
         ),
-        ("scale", "quikc", r"unknown scale 'quikc'\. Known: quick, fashion, small, cifar"),
+        ("scale", "quikc", r"unknown scale 'quikc'\. Known: quick, fashion, small, gpu, cifar"),
     ],
 )
 def test_bad_input_is_one_error_that_names_it(tmp_path, params, where, value, message):

@@ -156,10 +156,11 @@ def missing(paths):
 
 
 def results(names):
-    """What shows that jobs are finished: the bundles of the missing ones. The others are finished already."""
+    """What shows that jobs are finished: the bundles of the missing ones, in the order of the plan. The others are
+    finished already."""
     by = bundle_of_job()
-    made = dict.fromkeys(by[name] for name in names if name in by)
-    return [BUNDLE_DONE.format(bundle=name) for name in made]
+    made = {by[name] for name in names if name in by}
+    return [BUNDLE_DONE.format(bundle=name) for name in planned() if name in made]
 
 
 def made_again(experiment):

@@ -8,7 +8,8 @@ in memory: images as uint8 of one size, rows as float32.
 
 from __future__ import annotations
 
+from orderdp.datasets.own.images import NeedsSize
 from orderdp.datasets.own.looking import Description, Looked, look, prepare_own
 from orderdp.datasets.own.stored import read_names, read_own, write_own
 
-__all__ = ["Description", "Looked", "look", "prepare_own", "read_names", "read_own", "write_own"]
+__all__ = ["Description", "Looked", "NeedsSize", "look", "prepare_own", "read_names", "read_own", "write_own"]

@@ -19,6 +19,10 @@ MOST_BYTES = 4 * 2**30
 """Of all images in memory."""
 
 
+class NeedsSize(DatasetError):
+    """The images differ in size, or are too large for memory, so that they must be brought to a size."""
+
+
 class Decoder:
     """Brings images of all kinds to uint8 (H, W, C), and notes what it met."""
 
@@ -45,7 +49,7 @@ class Decoder:
         """uint8 (n, C, H, W), of one size and one number of channels."""
         if len(self.sides) > 1:
             (small, *_), (large, *_) = sorted(self.sides), sorted(self.sides, reverse=True)
-            raise DatasetError(
+            raise NeedsSize(
                 f"{path}: the images differ in size, from {small[1]} x {small[0]} to {large[1]} x {large[0]} pixels."
                 " Bring them to one (--size 32, for example), or leave them in their files (--photos)."
             )
@@ -53,7 +57,7 @@ class Decoder:
             raise DatasetError(f"{path} has a part without any image.")
         shape = (len(images), 3 if self.coloured else 1, *images[0].shape[:2])
         if (size := math.prod(shape)) > MOST_BYTES:
-            raise DatasetError(
+            raise NeedsSize(
                 f"{path}: its images take {size / 2**30:.1f} GiB, and at most {MOST_BYTES / 2**30:g} are kept"
                 " in memory. Make them smaller (--size 64, for example), or leave them in their files (--photos)."
             )
