@@ -1,5 +1,5 @@
-"""`python -m benchmarks [name ...]`: measures, and writes `results/<name>.csv`, `.png` and `.pdf`. Without names, all
-of them."""
+"""`python -m benchmarks [name ...]`: measures, and writes `results/<kind of CPU>/<name>.csv`, `.png` and `.pdf`.
+Without names, all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from benchmarks.figures import FIGURES
-from benchmarks.measuring import MACHINE, MEASURED, machine
+from benchmarks.measuring import MACHINE, MEASURED, kind_of_cpu, machine
 from benchmarks.summary import write_summary
 from benchmarks.workload import allocate_as_usual
 from orderdp.files import write_rows
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
         settings = {**module.DEFAULTS, **(module.TINY if args.tiny else {}), **args.options}
         if unknown := sorted(set(settings) - set(module.DEFAULTS)):
             parser.error(f"'{name}' has no option {', '.join(unknown)}. Known: {', '.join(module.DEFAULTS)}.")
-        write(name, module, settings, args.out)
+        write(name, module, settings, args.out / kind_of_cpu())
         write_summary(args.out, list(FIGURES))
 
 

@@ -26,7 +26,7 @@ import torch
 
 from orderdp.coresets import CORESETS, ProxyOutputs, select
 
-RESULTS = Path(__file__).parent / "results" / "coresets.csv"
+RESULTS = Path(__file__).parent / "results" / torch.backends.cpu.get_cpu_capability().lower() / "coresets.csv"
 COLUMNS = (
     "method", "classes", "n", "features", "kept", "balanced", "threads", "seconds", "peak_mib", "evidence_mib", "torch",
     "error", "machine",

@@ -31,7 +31,7 @@ def footer(frame: pd.DataFrame) -> str:
     """The machine that the numbers were taken on."""
     row = frame.iloc[0]
     threads = f"{row['threads']} thread{'' if row['threads'] == 1 else 's'} of {row['cores']} cores"
-    return f"{row['cpu']} · {threads} · torch {row['torch']}"
+    return f"{row['cpu']}, {row['vectors']} · {threads} · torch {row['torch']}"
 
 
 def selection(frame: pd.DataFrame) -> Figure:

@@ -17,7 +17,7 @@ MEASURED = ("seconds", "reference_seconds", "ratio", "ratio_low", "ratio_high", 
 """What every comparison ends in. `ratio` is the median over repeats of the thing's wall time over its reference's in
 the same repeat, `ratio_low` and `ratio_high` the quartiles; `cpu_ratio` the same median of the process's own processor
 time, which others on the machine disturb less; `goal` the largest (or, for a speed-up, smallest) ratio hoped for."""
-MACHINE = ("cpu", "cores", "threads", "load", "torch", "python")
+MACHINE = ("cpu", "vectors", "cores", "threads", "load", "torch", "python")
 
 
 class Took(NamedTuple):
@@ -90,16 +90,26 @@ def rounded(value: float | None) -> float | None:
 
 
 def machine() -> dict[str, Any]:
-    """The columns `MACHINE`; `load` is what ran at the same time, as the minute's average."""
+    """The columns `MACHINE`; `vectors` is the kind of CPU, and `load` what ran at the same time, as the minute's
+    average."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "cpu": cpu_name(),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load": rounded(load),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def kind_of_cpu() -> str:
+    """`avx2`, `avx512` or the like: the widest vectors that torch uses here, which decide how fast its kernels are.
+
+    `ATEN_CPU_CAPABILITY=avx2`, with `ONEDNN_MAX_CPU_ISA=AVX2`, makes a processor with wider ones one of that kind.
+    """
+    return str(torch.backends.cpu.get_cpu_capability()).lower()
 
 
 def cpu_name() -> str:

@@ -1,7 +1,9 @@
-"""All results on one page: `results/index.md`, written again from the tables whenever one changes."""
+"""All results on one page, `results/index.md`, and those that have a goal by kind of CPU, `results/goals.md`: written
+again from the tables whenever one changes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,21 +16,65 @@ SPEED_UPS = {"engine", "gpu"}
 
 
 def write_summary(folder: Path, names: list[str]) -> None:
-    """Writes the page over the benchmarks that have a table in the folder."""
+    """Writes the page over the benchmarks that have a table in a folder of a kind of CPU."""
+    found = {
+        name: {path.parent.name: pd.read_csv(path) for path in sorted(folder.glob(f"*/{name}.csv"))} for name in names
+    }
     parts = ["# Results\n\nWritten by `python -m benchmarks`. `../README.md` explains each line."]
-    parts += [section(name, pd.read_csv(folder / f"{name}.csv")) for name in names if (folder / f"{name}.csv").exists()]
+    for name, tables in found.items():
+        if tables:
+            parts.append("\n\n".join([f"## {name}", *(section(name, kind, table) for kind, table in tables.items())]))
     write(folder / "index.md", "\n\n".join(parts) + "\n")
+    write(folder / "goals.md", "# Goals by kind of CPU\n\n" + goals(found) + "\n")
 
 
-def section(name: str, frame: pd.DataFrame) -> str:
-    """One benchmark: machine, figure, and a line per ratio."""
+def goals(found: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
+    """A table of the lines that have a goal, with a column for each kind of CPU.
+
+    Args:
+        found: benchmark -> kind of CPU -> its table.
+    """
+    kinds = sorted({kind for tables in found.values() for kind in tables})
+    lines: dict[tuple[str, str, str], dict[str, str]] = {}
+    for name, tables in found.items():
+        told = _telling(list(tables.values()))
+        for kind, frame in tables.items():
+            for _, row in frame.iterrows():
+                wanted, _, verdict = goal(name, row).partition(": ")
+                if wanted:
+                    thing = ", ".join(f"{key.replace('_', ' ')} {shown(row[key])}" for key in told)
+                    cells = lines.setdefault((name, thing, wanted), {})
+                    cells[kind] = f"{row['ratio']:.4g} ({verdict})"
+    rows = [[*line, *(cells.get(kind, "not measured") for kind in kinds)] for line, cells in lines.items()]
+    heads = ["benchmark", "of", "goal", *kinds]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, ["---"] * len(heads), *rows))
+
+
+def _telling(frames: Sequence[pd.DataFrame]) -> list[str]:
+    """The first keys that are enough to tell the rows of a table apart: those behind them may be measured."""
+    if not frames:
+        return []
+    every = pd.concat(frames)
+    keys = [column for column in every.columns if column not in (*MEASURED, *MACHINE)]
+    told: list[str] = []
+    for key in keys:
+        if not any(frame.duplicated(told).any() if told else len(frame) > 1 for frame in frames):
+            break
+        if every[key].nunique(dropna=False) > 1:
+            told.append(key)
+    return told
+
+
+def section(name: str, kind: str, frame: pd.DataFrame) -> str:
+    """One benchmark on one kind of CPU: machine, figure, and a line per ratio."""
     keys = [column for column in frame.columns if column not in (*MEASURED, *MACHINE)]
     first = frame.iloc[0]
     where = (
-        f"{first['cpu']}, {first['cores']} cores, threads {first['threads']}, load {first['load']}, "
-        f"torch {first['torch']}"
+        f"{first['cpu']}, {first['vectors']}, {first['cores']} cores, threads {first['threads']}, "
+        f"load {first['load']}, torch {first['torch']}"
     )
-    lines = [f"## {name}", "", f"`python -m benchmarks {name}` on {where}.", "", f"![{name}]({name}.png)", ""]
+    picture = f"![{name} on {first['vectors']}]({kind}/{name}.png)"
+    lines = [f"`python -m benchmarks {name}` on {where}.", "", picture, ""]
     lines += ["| " + " | ".join([*keys, "ratio", "quartiles", "goal"]) + " |", "|---" * (len(keys) + 3) + "|"]
     for _, row in frame.iterrows():
         low, high = row.get("ratio_low"), row.get("ratio_high")

@@ -212,11 +212,11 @@ def _collect_garbage_rarely() -> None:
 
 
 def export(args: argparse.Namespace) -> int:
-    """Write what a run learned about single samples: a coreset, a table of their histories, or a page."""
+    """Write what runs learned about single samples: a coreset, a table of their histories, a page, or a picture."""
     from orderdp.trial.export import export as write_export
 
-    run = args.run if args.run.is_dir() else RUNS / args.run
-    _tell(write_export(run, args.file, args.prune_ratio))
+    runs = [run if run.is_dir() else RUNS / run for run in args.runs]
+    _tell(write_export(runs, args.file, args.prune_ratio))
     return 0
 
 
@@ -377,14 +377,21 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         "--no-graph", action="store_true", help="compute each step kernel by kernel, not as a CUDA graph"
     )
     sub["run"].add_argument("--compile", action="store_true", help="let torch compile the network")
-    sub["export"].add_argument("run", type=Path, metavar="RUN", help="name, or folder, of a finished training run")
+    sub["export"].add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="name, or folder, of a finished training run; what several on the same data noted is added up",
+    )
     sub["export"].add_argument(
         "--as",
         type=Path,
         dest="file",
         required=True,
         metavar="FILE",
-        help=".npy: a coreset; .parquet or .csv: a table of histories; .html: a page of the hardest and the easiest",
+        help=".npy: a coreset; .parquet or .csv: a table of histories; .html: a page of the hardest and the easiest; "
+        ".png: a picture of those kept most and least often",
     )
     sub["export"].add_argument(
         "--prune-ratio", type=between(0, 1), help="share that a coreset leaves out; that of the run unless given"

@@ -159,24 +159,29 @@ def text(path: str) -> str:
 
 
 def results() -> str:
-    """The benchmarks' results as they lie here: table, what all its rows share, and the figure."""
-    files = sorted((ROOT / RESULTS).glob("*.csv"))
+    """The benchmarks' results as they lie here, by kind of CPU: table, what all its rows share, and the figure."""
+    files = sorted((ROOT / RESULTS).glob("*/*.csv"), key=lambda path: (path.stem, path.parent.name))
     if not files:
         return f"No results lie in `{RESULTS}` of the checkout that this page was built from."
-    drawn = {path.stem: f"![{_title(path)}](results/{path.name})" for path in figures()}
+    drawn = {path.with_suffix(".csv"): f"![{_title(path)}]({place(path)})" for path in figures()}
     return "\n\n".join(
-        f"### {_title(path)}\n\n`{RESULTS}/{path.name}`\n\n{_csv(path)}\n\n{drawn.get(path.stem, '')}".rstrip()
+        f"### {_title(path)}\n\n`{path.relative_to(ROOT)}`\n\n{_csv(path)}\n\n{drawn.get(path, '')}".rstrip()
         for path in files
     )
 
 
 def figures() -> list[Path]:
     """Pictures of results whose table is there."""
-    return [path for path in sorted((ROOT / RESULTS).glob("*.png")) if path.with_suffix(".csv").exists()]
+    return [path for path in sorted((ROOT / RESULTS).glob("*/*.png")) if path.with_suffix(".csv").exists()]
+
+
+def place(figure: Path) -> str:
+    """Where a picture of results lies in the site, seen from the pages."""
+    return f"results/{figure.parent.name}/{figure.name}"
 
 
 def _title(path: Path) -> str:
-    return path.stem.replace("_", " ").capitalize()
+    return f"{path.stem.replace('_', ' ').capitalize()}, {path.parent.name.upper()}"
 
 
 def _cell(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from blocks import with_command_outputs, with_outputs
-from generated import GENERATED, figures
+from generated import GENERATED, figures, place
 from mkdocs.structure.files import File
 
 PLACE = re.compile(r"^<!-- generated: (?P<name>\w+)(?: (?P<argument>\S+))? -->$", re.M)
@@ -18,7 +18,7 @@ DRAWING = re.compile(r'<img [^>]*?src="(?P<file>[\w-]+\.svg)"[^>]*>')
 def on_files(files: Any, *, config: Any, **kwargs: Any) -> Any:
     """Pictures of the benchmarks lie beside their tables and not in this folder."""
     for path in figures():
-        files.append(File.generated(config, f"results/{path.name}", abs_src_path=str(path)))
+        files.append(File.generated(config, place(path), abs_src_path=str(path)))
     return files
 
 

@@ -1,9 +1,10 @@
-"""What a run learned about single samples, as a file: a coreset, a table, or a page of the hardest and the easiest."""
+"""What runs learned about single samples, as a file: a coreset, a table, a page of the hardest and the easiest, or a
+picture of those that were kept most and least often."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +16,59 @@ from orderdp.files import write
 from orderdp.jobs.finished import read_summary
 from orderdp.reporting.html import render
 from orderdp.trial import TEMPLATES
-from orderdp.trial.samples import history, most_visited, tiles
+from orderdp.trial.samples import history, joined, kept_most_and_least, most_visited, tiles
 
-KINDS = {".npy": "a coreset", ".parquet": "a table", ".csv": "a table", ".html": "a page"}
+KINDS = {".npy": "a coreset", ".parquet": "a table", ".csv": "a table", ".html": "a page", ".png": "a picture"}
 SHOWN = 48
 """Samples of a kind on a page."""
 
 
-def export(run: Path, file: Path, prune_ratio: float | None = None) -> str:
-    """Writes what a run noted of its samples.
+def export(runs: Sequence[Path], file: Path, prune_ratio: float | None = None) -> str:
+    """Writes what runs noted of their samples.
 
     Args:
-        run: its folder.
-        file: by its ending, `.npy`: int64 numbers of the samples that the run kept most often, in order; `.parquet` or
+        runs: their folders, one or more, which trained on the same data set. What several noted is added up, see
+            :func:`orderdp.trial.samples.joined`.
+        file: by its ending, `.npy`: int64 numbers of the samples that were kept most often, in order; `.parquet` or
             `.csv`: a row per training sample, see :func:`orderdp.trial.samples.history`, with `label`, `class` and
-            `name` where the data set lies beside the runs; `.html`: a page of the hardest and the easiest.
-        prune_ratio: of a coreset, share of the samples that it leaves out; that of the run when None.
+            `name` where the data set lies beside the runs; `.html`: a page of the hardest and the easiest; `.png`: a
+            picture of those that were kept most and least often.
+        prune_ratio: of a coreset, share of the samples that it leaves out; that of the first run when None.
 
     Returns:
         What was written, in words.
 
     Raises:
-        ValueError: the ending is another one, the run is not finished or keeps all samples alike.
+        ValueError: the ending is another one, a run is not finished, all samples were kept alike, or the runs trained
+            on different data.
         FileNotFoundError: samples.npz was removed.
         DamagedRun: a file is not the one that the run wrote.
     """
     if file.suffix not in KINDS:
         known = ", ".join(f"{suffix} ({what})" for suffix, what in KINDS.items())
         raise ValueError(f"--as: the ending must be one of {known}. Got {str(file)!r}.")
-    summary = read_summary(run.parent, run.name)
-    if summary is None or "test_accuracy" not in summary:
-        raise ValueError(f"{run} is no finished training run. `python -m orderdp plan --jobs` lists the names.")
-    frame = history(run.parent, run.name)
+    summaries = [read_summary(run.parent, run.name) for run in runs]
+    for run, summary in zip(runs, summaries, strict=True):
+        if summary is None or "test_accuracy" not in summary:
+            raise ValueError(f"{run} is no finished training run. `python -m orderdp plan --jobs` lists the names.")
+    trained_on = [_spec(run)["dataset"] for run in runs]
+    if other := next((run for run, dataset in zip(runs, trained_on, strict=True) if dataset != trained_on[0]), None):
+        raise ValueError(f"{other} trained on other data than {runs[0]}. Export runs on the same data together.")
+    frames = [history(run.parent, run.name) for run in runs]
+    frame = frames[0] if len(frames) == 1 else joined(frames).drop(columns="ended")
     if file.suffix == ".npy":
-        return _coreset(frame, file, summary["prune_ratio"] if prune_ratio is None else prune_ratio)
+        (first, *_) = summaries
+        assert first is not None
+        return _coreset(frame, file, first["prune_ratio"] if prune_ratio is None else prune_ratio)
     if prune_ratio is not None:
         raise ValueError("--prune-ratio is of a coreset: --as NAME.npy.")
-    data = _data(run)
-    if file.suffix == ".html":
-        return _page(run, frame, data, file)
+    data = _data(runs[0])
+    if file.suffix in (".html", ".png"):
+        if "train_images" not in data or "train_labels" not in data:
+            raise ValueError(
+                f"The images of {runs[0].name} are not in {runs[0].parent.parent / 'data'}, so they cannot be shown."
+            )
+        return (_page if file.suffix == ".html" else _picture)(runs, frame, data, file)
     frame = _described(frame, data)
     if file.suffix == ".csv":
         write(file, frame.to_csv(index=False))
@@ -63,18 +78,26 @@ def export(run: Path, file: Path, prune_ratio: float | None = None) -> str:
 
 
 def _coreset(frame: pd.DataFrame, file: Path, ratio: float) -> str:
-    if frame["visits"].min() == frame["visits"].max():
-        raise ValueError("This run kept every sample equally often, so that it prefers none. Export one that pruned.")
+    _check_preference(frame)
     count = max(1, round((1 - ratio) * len(frame)))
     kept = most_visited(frame, count)
     write(file, lambda stream: np.save(stream, kept))
-    return f"{file}: the {count:,} of {len(frame):,} samples that the run kept most often"
+    return f"{file}: the {count:,} of {len(frame):,} samples that were kept most often"
+
+
+def _check_preference(frame: pd.DataFrame) -> None:
+    if frame["visits"].min() == frame["visits"].max():
+        raise ValueError("Every sample was kept equally often, so that none is preferred. Export a run that pruned.")
+
+
+def _spec(run: Path) -> dict[str, Any]:
+    """What the run was."""
+    return dict(json.loads((run / "spec.json").read_text(encoding="utf-8"))["spec"])
 
 
 def _data(run: Path) -> dict[str, Any]:
     """The run's data set as far as it lies beside the runs: `train_images`, `train_labels`, `names`, `classes`."""
-    spec = json.loads((run / "spec.json").read_text(encoding="utf-8"))["spec"]
-    folder = run.parent.parent / "data" / spec["dataset"]["name"]
+    folder = run.parent.parent / "data" / _spec(run)["dataset"]["name"]
     found: dict[str, Any] = {}
     for name in ("train_images", "train_labels"):
         if (file := folder / f"{name}.npy").exists():
@@ -92,16 +115,27 @@ def _described(frame: pd.DataFrame, data: Mapping[str, Any]) -> pd.DataFrame:
     return frame.assign(name=data["names"]) if data["names"] else frame
 
 
-def _page(run: Path, frame: pd.DataFrame, data: Mapping[str, Any], file: Path) -> str:
-    if "train_images" not in data or "train_labels" not in data:
-        raise ValueError(f"The images of {run.name} are not in {run.parent.parent / 'data'}, so they cannot be shown.")
+def _page(runs: Sequence[Path], frame: pd.DataFrame, data: Mapping[str, Any], file: Path) -> str:
     seen = frame[frame["visits"] > 0].sort_values("mean_loss", kind="stable")["sample"].to_numpy()
     shown = {
         title: tiles([*chosen[:SHOWN]], frame, data, data["names"], data["classes"])
         for title, chosen in (("Hardest", seen[::-1]), ("Easiest", seen))
     }
     never = int((frame["visits"] == 0).sum())
-    write(file, render("samples.html.j2", TEMPLATES, run=run.name, shown=shown, n=len(frame), never=never))
+    write(
+        file,
+        render("samples.html.j2", TEMPLATES, runs=[run.name for run in runs], shown=shown, n=len(frame), never=never),
+    )
     return (
         f"{file}: the {len(shown['Hardest'])} hardest and the {len(shown['Easiest'])} easiest of {len(frame):,} samples"
     )
+
+
+def _picture(runs: Sequence[Path], frame: pd.DataFrame, data: Mapping[str, Any], file: Path) -> str:
+    _check_preference(frame)
+    if data["train_images"].dtype != np.uint8:
+        raise ValueError("--as: rows of a table cannot be shown in a picture. Export a table: --as NAME.csv.")
+    epochs = sum(_spec(run)["recipe"]["epochs"] for run in runs)
+    content = kept_most_and_least(frame, data["train_images"], data["train_labels"], data["classes"], epochs)
+    write(file, content)
+    return f"{file}: the samples of {len(frame):,} that were kept most and least often"

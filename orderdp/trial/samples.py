@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from orderdp.jobs.finished import read_file
+from orderdp.reporting import style
 
 HISTORY = ("visits", "mean_loss", "last_loss", "wrong", "forgotten", "last_answer")
 """Columns of a history that come from samples.npz, see `orderdp.training.samples`."""
@@ -103,6 +104,49 @@ def picture(image: NDArray[Any]) -> str:
     content = io.BytesIO()
     shown.resize((shown.width * factor, shown.height * factor), Image.Resampling.NEAREST).save(content, "PNG")
     return address(content)
+
+
+def kept_most_and_least(
+    frame: pd.DataFrame, images: NDArray[Any], labels: NDArray[Any], classes: Sequence[str], epochs: int
+) -> bytes:
+    """A picture of the samples that were kept most often, and below them of those kept least often, with their classes.
+
+    Args:
+        frame: with `sample`, `visits` and `mean_loss`. Of samples with equally many visits, those with the higher loss
+            count as kept more.
+        images: uint8 (n, C, H, W).
+        labels: int (n,).
+        classes: their names; numbers where there are none.
+        epochs: in which each sample could be kept.
+
+    Returns:
+        The bytes of a PNG.
+    """
+    columns, rows = 12, 3
+    order = frame.sort_values(["visits", "mean_loss"], ascending=False, kind="stable")
+    count = min(rows * columns, len(frame) // 2)
+    figure, [[above], [below]] = style.panels(2, 1, 5.8)
+    for ax, title, part in (
+        (above, "Kept most often", order.head(count)),
+        (below, "Kept least often", order.tail(count)[::-1]),
+    ):
+        most, least = part["visits"].max(), part["visits"].min()
+        times = f"{least}" if most == least else f"{least} to {most}"
+        ax.set_title(f"{title}: in {times} of {epochs} epochs")
+        ax.set_axis_off()
+        for place, number in enumerate(part["sample"]):
+            row, column = divmod(place, columns)
+            image = images[number].transpose(1, 2, 0)
+            shown = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+            ax.imshow(shown, extent=(column, column + 0.94, -1.22 * row - 0.94, -1.22 * row), interpolation="nearest")
+            name = class_name(classes, int(labels[number]))
+            ax.text(column + 0.47, -1.22 * row - 0.97, name, ha="center", va="top", fontsize=6.5)
+        ax.set_xlim(0, columns)
+        ax.set_ylim(-1.22 * rows, 0)
+        ax.set_aspect("equal")
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=style.DPI)
+    return content.getvalue()
 
 
 def address(png: io.BytesIO) -> str:

@@ -13,10 +13,10 @@ import torch
 from benchmarks import accuracy, memory, methods, tuning
 from benchmarks.__main__ import main
 from benchmarks.figures import FIGURES
-from benchmarks.measuring import MACHINE, MEASURED, Took, compared, in_turn, machine, one_core
+from benchmarks.measuring import MACHINE, MEASURED, Took, compared, in_turn, kind_of_cpu, machine, one_core
 from benchmarks.overhead import side_by_side
 from benchmarks.selection import SortedOrderDP
-from benchmarks.summary import goal
+from benchmarks.summary import goal, goals
 from benchmarks.workload import one_epoch, spec, training
 from orderdp.pruning import PRUNERS, OrderDP
 from orderdp.pruning.batching import batch_sizes
@@ -33,16 +33,22 @@ WRITTEN = {"memory": {"ratio"}, "accuracy": set(MEASURED) - {"cpu_ratio", "goal"
 )
 def test_a_benchmark_writes_its_columns_and_its_figure(name, tmp_path):
     main([name, "--tiny", "--out", str(tmp_path)])
-    with (tmp_path / f"{name}.csv").open() as file:
+    folder = tmp_path / kind_of_cpu()
+    with (folder / f"{name}.csv").open() as file:
         rows = list(csv.DictReader(file))
     keys, measured = import_module(f"benchmarks.{name}").KEYS, WRITTEN.get(name, MEASURED)
     assert list(rows[0]) == [*keys, *(column for column in MEASURED if column in measured), *MACHINE]
     for row in rows:
-        assert row["cpu"] and row["torch"] == torch.__version__ and row["threads"] == "1"
+        assert (
+            row["cpu"]
+            and row["vectors"].lower() == folder.name
+            and row["torch"] == torch.__version__
+            and row["threads"] == "1"
+        )
         if row["ratio"] and row.get("ratio_low"):
             assert 0 < float(row["ratio_low"]) <= float(row["ratio"]) <= float(row["ratio_high"])
-    assert (tmp_path / f"{name}.png").stat().st_size > 5000
-    assert (tmp_path / f"{name}.pdf").stat().st_size > 5000
+    assert (folder / f"{name}.png").stat().st_size > 5000
+    assert (folder / f"{name}.pdf").stat().st_size > 5000
     assert f"python -m benchmarks {name}" in (tmp_path / "index.md").read_text()
 
 
@@ -144,6 +150,20 @@ def test_both_crops_of_a_batch_are_the_same_to_the_bit():
 )
 def test_a_goal_is_met_or_missed(name, ratio, verdict):
     assert goal(name, pd.Series({"ratio": ratio, "goal": 3.0 if name == "engine" else 1.01})).endswith(f": {verdict}")
+
+
+def test_goals_stand_side_by_side_by_kind_of_cpu():
+    frame = pd.DataFrame(
+        {"scale": ["fashion"] * 3, "thing": ["a", "b", "c"], "took_s": [1, 2, 3], "goal": [3, 3, None]}
+    )
+    other = frame.iloc[:1].assign(took_s=9, ratio=3.5)
+    found = {"engine": {"avx512": frame.assign(ratio=[2, 4, 1]), "avx2": other}, "load": {}}
+    assert goals(found).splitlines() == [
+        "| benchmark | of | goal | avx2 | avx512 |",
+        "| --- | --- | --- | --- | --- |",
+        "| engine | thing a | at least 3 | 3.5 (met) | 2 (missed) |",
+        "| engine | thing b | at least 3 | not measured | 4 (met) |",
+    ]
 
 
 def test_one_core_is_given_back():

@@ -189,7 +189,7 @@ def test_results_are_read_from_the_files(tmp_path, monkeypatch):
 
     monkeypatch.setattr(generated, "ROOT", tmp_path)
     assert "No results" in GENERATED["results"]()
-    folder = tmp_path / "benchmarks/results"
+    folder = tmp_path / "benchmarks/results/avx2"
     folder.mkdir(parents=True)
     (folder / "selection_cost.csv").write_text(
         "method,n,time_s,machine,rest\norderdp,10000,0.00123456,two cores,\nrandom,10000,0.5,two cores,\n"
@@ -197,8 +197,9 @@ def test_results_are_read_from_the_files(tmp_path, monkeypatch):
     (folder / "selection_cost.png").touch()
     (folder / "stray.png").touch()
     assert GENERATED["results"]() == (
-        "### Selection cost\n\n`benchmarks/results/selection_cost.csv`\n\nAll rows: n 10000; machine two cores.\n\n"
+        "### Selection cost, AVX2\n\n`benchmarks/results/avx2/selection_cost.csv`\n\n"
+        "All rows: n 10000; machine two cores.\n\n"
         "| method | time s |\n| --- | --- |\n| orderdp | 0.001235 |\n| random | 0.5 |\n\n"
-        "![Selection cost](results/selection_cost.png)"
+        "![Selection cost, AVX2](results/avx2/selection_cost.png)"
     )
     assert [path.name for path in generated.figures()] == ["selection_cost.png"]

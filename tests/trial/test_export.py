@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from orderdp.__main__ import main
 from orderdp.datasets import prepare
@@ -64,12 +66,38 @@ def test_a_page_of_the_hardest_and_the_easiest(here, tmp_path):
     assert page.count('<img src="data:image/png;base64,') == 96 and "Hardest" in page and "Easiest" in page
 
 
+def test_a_picture_of_the_samples_kept_most_and_least(here, tmp_path):
+    assert main(["export", "orderdp", "--as", str(tmp_path / "a.png")]) == 0
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.format == "PNG" and min(picture.size) > 500
+
+
+def test_what_several_runs_noted_is_added_up(here, tmp_path):
+    assert main(["export", "orderdp", "full", "--as", str(tmp_path / "a.csv")]) == 0
+    usage = [np.load(here / "runs" / name / "selection.npz")["usage"] for name in ("orderdp", "full")]
+    assert pd.read_csv(tmp_path / "a.csv")["visits"].tolist() == sum(usage).tolist()
+
+
+def test_runs_on_different_data_are_not_added_up(here, tmp_path, capsys):
+    shutil.copytree(here / "runs", tmp_path / "runs")
+    path = tmp_path / "runs/other"
+    (tmp_path / "runs/full").rename(path)
+    record = json.loads((path / "spec.json").read_text())
+    record["spec"]["dataset"]["name"] = "others"
+    (path / "spec.json").write_text(json.dumps(record))
+    words = [str(tmp_path / "runs/orderdp"), str(path), "--as", str(tmp_path / "a.csv")]
+    assert main(["export", *words]) == 2
+    assert "trained on other data than" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["orderdp", "--as", "a.txt"], r"--as: the ending must be one of \.npy \(a coreset\), .* Got 'a\.txt'"),
         (["nothing", "--as", "a.npy"], "runs/nothing is no finished training run"),
-        (["full", "--as", "a.npy"], "kept every sample equally often"),
+        (["full", "--as", "a.npy"], "Every sample was kept equally often"),
+        (["full", "--as", "a.png"], "Every sample was kept equally often"),
+        (["orderdp", "nothing", "--as", "a.csv"], "runs/nothing is no finished training run"),
         (["orderdp", "--as", "a.csv", "--prune-ratio", "0.5"], "--prune-ratio is of a coreset"),
     ],
 )
