@@ -11,7 +11,7 @@ from orderdp import __main__ as command_line
     ("command", "said"),
     [
         (["plan", "--params", "nowhere.yaml"], "orderdp plan: nowhere.yaml does not exist"),
-        (["plan", "--scale", "huge"], "unknown scale 'huge'. Known: quick, fashion, small, cifar"),
+        (["plan", "--scale", "huge"], "unknown scale 'huge'. Known: quick, fashion, small, gpu, cifar"),
         (["run", "digits-nothing"], "'digits-nothing' is not in the grid of scale 'quick'"),
         (["report", "--only", "table99"], "no experiment 'table99'. Known: table1, table2,"),
         (["prepare", "--dataset", "mnist"], "Unknown data set 'mnist'. Known: digits,"),

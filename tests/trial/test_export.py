@@ -13,6 +13,7 @@ from PIL import Image
 from orderdp.__main__ import main
 from orderdp.datasets import prepare
 from orderdp.jobs import Execution
+from orderdp.jobs.finished import finish
 from orderdp.jobs.train import Train
 from orderdp.trial.samples import joined, most_visited, suspects
 from tests.training.conftest import spec
@@ -82,9 +83,10 @@ def test_runs_on_different_data_are_not_added_up(here, tmp_path, capsys):
     shutil.copytree(here / "runs", tmp_path / "runs")
     path = tmp_path / "runs/other"
     (tmp_path / "runs/full").rename(path)
-    record = json.loads((path / "spec.json").read_text())
+    summary, record = (json.loads((path / f"{name}.json").read_text()) for name in ("summary", "spec"))
     record["spec"]["dataset"]["name"] = "others"
     (path / "spec.json").write_text(json.dumps(record))
+    finish(path, {key: value for key, value in summary.items() if key not in ("files", "seal")} | {"job": "other"})
     words = [str(tmp_path / "runs/orderdp"), str(path), "--as", str(tmp_path / "a.csv")]
     assert main(["export", *words]) == 2
     assert "trained on other data than" in capsys.readouterr().err

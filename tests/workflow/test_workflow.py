@@ -248,7 +248,7 @@ def test_config_takes_only_the_scale(finished):
     done = finished.run("snakemake", "-n", "--config", "seeds=3", check=False)
     assert "--config takes only 'scale'" in done.stdout + done.stderr
     done = finished.run("snakemake", "-n", "--config", "scale=huge", check=False)
-    assert "unknown scale 'huge'. Known: quick, fashion, small, cifar" in done.stdout + done.stderr
+    assert "unknown scale 'huge'. Known: quick, fashion, small, gpu, cifar" in done.stdout + done.stderr
 
 
 def test_gc_lists_then_removes_what_no_grid_asks_for(project):
