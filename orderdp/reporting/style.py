@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -156,13 +157,16 @@ def finish(figure: Figure, axes: list[list[Axes]], footer: str, legend: bool = T
         }
     # The footer has the lowest strip to itself: the layout ends above it, and so does the legend that hangs outside of
     # the layout.
-    strip = 0.17 / figure.get_figheight()
+    lines = textwrap.wrap(footer, 140)
+    inches = 0.17 + 0.12 * (len(lines) - 1)
+    strip = inches / figure.get_figheight()
     figure.get_layout_engine().set(rect=(0, strip, 1, 1 - strip))  # type: ignore[union-attr, call-arg]
     if entries:
-        columns, pad = _legend_columns(list(entries)), 0.17 * 72 / RC["legend.fontsize"]
+        columns, pad = _legend_columns(list(entries)), inches * 72 / RC["legend.fontsize"]
         below: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "borderaxespad": pad}
         figure.legend(list(entries.values()), list(entries), **below)
-    figure.text(0.993, 0.05 / figure.get_figheight(), footer, ha="right", va="bottom", fontsize=6.5, color="#666666")
+    height = 0.05 / figure.get_figheight()
+    figure.text(0.993, height, "\n".join(lines), ha="right", va="bottom", fontsize=6.5, color="#666666")
     return figure
 
 

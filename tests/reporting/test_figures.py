@@ -116,3 +116,15 @@ def test_every_method_has_a_look_of_its_own():
 @pytest.mark.parametrize(("seconds", "unit"), [(20, "s"), (600, "min"), (20000, "h")])
 def test_time_units(seconds, unit):
     assert style.time_unit(seconds)[1] == unit
+
+
+@pytest.mark.parametrize("words", [5, 60])
+def test_a_footer_of_any_length_stays_in_the_figure_and_below_the_legend(words):
+    figure, axes = style.panels(1, 1, 3.0)
+    axes[0][0].plot([0, 1], [0, 1], label="line")
+    style.finish(figure, axes, " ".join(["footer"] * words))
+    figure.canvas.draw()
+    (footer,), (legend,) = figure.texts, figure.legends
+    box = footer.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0
+    assert box.y1 <= legend.get_window_extent().y0
