@@ -81,6 +81,18 @@ def test_the_stream_trains():
     assert names["pool"].arrived == 300
 
 
+def cells(line: str) -> list[str]:
+    return [cell.strip(" *") for cell in line.strip("| \n").split("|")]
+
+
+def test_the_table_is_that_of_the_report():
+    shown = [cells(line) for line in re.findall(r"^\| .* \| 5 \|$", README, re.M)]
+    report = (ROOT / "reports/small/tables/table2.md").read_text(encoding="utf-8")
+    half = report.partition("*Prune ratio 50 %*")[2].partition("*Prune ratio 70 %*")[0]
+    rows = [cells(line) for line in half.splitlines() if " | 5 | " in line]
+    assert shown == [[*row[:4], row[5]] for row in rows] and len(shown) == 11
+
+
 def test_the_test_command_is_the_one_that_ci_calls():
     command = re.search(r"^(make test)\b", README, re.M)
     assert command
