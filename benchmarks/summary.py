@@ -55,9 +55,8 @@ def _telling(frames: Sequence[pd.DataFrame]) -> list[str]:
     if not frames:
         return []
     every = pd.concat(frames)
-    keys = [column for column in every.columns if column not in (*MEASURED, *MACHINE)]
     told: list[str] = []
-    for key in keys:
+    for key in _keys(every):
         if not any(frame.duplicated(told).any() if told else len(frame) > 1 for frame in frames):
             break
         if every[key].nunique(dropna=False) > 1:
@@ -65,9 +64,14 @@ def _telling(frames: Sequence[pd.DataFrame]) -> list[str]:
     return told
 
 
+def _keys(frame: pd.DataFrame) -> list[str]:
+    """A benchmark's own columns."""
+    return [column for column in frame.columns if column not in (*MEASURED, *MACHINE)]
+
+
 def section(name: str, kind: str, frame: pd.DataFrame) -> str:
     """One benchmark on one kind of CPU: machine, figure, and a line per ratio."""
-    keys = [column for column in frame.columns if column not in (*MEASURED, *MACHINE)]
+    keys = _keys(frame)
     first = frame.iloc[0]
     where = (
         f"{first['cpu']}, {first['vectors']}, {first['cores']} cores, threads {first['threads']}, "

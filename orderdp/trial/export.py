@@ -47,28 +47,26 @@ def export(runs: Sequence[Path], file: Path, prune_ratio: float | None = None) -
     if file.suffix not in KINDS:
         known = ", ".join(f"{suffix} ({what})" for suffix, what in KINDS.items())
         raise ValueError(f"--as: the ending must be one of {known}. Got {str(file)!r}.")
-    summaries = [read_summary(run.parent, run.name) for run in runs]
-    for run, summary in zip(runs, summaries, strict=True):
-        if summary is None or "test_accuracy" not in summary:
-            raise ValueError(f"{run} is no finished training run. `python -m orderdp plan --jobs` lists the names.")
-    trained_on = [_spec(run)["dataset"] for run in runs]
-    if other := next((run for run, dataset in zip(runs, trained_on, strict=True) if dataset != trained_on[0]), None):
-        raise ValueError(f"{other} trained on other data than {runs[0]}. Export runs on the same data together.")
+    summaries = [_summary(run) for run in runs]
+    specs = [_spec(run) for run in runs]
+    for run, spec in zip(runs, specs, strict=True):
+        if spec["dataset"] != specs[0]["dataset"]:
+            raise ValueError(f"{run} trained on other data than {runs[0]}. Export runs on the same data together.")
     frames = [history(run.parent, run.name) for run in runs]
     frame = frames[0] if len(frames) == 1 else joined(frames).drop(columns="ended")
     if file.suffix == ".npy":
-        (first, *_) = summaries
-        assert first is not None
-        return _coreset(frame, file, first["prune_ratio"] if prune_ratio is None else prune_ratio)
+        return _coreset(frame, file, summaries[0]["prune_ratio"] if prune_ratio is None else prune_ratio)
     if prune_ratio is not None:
         raise ValueError("--prune-ratio is of a coreset: --as NAME.npy.")
-    data = _data(runs[0])
+    data = _data(runs[0].parent.parent / "data" / specs[0]["dataset"]["name"])
     if file.suffix in (".html", ".png"):
         if "train_images" not in data or "train_labels" not in data:
             raise ValueError(
                 f"The images of {runs[0].name} are not in {runs[0].parent.parent / 'data'}, so they cannot be shown."
             )
-        return (_page if file.suffix == ".html" else _picture)(runs, frame, data, file)
+        if file.suffix == ".html":
+            return _page(runs, frame, data, file)
+        return _picture(sum(spec["recipe"]["epochs"] for spec in specs), frame, data, file)
     frame = _described(frame, data)
     if file.suffix == ".csv":
         write(file, frame.to_csv(index=False))
@@ -90,14 +88,21 @@ def _check_preference(frame: pd.DataFrame) -> None:
         raise ValueError("Every sample was kept equally often, so that none is preferred. Export a run that pruned.")
 
 
+def _summary(run: Path) -> dict[str, Any]:
+    """Of a finished training run."""
+    summary = read_summary(run.parent, run.name)
+    if summary is None or "test_accuracy" not in summary:
+        raise ValueError(f"{run} is no finished training run. `python -m orderdp plan --jobs` lists the names.")
+    return summary
+
+
 def _spec(run: Path) -> dict[str, Any]:
     """What the run was."""
     return dict(json.loads((run / "spec.json").read_text(encoding="utf-8"))["spec"])
 
 
-def _data(run: Path) -> dict[str, Any]:
-    """The run's data set as far as it lies beside the runs: `train_images`, `train_labels`, `names`, `classes`."""
-    folder = run.parent.parent / "data" / _spec(run)["dataset"]["name"]
+def _data(folder: Path) -> dict[str, Any]:
+    """A data set as far as it lies in a folder: `train_images`, `train_labels`, `names`, `classes`."""
     found: dict[str, Any] = {}
     for name in ("train_images", "train_labels"):
         if (file := folder / f"{name}.npy").exists():
@@ -131,11 +136,10 @@ def _page(runs: Sequence[Path], frame: pd.DataFrame, data: Mapping[str, Any], fi
     )
 
 
-def _picture(runs: Sequence[Path], frame: pd.DataFrame, data: Mapping[str, Any], file: Path) -> str:
+def _picture(epochs: int, frame: pd.DataFrame, data: Mapping[str, Any], file: Path) -> str:
     _check_preference(frame)
     if data["train_images"].dtype != np.uint8:
         raise ValueError("--as: rows of a table cannot be shown in a picture. Export a table: --as NAME.csv.")
-    epochs = sum(_spec(run)["recipe"]["epochs"] for run in runs)
     content = kept_most_and_least(frame, data["train_images"], data["train_labels"], data["classes"], epochs)
     write(file, content)
     return f"{file}: the samples of {len(frame):,} that were kept most and least often"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -87,7 +86,7 @@ def write_page(folder: Path, grid: Grid, record: Mapping[str, Any], tolerance: f
         limits=_limits(record, findings),
         findings=findings,
         methods=len(SAVING),
-        figure=_png(_figure(findings)),
+        figure=samples.address(samples.png(_figure(findings))),
         rows=_rows(findings),
         n=described.n_train,
         chosen_code=[] if findings.chosen is None else code(findings.chosen),
@@ -228,12 +227,6 @@ def _reach(estimates: Sequence[Any]) -> Any:
     return np.array(pairs).T
 
 
-def _png(figure: Figure) -> str:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=style.DPI)
-    return samples.address(content)
-
-
 def _joined(grid: Grid, runs: Path, method: str, ratio: float | None) -> pd.DataFrame | None:
     """The histories of a method's runs at a ratio as one; None where they were removed."""
     rows = grid.experiments[EXPERIMENT].rows
@@ -250,8 +243,8 @@ def _ends(grid: Grid, runs: Path, findings: Findings, tiles: Callable[..., Tiles
     ratio = ratios[len(ratios) // 2] if findings.chosen is None else findings.chosen.ratio
     found: dict[str, Any] = {"most": [], "least": [], "shown_ratio": f"{100 * (ratio or 0):g} %"}
     if (kept := _joined(grid, runs, "orderdp", ratio)) is not None:
-        order = np.lexsort((kept["mean_loss"].fillna(0.0), kept["visits"]))
-        found |= {"most": tiles([*order[::-1][:SHOWN]], kept), "least": tiles([*order[:SHOWN]], kept)}
+        most, least = samples.ends(kept, SHOWN)
+        found |= {"most": tiles([*most], kept), "least": tiles([*least], kept)}
     return found
 
 

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from orderdp.jobs.finished import read_file
 from orderdp.reporting import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HISTORY = ("visits", "mean_loss", "last_loss", "wrong", "forgotten", "last_answer")
 """Columns of a history that come from samples.npz, see `orderdp.training.samples`."""
@@ -50,6 +53,13 @@ def most_visited(frame: pd.DataFrame, count: int) -> NDArray[np.int64]:
     the first."""
     order = np.lexsort((frame["sample"], -frame["mean_loss"].fillna(np.inf), -frame["visits"]))
     return np.sort(order[:count]).astype(np.int64)
+
+
+def ends(frame: pd.DataFrame, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the samples that were kept most, the most first, and of those kept least, the least first; of equally
+    many visits, a higher mean loss counts as kept more."""
+    order = np.lexsort((frame["mean_loss"].fillna(0.0), frame["visits"]))
+    return order[::-1][:count], order[:count]
 
 
 def joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -112,8 +122,7 @@ def kept_most_and_least(
     """A picture of the samples that were kept most often, and below them of those kept least often, with their classes.
 
     Args:
-        frame: with `sample`, `visits` and `mean_loss`. Of samples with equally many visits, those with the higher loss
-            count as kept more.
+        frame: with `visits` and `mean_loss`, a row for each sample of the data set.
         images: uint8 (n, C, H, W).
         labels: int (n,).
         classes: their names; numbers where there are none.
@@ -123,18 +132,15 @@ def kept_most_and_least(
         The bytes of a PNG.
     """
     columns, rows = 12, 3
-    order = frame.sort_values(["visits", "mean_loss"], ascending=False, kind="stable")
-    count = min(rows * columns, len(frame) // 2)
+    kept_most, kept_least = ends(frame, min(rows * columns, len(frame) // 2))
     figure, [[above], [below]] = style.panels(2, 1, 5.8)
-    for ax, title, part in (
-        (above, "Kept most often", order.head(count)),
-        (below, "Kept least often", order.tail(count)[::-1]),
-    ):
-        most, least = part["visits"].max(), part["visits"].min()
+    for ax, title, part in ((above, "Kept most often", kept_most), (below, "Kept least often", kept_least)):
+        visits = frame["visits"].iloc[part]
+        most, least = visits.max(), visits.min()
         times = f"{least}" if most == least else f"{least} to {most}"
         ax.set_title(f"{title}: in {times} of {epochs} epochs")
         ax.set_axis_off()
-        for place, number in enumerate(part["sample"]):
+        for place, number in enumerate(part):
             row, column = divmod(place, columns)
             image = images[number].transpose(1, 2, 0)
             shown = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
@@ -144,9 +150,14 @@ def kept_most_and_least(
         ax.set_xlim(0, columns)
         ax.set_ylim(-1.22 * rows, 0)
         ax.set_aspect("equal")
+    return png(figure).getvalue()
+
+
+def png(figure: Figure) -> io.BytesIO:
+    """A figure as a PNG."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=style.DPI)
-    return content.getvalue()
+    return content
 
 
 def address(png: io.BytesIO) -> str:
