@@ -40,8 +40,8 @@ def goals(found: Mapping[str, Mapping[str, pd.DataFrame]]) -> str:
         told = _telling(list(tables.values()))
         for kind, frame in tables.items():
             for _, row in frame.iterrows():
-                wanted, _, verdict = goal(name, row).partition(": ")
-                if wanted:
+                if aim := goal(name, row):
+                    wanted, verdict = aim
                     thing = ", ".join(f"{key.replace('_', ' ')} {shown(row[key])}" for key in told)
                     cells = lines.setdefault((name, thing, wanted), {})
                     cells[kind] = f"{row['ratio']:.4g} ({verdict})"
@@ -83,7 +83,7 @@ def section(name: str, kind: str, frame: pd.DataFrame) -> str:
     for _, row in frame.iterrows():
         low, high = row.get("ratio_low"), row.get("ratio_high")
         quartiles = f"{low:.4g} to {high:.4g}" if pd.notna(low) and pd.notna(high) else ""
-        cells = [shown(row[key]) for key in keys] + [shown(row["ratio"]), quartiles, goal(name, row)]
+        cells = [shown(row[key]) for key in keys] + [shown(row["ratio"]), quartiles, ": ".join(goal(name, row) or ())]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -95,10 +95,10 @@ def shown(value: object) -> str:
     return "" if value != value else f"{value:.10g}"
 
 
-def goal(name: str, row: pd.Series) -> str:
-    """The goal, and whether the median meets it."""
+def goal(name: str, row: pd.Series) -> tuple[str, str] | None:
+    """The goal in words, and whether the median met or missed it; None for a line without one."""
     wanted = row.get("goal")
     if wanted is None or pd.isna(wanted):
-        return ""
+        return None
     met = row["ratio"] >= wanted if name in SPEED_UPS else row["ratio"] <= wanted
-    return f"{'at least' if name in SPEED_UPS else 'at most'} {wanted:g}: {'met' if met else 'missed'}"
+    return f"{'at least' if name in SPEED_UPS else 'at most'} {wanted:g}", "met" if met else "missed"

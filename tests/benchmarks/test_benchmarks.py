@@ -149,7 +149,9 @@ def test_both_crops_of_a_batch_are_the_same_to_the_bit():
     [("engine", 3.1, "met"), ("engine", 2.9, "missed"), ("loader", 1.02, "missed"), ("loader", 1.0, "met")],
 )
 def test_a_goal_is_met_or_missed(name, ratio, verdict):
-    assert goal(name, pd.Series({"ratio": ratio, "goal": 3.0 if name == "engine" else 1.01})).endswith(f": {verdict}")
+    row = pd.Series({"ratio": ratio, "goal": 3.0 if name == "engine" else 1.01})
+    assert goal(name, row) == ("at least 3" if name == "engine" else "at most 1.01", verdict)
+    assert goal(name, row.drop("goal")) is None
 
 
 def test_goals_stand_side_by_side_by_kind_of_cpu():
