@@ -113,7 +113,7 @@ def picture(image: NDArray[Any]) -> str:
     factor = max(1, -(-SIDE // min(shown.size)))
     content = io.BytesIO()
     shown.resize((shown.width * factor, shown.height * factor), Image.Resampling.NEAREST).save(content, "PNG")
-    return address(content)
+    return address(content.getvalue())
 
 
 def kept_most_and_least(
@@ -150,19 +150,19 @@ def kept_most_and_least(
         ax.set_xlim(0, columns)
         ax.set_ylim(-1.22 * rows, 0)
         ax.set_aspect("equal")
-    return png(figure).getvalue()
+    return png(figure)
 
 
-def png(figure: Figure) -> io.BytesIO:
+def png(figure: Figure) -> bytes:
     """A figure as a PNG."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=style.DPI)
-    return content
+    return content.getvalue()
 
 
-def address(png: io.BytesIO) -> str:
+def address(content: bytes) -> str:
     """A PNG as an address that a page can hold."""
-    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
 def class_name(classes: Sequence[str], label: int) -> str:
