@@ -185,12 +185,12 @@ def report(args: argparse.Namespace) -> int:
     _collect_garbage_rarely()
     grid = grids.load(args.params, args.scale)
     if args.from_archive:
-        from orderdp.launch.archive import NAME, restore
+        from orderdp.launch.archive import NAME, archivable, restore
 
         with tempfile.TemporaryDirectory(prefix="orderdp-runs-") as folder:
             taken = restore(REPORTS / grid.scale / NAME, Path(folder), grid.jobs)
             make_report(grid, runs=Path(folder), reports=REPORTS, only=args.only, page=args.page)
-        _tell(f"Made from {len(taken)} of {len(grid.jobs)} jobs in the archive, without training.")
+        _tell(f"Made without training, from {len(taken)} archived jobs of {len(archivable(grid.jobs))}.")
         return 0
     if args.partial:
         report_after_failures(grid, runs=RUNS, reports=REPORTS)
@@ -222,7 +222,7 @@ def export(args: argparse.Namespace) -> int:
 
 def archive(args: argparse.Namespace) -> int:
     """Put the small files of the scale's finished jobs into one archive, or take them out of it."""
-    from orderdp.launch.archive import NAME, restore
+    from orderdp.launch.archive import NAME, archivable, restore
     from orderdp.launch.archive import archive as write_archive
 
     grid = grids.load(args.params, args.scale)
@@ -232,7 +232,7 @@ def archive(args: argparse.Namespace) -> int:
         _tell(f"{len(taken)} jobs of {path} are in {RUNS} now. The others were there, or are not of this scale.")
         return 0
     names = write_archive(grid.jobs, RUNS, path)
-    _tell(f"{path}: {len(names)} of {len(grid.jobs)} jobs, {path.stat().st_size / 1e6:.1f} MB")
+    _tell(f"{path}: {len(names)} of {len(archivable(grid.jobs))} jobs, {path.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

@@ -22,11 +22,15 @@ from orderdp.jobs.finished import REMOVABLE, DamagedRun, damaged
 NAME = "runs.tar.xz"
 
 
+def archivable(jobs: Mapping[str, Job]) -> list[str]:
+    """The names of the jobs that an archive can hold: all but those that only other jobs read (proxies)."""
+    return [name for name, job in jobs.items() if not job.intermediate]
+
+
 def archive(jobs: Mapping[str, Job], runs: Path, path: Path) -> list[str]:
     """Writes the finished jobs of a grid, those in an older archive and those that lie here.
 
-    Jobs that only others read (proxies) are left out, and so are jobs that the grid no longer asks for. The same jobs
-    give the same bytes.
+    Jobs that the grid no longer asks for are left out. The same jobs give the same bytes.
 
     Args:
         jobs: of the grid, by name.
@@ -40,7 +44,7 @@ def archive(jobs: Mapping[str, Job], runs: Path, path: Path) -> list[str]:
         ValueError: the older archive is damaged.
         DamagedRun: a finished job is.
     """
-    wanted = [name for name, job in jobs.items() if not job.intermediate]
+    wanted = archivable(jobs)
     with tempfile.TemporaryDirectory(prefix="orderdp-archive-") as scratch:
         if path.exists():
             restore(path, Path(scratch), wanted)

@@ -11,8 +11,10 @@ import tarfile
 import numpy as np
 import pytest
 
+from orderdp import __main__ as command_line
 from orderdp.jobs import is_finished
 from orderdp.jobs.finished import damaged, finish, read_summary
+from orderdp.jobs.study import Study
 from orderdp.launch.archive import archive, restore
 from orderdp.reporting.artifacts import report
 from tests.reporting.synthetic import tiny_grid, write_runs
@@ -42,6 +44,22 @@ def test_finished_jobs_go_in_without_weights_and_histories(made):
         files = tar.getnames()
     assert not any(file.endswith((".pt", "samples.npz")) for file in files)
     assert {file.split("/")[0] for file in files} == finished
+
+
+def test_a_complete_archive_lacks_none_of_the_jobs_it_counts(tmp_path, monkeypatch, capsys):
+    """Proxies, which no archive holds, do not count."""
+    monkeypatch.setattr(Study, "intermediate", True)
+    monkeypatch.setattr(command_line, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(command_line, "REPORTS", tmp_path / "reports")
+    grid = tiny_grid(tmp_path)
+    write_runs(grid, tmp_path / "runs")
+    held = sum(not isinstance(job, Study) for job in grid.jobs.values())
+    assert 0 < held < len(grid.jobs)
+    params = ["--params", str(tmp_path / "params.yaml")]
+    assert command_line.main(["archive", *params]) == 0
+    assert f"runs.tar.xz: {held} of {held} jobs" in capsys.readouterr().err
+    assert command_line.main(["report", *params, "--only", "table2", "--from-archive"]) == 0
+    assert f"from {held} archived jobs of {held}." in capsys.readouterr().err
 
 
 def test_the_same_jobs_give_the_same_bytes(made, tmp_path):
