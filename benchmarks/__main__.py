@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from benchmarks.figures import FIGURES
-from benchmarks.measuring import MACHINE, MEASURED, kind_of_cpu, machine
+from benchmarks.measuring import MACHINE, MEASURED, hide_unused_bf16, kind_of_cpu, machine
 from benchmarks.summary import write_summary
 from benchmarks.workload import allocate_as_usual
 from orderdp.files import write_rows
@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := sorted(set(args.names) - set(FIGURES)):
         parser.error(f"no benchmark is called {', '.join(unknown)}. Known: {', '.join(FIGURES)}.")
     torch.set_num_threads(args.threads)
+    hide_unused_bf16()
     named = args.names or [name for name in FIGURES if name != "gpu" or args.tiny or torch.cuda.is_available()]
     for name in named:
         module = import_module(f"benchmarks.{name}")

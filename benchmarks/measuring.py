@@ -95,7 +95,7 @@ def machine() -> dict[str, Any]:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "cpu": cpu_name(),
-        "vectors": torch.backends.cpu.get_cpu_capability(),
+        "vectors": kind_of_cpu().upper(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load": rounded(load),
@@ -105,11 +105,25 @@ def machine() -> dict[str, Any]:
 
 
 def kind_of_cpu() -> str:
-    """`avx2`, `avx512` or the like: the widest vectors that torch uses here, which decide how fast its kernels are.
+    """`avx2`, `avx512` or the like: the widest vectors that torch uses here, which decide how fast its kernels are; or
+    `amx`, where it has units for matrices in bfloat16 beside them.
 
-    `ATEN_CPU_CAPABILITY=avx2`, with `ONEDNN_MAX_CPU_ISA=AVX2`, makes a processor with wider ones one of that kind.
+    `ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16` makes a processor with AMX one of the kind `avx512`, and
+    `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2` makes either one of the kind `avx2`.
     """
-    return str(torch.backends.cpu.get_cpu_capability()).lower()
+    vectors = str(torch.backends.cpu.get_cpu_capability()).lower()
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    allowed = limit in ("", "ALL", "DEFAULT") or "AMX" in limit
+    return "amx" if vectors == "avx512" and allowed and torch.cpu.get_capabilities().get("amx_bf16") else vectors
+
+
+def hide_unused_bf16() -> None:
+    """Where a processor stands for one without AVX-512, makes torch say that it does not compute in bfloat16. The
+    precision "auto" asks for that, and would otherwise take bfloat16, which is emulated there."""
+    found = torch.cpu.get_capabilities()
+    if kind_of_cpu() not in ("avx512", "amx"):
+        left = {name: value for name, value in found.items() if not name.startswith(("avx512", "amx"))}
+        torch.cpu.get_capabilities = lambda: left
 
 
 def cpu_name() -> str:

@@ -13,7 +13,17 @@ import torch
 from benchmarks import accuracy, memory, methods, tuning
 from benchmarks.__main__ import main
 from benchmarks.figures import FIGURES
-from benchmarks.measuring import MACHINE, MEASURED, Took, compared, in_turn, kind_of_cpu, machine, one_core
+from benchmarks.measuring import (
+    MACHINE,
+    MEASURED,
+    Took,
+    compared,
+    hide_unused_bf16,
+    in_turn,
+    kind_of_cpu,
+    machine,
+    one_core,
+)
 from benchmarks.overhead import side_by_side
 from benchmarks.selection import SortedOrderDP
 from benchmarks.summary import goal, goals
@@ -23,6 +33,7 @@ from orderdp.pruning.batching import batch_sizes
 from orderdp.pruning.rng import numpy_generator
 from orderdp.spec import AugmentSpec
 from orderdp.training.augment import Images, draw
+from orderdp.training.device import choose_dtype
 
 WRITTEN = {"memory": {"ratio"}, "accuracy": set(MEASURED) - {"cpu_ratio", "goal"}}
 """Columns of what is not compared repeat by repeat."""
@@ -166,6 +177,29 @@ def test_goals_stand_side_by_side_by_kind_of_cpu():
         "| engine | thing a | at least 3 | 3.5 (met) | 2 (missed) |",
         "| engine | thing b | at least 3 | not measured | 4 (met) |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "amx", "limit", "kind"),
+    [
+        ("AVX512", True, None, "amx"),
+        ("AVX512", True, "AVX512_CORE_BF16", "avx512"),
+        ("AVX512", True, "AVX10_1_512_AMX", "amx"),
+        ("AVX512", False, None, "avx512"),
+        ("AVX2", True, "AVX2", "avx2"),
+        ("DEFAULT", False, None, "default"),
+    ],
+)
+def test_the_kind_is_what_torch_uses(monkeypatch, vectors, amx, limit, kind):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: vectors)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True, "amx_bf16": amx})
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    if limit is not None:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert kind_of_cpu() == kind
+    hide_unused_bf16()
+    fast = torch.bfloat16 if kind in ("amx", "avx512") else torch.float32
+    assert choose_dtype("auto", torch.device("cpu")) is fast
 
 
 def test_one_core_is_given_back():
