@@ -108,7 +108,8 @@ def _computes_in_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        # Without AVX512-BF16 or AMX, bf16 on a CPU is emulated and slower than fp32.
+        # Without AVX512-BF16 or AMX, bf16 on a CPU is emulated and slower than fp32. This asks the processor: one that
+        # has them and is told to do without (ATEN_CPU_CAPABILITY=avx2) needs `precision: fp32` in its recipe.
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
