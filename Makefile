@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Snakemake's jobs call `python`: the one of this environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help try reproduce test oldest faults engines gpu-check lint ui docs report schema bench commit
+.PHONY: help try reproduce test test-slow oldest faults engines gpu-check lint ui docs report schema bench commit
 
 help:  ## What can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -22,8 +22,14 @@ reproduce: .venv/installed  ## Install, train everything at the quick scale, wri
 try: .venv/installed  ## Is pruning worth it on data of yours? make try DATA=/data/flowers BUDGET=30m
 	python -m orderdp try $(DATA) --budget $(or $(BUDGET),30m)
 
-test: .venv/installed  ## Run the tests, a file at a time in each of three processes, one of which mostly waits for a scheduler
-	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/engines
+# A file at a time in each of three processes, one of which mostly waits for a scheduler.
+PYTEST := python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/engines
+
+test: .venv/installed  ## Run the tests, except those that take long (ten minutes on two cores)
+	$(PYTEST) -m "not slow"
+
+test-slow: .venv/installed  ## Run the others: whole trials, examples, killed workflows, faults (a quarter of an hour)
+	$(PYTEST) -m slow
 
 # What pyproject.toml promises at least: `"torch>=2.4", "numpy>=1.26"` in its dependencies.
 OLDEST = $(shell sed -n '/^dependencies/s/.*"torch>=\([0-9.]*\)", "numpy>=\([0-9.]*\)".*/torch==\1.0 numpy==\2.0/p' pyproject.toml)

@@ -14,9 +14,14 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 torch.set_num_threads(1)
 
+LONGEST = (
+    "test_trial.py", "test_faults.py", "test_workflow.py", "test_cluster.py", "test_architectures.py", "test_levels.py",
+    "test_public_cases.py", "test_examples.py", "test_workloads.py", "test_newcomers.py", "test_emulation.py",
+)  # fmt: skip
+"""Files whose tests take more than a minute and a half, with and without the slow ones."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first, and the workflow's above all: a long one that begins last would leave the other
-    processes idle."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path.parent.name != "workflow", item.path not in slow))
+    """The files of `LONGEST` first: a long one that begins last would leave the other processes idle."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))

@@ -35,12 +35,13 @@ from orderdp.spec import AugmentSpec
 from orderdp.training.augment import Images, draw
 from orderdp.training.device import choose_dtype
 
+SLOW = {"diagnosis", "gpu", "load", "workflow"}
 WRITTEN = {"memory": {"ratio"}, "accuracy": set(MEASURED) - {"cpu_ratio", "goal"}}
 """Columns of what is not compared repeat by repeat."""
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "workflow" else []) for name in FIGURES]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in FIGURES]
 )
 def test_a_benchmark_writes_its_columns_and_its_figure(name, tmp_path):
     main([name, "--tiny", "--out", str(tmp_path)])

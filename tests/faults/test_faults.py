@@ -32,6 +32,7 @@ def undisturbed(made: Undisturbed) -> Undisturbed:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_faults_lose_nothing(undisturbed, family):
     if family == "disks" and os.getuid() != 0:
@@ -43,6 +44,7 @@ def test_faults_lose_nothing(undisturbed, family):
     assert not count.lost and not count.tracebacks, "\n".join(count.lost + count.tracebacks)[:8000]
 
 
+@pytest.mark.slow
 def test_sixteen_trainers_and_the_tracker_share_a_database(undisturbed):
     count = Count()
     together.of_trainers_that_log(undisturbed, count)

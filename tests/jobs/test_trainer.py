@@ -83,6 +83,7 @@ def test_outputs(data, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_kill_9_then_the_same_command_gives_the_same_bits(data, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     unbroken = start(whole, data)
@@ -102,6 +103,7 @@ def test_kill_9_then_the_same_command_gives_the_same_bits(data, tmp_path):
         assert x.files == y.files and all(np.array_equal(x[name], y[name], equal_nan=True) for name in x.files)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_a_second_trainer_waits(data, tmp_path):
     first = start(tmp_path, data)
     wait_for_epoch(tmp_path, 2)

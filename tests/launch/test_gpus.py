@@ -148,6 +148,7 @@ def test_a_gpu_that_was_given_and_is_not_there_is_an_error(tmp_path, monkeypatch
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("ranks", ["1", "2"])
 def test_a_job_never_computes_on_the_cpu_without_a_word(finished, tmp_path, ranks):

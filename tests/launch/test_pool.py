@@ -45,6 +45,7 @@ def finished(folder: Path) -> set[str]:
     return {path.parent.name for path in folder.glob("runs/*/summary.json")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_all_jobs_end_by_their_own_summaries_in_as_many_processes(tmp_path, data, at_once):
     said: list[str] = []
@@ -72,6 +73,7 @@ def test_a_job_that_fails_is_named_and_the_others_go_on(tmp_path, data):
     assert "nothing/model.pt is missing" in (tmp_path / "logs" / f"{broken.name}.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_process_that_crashes_takes_no_other_job_with_it(tmp_path, data, monkeypatch):
     """The spawned process imports a `sitecustomize` of ours, in which one network crashes the interpreter."""
     first, broken, last = trainings(3)
@@ -87,6 +89,7 @@ def test_a_process_that_crashes_takes_no_other_job_with_it(tmp_path, data, monke
     assert "Segmentation fault" in (tmp_path / "logs" / f"{broken.name}.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_signal_saves_what_trains_and_the_same_command_goes_on(tmp_path, data):
     """The command itself, with a bundle's plan and no params.yaml."""
     jobs = trainings(2, epochs=60)

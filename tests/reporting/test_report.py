@@ -57,6 +57,7 @@ def test_files_are_small(made):
     assert int.from_bytes(header[:4], "big") == 1200
 
 
+@pytest.mark.slow
 def test_same_runs_give_the_same_bytes_in_another_process(made, tmp_path):
     code = (
         "import sys, pathlib; from orderdp.grid import load; from orderdp.reporting.artifacts import report; "
@@ -165,6 +166,7 @@ def test_unknown_experiment_lists_the_known(made, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_nothing_run_still_makes_a_report_that_says_so(made, tmp_path):
     report(made.grid, tmp_path / "runs", tmp_path)
     assert "| OrderDP | not run |" in (tmp_path / "tiny" / "tables" / "table2.md").read_text()

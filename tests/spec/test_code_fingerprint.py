@@ -106,6 +106,7 @@ def where(piece: str) -> str:
     return piece if syntax.source(piece) is not None else piece.rpartition(".")[0]
 
 
+@pytest.mark.slow
 def test_a_line_of_any_source_renames_the_jobs_that_it_decides_and_no_other(read_here):
     grid = small_grid(read_here)
     before, decided = jobs(grid), {name: decided_by(job, grid) for name, job in grid.jobs.items()}

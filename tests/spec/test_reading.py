@@ -147,6 +147,7 @@ def test_every_option_is_held_to_its_signature_and_range(entry, option):
         assert option in wrong(entry, {option: value})
 
 
+@pytest.mark.slow
 def test_any_other_value_is_accepted_or_one_error(tmp_path):
     """Random values at random places of the file."""
     draw = random.Random(7)

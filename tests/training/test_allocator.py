@@ -27,6 +27,7 @@ print(touch())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is told")
 def test_what_was_freed_is_used_again():
     faults = {}

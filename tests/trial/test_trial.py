@@ -128,6 +128,7 @@ def test_a_table(tmp_path):
     assert "rows of a table in 2 classes" in page and "row " in page
 
 
+@pytest.mark.slow
 def test_large_images_are_made_smaller(tmp_path):
     draw = np.random.default_rng(0)
     for index in range(60):

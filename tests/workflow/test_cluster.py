@@ -75,6 +75,7 @@ def option(call: list[str], name: str) -> str:
     raise AssertionError(f"no {name} in {call}")
 
 
+@pytest.mark.slow
 def test_short_runs_share_a_submission(cluster):
     project = cluster.project
     lost = lose_runs(project)
@@ -96,6 +97,7 @@ def test_short_runs_share_a_submission(cluster):
     assert finished_in_mlflow(project) == 5
 
 
+@pytest.mark.slow
 def test_a_failing_run_is_named_asks_for_more_and_the_same_command_goes_on(tmp_path):
     project = copy_project(tmp_path / "project")
     params = project.params()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
 
+
+@pytest.mark.slow
 def test_a_run_that_crashes_is_named_with_its_signal_and_log(project):
     """Compiled code crashes in one run; the others are not touched by it, and the next call makes what is missing."""
     (ucb,) = project.folder.glob("runs/*-ucb-*")

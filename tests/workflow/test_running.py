@@ -15,6 +15,7 @@ from orderdp.reporting.paper import ITEMS
 from tests.workflow.conftest import ROOT, copy_project, finished_in_mlflow, lose_a_run
 
 
+@pytest.mark.slow
 def test_every_run_is_tracked_once(project):
     assert not (project.folder / "mlflow.db").exists()
     lose_a_run(project)
@@ -32,6 +33,7 @@ def test_a_dry_run_starts_no_tracker(project):
     assert not list((project.folder / ".work").glob("track*"))
 
 
+@pytest.mark.slow
 def test_a_second_snakemake_in_the_folder_is_refused(project):
     lose_a_run(project)
     with FileLock(project.folder / ".work/snakemake-quick.lock"):

@@ -133,6 +133,7 @@ def test_a_copy_with_other_file_times_has_nothing_to_do(project):
         assert project.planned() == (set(), set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead_s", [20 * 60, -20 * 60, 400 * 86400])
 def test_no_training_is_lost_to_a_date(project, ahead_s):
     """snakemake#3254 and #3261: with inputs dated ahead of the clock, each training was finished and then deleted."""
@@ -147,6 +148,7 @@ def test_no_training_is_lost_to_a_date(project, ahead_s):
     assert project.run("python", "-m", "orderdp", "verify").returncode == 0
 
 
+@pytest.mark.slow
 def test_clone_and_pull_has_nothing_to_do_and_experiments_train_what_changed(project, tmp_path):
     def git(folder, *arguments):
         Project(folder).run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments)
@@ -174,6 +176,7 @@ def test_clone_and_pull_has_nothing_to_do_and_experiments_train_what_changed(pro
     assert all("-s7-" in name for name in set(names(clone)) - set(before))
 
 
+@pytest.mark.slow
 def test_kill_9_of_snakemake_then_the_same_command(tmp_path):
     project = copy_project(tmp_path / "project")
     params = project.params()
@@ -195,6 +198,7 @@ def test_kill_9_of_snakemake_then_the_same_command(tmp_path):
     assert project.planned("runs") == (set(), set())
 
 
+@pytest.mark.slow
 def test_waiting_jobs_run_as_planned_when_the_parameters_are_edited(tmp_path):
     """snakemake#268: the jobs that waited failed, because they were not in the edited grid."""
     project = copy_project(tmp_path / "project")
@@ -218,6 +222,7 @@ def test_waiting_jobs_run_as_planned_when_the_parameters_are_edited(tmp_path):
     assert len(names(project)) == 4 and all("-e30-" in name for name in names(project))
 
 
+@pytest.mark.slow
 def test_a_diverging_run_is_recorded_and_the_rest_goes_on(project):
     params = project.params()
     params["workloads"]["digits-resnet8"]["overrides"]["schedule"] = {"max_lr": 1e30}
@@ -289,6 +294,7 @@ def test_runs_without_their_data_stay_when_a_seed_is_added(project):
     assert rules == {"prepare", "artifact_table2", "page"}
 
 
+@pytest.mark.slow
 def test_a_study_runs_once_and_again_when_its_numbers_change(project):
     params = project.params()
     params["experiments"]["theory"] = yaml.safe_load((ROOT / "params.yaml").read_text())["experiments"]["theory"]
