@@ -75,7 +75,7 @@ SET = {
         "bundle", {}
     ).items()
 }
-MINUTES = float(SET.get("minutes", 1))
+MINUTES = float(SET.get("minutes", 2))
 AT_ONCE = int(SET.get("at_once", 1))
 MOST_MINUTES = int(SET["most_minutes"]) if "most_minutes" in SET else None
 # Of `python -m orderdp run`.
