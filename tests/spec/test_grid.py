@@ -82,7 +82,7 @@ def put(params, where, value):
         ("experiments/figure4/grid/1/explore", [0.2], r"q > s: 'explore' = 0\.2 draws fewer candidates"),
         ("scales/quick/seeds", [0, 1.5], r"scales\.quick\.seeds\.1: .*valid integer"),
         ("scales/quick/seeds", [0, True], r"scales\.quick\.seeds\.1: .*valid integer"),
-        ("scales/quick/seeds", [], r"experiments\.table1\.grid: empty"),
+        ("scales/quick/seeds", [], r"experiments\.table2\.grid: empty"),
         ("methods/ucb_warmup/based_on", "ubc", r"methods\.ucb_warmup\.based_on: unknown name 'ubc'\. Known: full, "),
         ("methods/orderdp/based_on", "orderdp_bottom", r"based_on: 'orderdp' is based on 'orderdp_bottom' itself"),
         (

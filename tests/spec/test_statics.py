@@ -24,6 +24,10 @@ def proxies(grid):
     return {name: job for name, job in grid.jobs.items() if job.kind == "proxy"}
 
 
+def seeds(grid):
+    return {row.seed for row in grid.experiments["table1"].rows}
+
+
 def coreset_runs(grid):
     return {name for name, run in grid.runs.items() if run.spec.coreset is not None}
 
@@ -32,11 +36,7 @@ def test_one_proxy_serves_all_methods_ratios_and_seeds():
     grid = grids.load()
     assert len(proxies(grid)) == len(grid.coresets) == 1
     (coresets,) = grid.coresets.values()
-    assert (
-        len(coresets.spec.wanted)
-        == len(coreset_runs(grid))
-        == (15 * 3 + 6) * len({row.seed for row in grid.experiments["table1"].rows})
-    )
+    assert len(coresets.spec.wanted) == len(coreset_runs(grid)) == (15 * 3 + 6) * len(seeds(grid))
     assert {grid.runs[name].coreset[0] for name in coreset_runs(grid)} == {coresets.name}
     assert {grid.runs[name].coreset[1] for name in coreset_runs(grid)} == set(coresets.spec.wanted)
     assert grid.experiments["table1"].coresets == (coresets.name,)
@@ -77,8 +77,7 @@ def test_balance_renames_runs_but_trains_no_new_proxy(tmp_path, params):  # noqa
     put(params, "coresets/balance", False)
     after = load(tmp_path, params)
     # The unbalanced random subset and the protocol's would now be one run, shared by both rows.
-    seeds = len(params["scales"]["quick"]["seeds"])
-    assert len(set(before.runs) - set(after.runs)) == (15 * 3 + 5) * seeds
+    assert len(set(before.runs) - set(after.runs)) == (15 * 3 + 5) * len(seeds(before))
     assert set(proxies(before)) == set(proxies(after))
 
 
@@ -87,7 +86,7 @@ def test_an_option_renames_its_method_only(tmp_path, params):  # noqa: F811
     put(params, "methods/glister/coreset/options/rounds", 3)
     gone = set(before.runs) - set(load(tmp_path, params).runs)
     assert {before.runs[name].spec.coreset.method for name in gone} == {"glister"}
-    assert len(gone) == 3 * len(params["scales"]["quick"]["seeds"])
+    assert len(gone) == 3 * len(seeds(before))
 
 
 @pytest.mark.parametrize(
