@@ -9,6 +9,8 @@ import pytest
 
 from tests.workflow.conftest import Project, copy_project
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def table11(tmp_path_factory) -> Project:
