@@ -18,7 +18,7 @@ LONGEST = (
     "test_trial.py", "test_faults.py", "test_workflow.py", "test_cluster.py", "test_architectures.py", "test_levels.py",
     "test_public_cases.py", "test_examples.py", "test_workloads.py", "test_newcomers.py", "test_emulation.py",
 )  # fmt: skip
-"""Files whose tests take more than a minute and a half, with and without the slow ones."""
+"""Files that take more than a minute and a half, in `make test` or in `make test-slow`."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 HARDEST = '''
 """The samples of largest last loss, without exploring."""
@@ -175,7 +177,6 @@ def params() -> dict[str, Any]:
     return params | {"experiments": {}, "scales": {"quick": quick}}
 
 
-@pytest.mark.slow
 def test_a_pruner(tmp_path, params):
     params["methods"]["greedy"] = {"label": "Greedy", "name": "greedy"}
     grid = [{"methods": ["greedy"], "prune_ratios": [0.7]}]
@@ -202,7 +203,6 @@ def test_a_pruner(tmp_path, params):
     assert "failed" not in told and told.count(".") > 10
 
 
-@pytest.mark.slow
 def test_a_kind_of_job(tmp_path, params):
     job = {"kind": "census", "dataset": "digits"}
     params["experiments"]["census"] = {"title": "Census", "reproduces": "Mine", "job": job}
@@ -220,7 +220,6 @@ def test_a_kind_of_job(tmp_path, params):
     assert "Every run belongs to a grid." in orderdp(folder, "gc")
 
 
-@pytest.mark.slow
 def test_a_data_set(tmp_path, params):
     params["workloads"]["stripes"] = {**params["workloads"]["digits-resnet8"], "dataset": "stripes"}
     params["scales"]["quick"]["substitutes"]["cifar10-resnet18"] = "stripes"

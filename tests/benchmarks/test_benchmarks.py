@@ -35,9 +35,10 @@ from orderdp.spec import AugmentSpec
 from orderdp.training.augment import Images, draw
 from orderdp.training.device import choose_dtype
 
-SLOW = {"diagnosis", "gpu", "load", "workflow"}
 WRITTEN = {"memory": {"ratio"}, "accuracy": set(MEASURED) - {"cpu_ratio", "goal"}}
 """Columns of what is not compared repeat by repeat."""
+SLOW = {"diagnosis", "gpu", "load", "workflow"}
+"""Benchmarks that take more than ten seconds at their tiny setting, too."""
 
 
 @pytest.mark.parametrize(

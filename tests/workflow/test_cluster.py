@@ -13,6 +13,8 @@ import pytest
 from orderdp import grid as grids
 from tests.workflow.conftest import Project, copy_project, finished_in_mlflow
 
+pytestmark = pytest.mark.slow
+
 SLURM = Path(__file__).parent / "fakeslurm" / "slurm.py"
 PATH_BEFORE = (
     "import os, sys; print(os.pathsep.join([sys.argv[1], os.path.dirname(sys.executable), os.environ['PATH']]))"
@@ -75,7 +77,6 @@ def option(call: list[str], name: str) -> str:
     raise AssertionError(f"no {name} in {call}")
 
 
-@pytest.mark.slow
 def test_short_runs_share_a_submission(cluster):
     project = cluster.project
     lost = lose_runs(project)
@@ -97,7 +98,6 @@ def test_short_runs_share_a_submission(cluster):
     assert finished_in_mlflow(project) == 5
 
 
-@pytest.mark.slow
 def test_a_failing_run_is_named_asks_for_more_and_the_same_command_goes_on(tmp_path):
     project = copy_project(tmp_path / "project")
     params = project.params()

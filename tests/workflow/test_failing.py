@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 def test_a_run_that_crashes_is_named_with_its_signal_and_log(project):
     """Compiled code crashes in one run; the others are not touched by it, and the next call makes what is missing."""
     (ucb,) = project.folder.glob("runs/*-ucb-*")

@@ -10,6 +10,8 @@ import pytest
 
 from tests.workflow.conftest import ROOT, Project, lose_a_run
 
+pytestmark = pytest.mark.slow
+
 
 def checksums(project: Project) -> dict[str, str]:
     """File of a run -> checksum."""
@@ -24,7 +26,6 @@ def marker(project: Project, kind: str, output: str) -> None:
     folder.joinpath(base64.b64encode(output.encode()).decode()).write_text('{"external_jobid": null}74"}')
 
 
-@pytest.mark.slow
 def test_what_a_failed_job_keeps_is_not_taken_for_finished(project):
     """snakemake#3808: with `--keep-incomplete`, the files of a failed job counted as complete in the next call."""
     name = lose_a_run(project)
@@ -38,7 +39,6 @@ def test_what_a_failed_job_keeps_is_not_taken_for_finished(project):
     assert project.planned() == (set(), set())
 
 
-@pytest.mark.slow
 def test_marks_of_a_crash_stop_nothing_and_lose_nothing(project):
     """snakemake#1318, #828, #1497 and LightconeResearch/lightcone-cli#214: after a killed job, every call ended with
     IncompleteFilesException until files in `.snakemake` were removed by hand. snakemake#358 and #1342: half a file of
@@ -58,7 +58,6 @@ def test_marks_of_a_crash_stop_nothing_and_lose_nothing(project):
     }
 
 
-@pytest.mark.slow
 def test_parameters_outlive_a_killed_snakemake_and_every_command(project):
     """snakemake#748: the configuration was empty after two workflows in a folder and a forced end."""
     names = ("params.yaml", "Snakefile", "dvc.yaml")
@@ -70,7 +69,6 @@ def test_parameters_outlive_a_killed_snakemake_and_every_command(project):
     assert [(project.folder / name).read_bytes() for name in names] == before
 
 
-@pytest.mark.slow
 def test_of_a_remote_that_lost_a_file_everything_else_is_pulled(project, tmp_path):
     """dvc#3596, #1969 and #1476: a file that the remote had lost leaves the clone without any data. `docs/workflow.md`
     says how the other runs are pulled, and Snakemake makes the one that lacks a file."""
